@@ -1,0 +1,48 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// User is who calls.
+type User struct {
+	Name   string
+	Groups []string
+	// Local is the person at this machine: the uid that runs the platform, or
+	// the bearer of the token in the data directory. Everything is permitted.
+	Local bool
+}
+
+// Authenticator finds out who sent a request.
+type Authenticator interface {
+	// Authenticate returns ErrUnauthenticated (perhaps wrapped) when it cannot tell.
+	Authenticate(r *http.Request) (User, error)
+}
+
+// Authorizer decides whether a user has a permission in a namespace.
+type Authorizer interface {
+	Authorize(ctx context.Context, u User, p Permission, namespace string) error
+}
+
+// ErrUnauthenticated means that no identity came with a request.
+var ErrUnauthenticated = errors.New("no valid credentials")
+
+type userKey struct{}
+
+// UserOf is the caller of the request that ctx belongs to.
+func UserOf(ctx context.Context) User {
+	u, _ := ctx.Value(userKey{}).(User)
+	return u
+}
+
+type namespaceKey struct{}
+
+// NamespaceOf is the project that the request is about; authorisation was asked for this one.
+func NamespaceOf(ctx context.Context) string {
+	if ns, ok := ctx.Value(namespaceKey{}).(string); ok {
+		return ns
+	}
+	return DefaultNamespace
+}

@@ -1,0 +1,4 @@
+package text
+
+// Sentences of the other commands.
+var commandTexts = map[Key]entry{}

@@ -1,0 +1,4 @@
+package text
+
+// Sentences of kiwerk demo.
+var demoTexts = map[Key]entry{}

@@ -1,0 +1,87 @@
+package text
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+	"golang.org/x/text/message/catalog"
+)
+
+// Key names a sentence of the catalogue.
+type Key string
+
+var tags = map[string]language.Tag{"en": language.English, "de": language.German}
+
+// Languages are the codes that For accepts.
+var Languages = []string{"de", "en"}
+
+// Printer formats sentences of one language; numbers follow its conventions.
+type Printer struct {
+	p    *message.Printer
+	lang string
+}
+
+// For gives the printer of "de" or "en"; anything else is English.
+func For(lang string) *Printer {
+	tag, ok := tags[lang]
+	if !ok {
+		lang, tag = "en", language.English
+	}
+	return &Printer{p: message.NewPrinter(tag, message.Catalog(build())), lang: lang}
+}
+
+// Lang is the code of the printer's language.
+func (p *Printer) Lang() string { return p.lang }
+
+// T formats the sentence of key.
+func (p *Printer) T(key Key, args ...any) string {
+	return p.p.Sprintf(string(key), args...)
+}
+
+// Fprintln writes the sentence of key and a line end.
+func (p *Printer) Fprintln(w io.Writer, key Key, args ...any) error {
+	_, err := fmt.Fprintln(w, p.T(key, args...))
+	return err
+}
+
+// Detect picks the language: the flag if given, else the environment's locale.
+func Detect(flag string, getenv func(string) string) string {
+	for _, v := range []string{flag, getenv("KIWERK_LANG"), getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")} {
+		if v == "" {
+			continue
+		}
+		if strings.HasPrefix(strings.ToLower(v), "de") {
+			return "de"
+		}
+		return "en"
+	}
+	return "en"
+}
+
+func build() catalog.Catalog {
+	b := catalog.NewBuilder(catalog.Fallback(language.English))
+	for lang, entries := range catalogue() {
+		for key, format := range entries {
+			if err := b.SetString(tags[lang], string(key), format); err != nil {
+				panic("text: " + string(key) + ": " + err.Error()) // A wrong entry is a programming error and a test finds it.
+			}
+		}
+	}
+	return b
+}
+
+// entry is a sentence in both languages.
+type entry struct{ en, de string }
+
+func catalogue() map[string]map[Key]string {
+	m := map[string]map[Key]string{"en": {}, "de": {}}
+	for _, part := range []map[Key]entry{upTexts, commandTexts, demoTexts} {
+		for k, e := range part {
+			m["en"][k], m["de"][k] = e.en, e.de
+		}
+	}
+	return m
+}
