@@ -1,0 +1,126 @@
+# Everything that is done with this project, by name. `make help` lists it.
+
+SHELL         := /bin/bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# One set of flags for everything that links Kubernetes: another value of any of these compiles it a second time,
+# which takes minutes. kiwerk-modelserver alone is built with cgo (it links no Kubernetes).
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath
+
+KUBERNETES_VERSION := $(shell sed -n 's|^\tk8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
+KUBERNETES_MINOR   := $(word 2,$(subst ., ,$(KUBERNETES_VERSION)))
+KUBERNETES_BUILT   := $(shell sed -n 's|.*"Time":"\([^"]*\)".*|\1|p' "$$(go env GOMODCACHE 2>/dev/null)/cache/download/k8s.io/kubernetes/@v/$(KUBERNETES_VERSION).info" 2>/dev/null)
+K8S_VERSION_PKG    := k8s.io/component-base/version
+K8S_LDFLAGS        := -s -w \
+  -X $(K8S_VERSION_PKG).gitVersion=$(KUBERNETES_VERSION) \
+  -X $(K8S_VERSION_PKG).gitMajor=1 \
+  -X $(K8S_VERSION_PKG).gitMinor=$(KUBERNETES_MINOR) \
+  -X $(K8S_VERSION_PKG).gitTreeState=clean \
+  -X $(K8S_VERSION_PKG).gitCommit=unknown \
+  -X $(K8S_VERSION_PKG).buildDate=$(or $(KUBERNETES_BUILT),1970-01-01T00:00:00Z)
+
+VERSION      := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+MODULE       := github.com/kiwerk/kiwerk
+LDFLAGS       = $(K8S_LDFLAGS) -X $(MODULE)/internal/buildinfo.version=$(VERSION)
+# Tests carry no version of Kiwerk: it changes with every commit and would link them all again.
+TEST_LDFLAGS  = $(K8S_LDFLAGS)
+
+# The C header of ONNX Runtime; nothing else of this module is used.
+ORT_HEADER = $(shell go list -m -f '{{.Dir}}' github.com/yalue/onnxruntime_go 2>/dev/null)
+WITH_CGO   = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -I$(ORT_HEADER)"
+
+# Which packages are tested where. Only these link Kubernetes or start the built programs; the rest is quick.
+CLUSTER_PKGS = $(shell go list ./internal/cluster/... ./internal/local/... ./cmd/kiwerk 2>/dev/null)
+SYSTEM_PKGS  = $(shell go list ./conformance/... ./bench/... 2>/dev/null)
+CGO_PKGS     = $(shell CGO_ENABLED=1 go list ./internal/modelserver/... ./cmd/kiwerk-modelserver 2>/dev/null)
+UNIT_PKGS    = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS),$(shell go list ./... 2>/dev/null))
+
+PYTHON := .venv/bin/python
+
+##@ Use
+
+.PHONY: demo
+demo: setup build ## Set up, build and play the quality-inspection day: data, training, drift, retraining, promotion
+	exec bin/kiwerk demo quality-inspection $(DEMO_FLAGS)
+
+.PHONY: build
+build: setup-system setup-onnxruntime ## Build the four programs into bin/
+	@mkdir -p bin
+	$(WITH_CGO) go build -ldflags '-s -w -X $(MODULE)/internal/buildinfo.version=$(VERSION)' -o bin/ ./cmd/kiwerk-modelserver
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kiwerk-agent ./cmd/kiwerk-operator ./cmd/kiwerk
+
+.PHONY: setup
+setup: setup-system setup-python setup-onnxruntime ## Install what is needed: Python environment, ONNX Runtime, Go modules
+
+.PHONY: setup-system setup-python setup-onnxruntime
+setup-system:
+	@scripts/setup-system.sh
+setup-python: setup-system
+	@scripts/setup-python.sh
+setup-onnxruntime: setup-system
+	@scripts/setup-onnxruntime.sh
+
+##@ Check
+
+.PHONY: test
+test: setup lint verify build test-unit test-cluster conformance ## Everything that CI runs: set-up, lint, verify, all tests
+
+.PHONY: test-unit
+test-unit: setup-onnxruntime ## Tests of the packages that link no Kubernetes (a minute at most when warm)
+	$(WITH_CGO) go test -ldflags '-s -w' $(CGO_PKGS)
+	go test -ldflags '-s -w' $(UNIT_PKGS)
+
+.PHONY: test-cluster
+test-cluster: setup-python setup-onnxruntime ## Tests of the embedded cluster; as root both halves (root and an ordinary user)
+	go test -ldflags '$(TEST_LDFLAGS)' -timeout 20m $(CLUSTER_PKGS)
+
+.PHONY: conformance
+conformance: setup build ## Real upstream clients against a running Kiwerk
+	go test -ldflags '-s -w' -timeout 20m -p 1 $(SYSTEM_PKGS)
+
+.PHONY: lint
+lint: bin/tools/golangci-lint ## Linters and formatters, with the rules of .golangci.yml
+	bin/tools/golangci-lint run --timeout 15m ./...
+
+.PHONY: verify
+verify: ## Generated files are current, scripts parse, modules and locks match
+	@scripts/verify.sh
+
+.PHONY: fuzz
+fuzz: ## Every fuzz test for FUZZTIME (default 20s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),20s)
+
+.PHONY: bench
+bench: setup build ## Start-up, idle, jobs and tracking against peers, as text
+	go test -ldflags '-s -w' -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
+
+##@ Develop
+
+.PHONY: generate
+generate: bin/tools/controller-gen ## Deep copies and CRDs
+	PATH="$(CURDIR)/bin/tools:$$PATH" go generate ./api/... ./internal/...
+
+.PHONY: format
+format: bin/tools/golangci-lint ## Format the Go code
+	bin/tools/golangci-lint fmt ./...
+
+.PHONY: lock
+lock: ## Make requirements.txt again from requirements.in
+	@scripts/lock-python.sh
+
+.PHONY: clean
+clean: ## Remove what was built; .venv and caches stay
+	rm -rf bin dist
+
+bin/tools/%: tools/go.mod tools/go.sum
+	@mkdir -p bin/tools
+	cd tools && go build -o ../bin/tools/ tool
+	@touch $@
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
