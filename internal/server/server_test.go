@@ -52,7 +52,7 @@ func newServer(t *testing.T) *Server {
 	s, err := New(Options{
 		Authenticator: tokens{"admin": {Name: "admin", Local: true}, "reader": {Name: "reader"}},
 		Authorizer:    onlyReaders{},
-		Logger:        slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:        slog.New(slog.DiscardHandler),
 		Endpoints: []Endpoint{
 			Typed("POST", "/echo", Can("create", "echoes"), JSONCodec{}, echo),
 			Typed("GET", "/projects/{namespace}/echo", Can("get", "echoes"), JSONCodec{}, echo),
@@ -127,7 +127,7 @@ func TestServer_answers(t *testing.T) {
 
 func TestNew_refusesEndpointWithoutPermission(t *testing.T) {
 	_, err := New(Options{
-		Authenticator: tokens{}, Authorizer: onlyReaders{}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Authenticator: tokens{}, Authorizer: onlyReaders{}, Logger: slog.New(slog.DiscardHandler),
 		Endpoints: []Endpoint{{Method: "GET", Pattern: "/open", Handler: http.NotFoundHandler()}},
 	})
 	if !errors.Is(err, ErrNoPermission) {

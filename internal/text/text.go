@@ -66,7 +66,7 @@ func build() catalog.Catalog {
 	for lang, entries := range catalogue() {
 		for key, format := range entries {
 			if err := b.SetString(tags[lang], string(key), format); err != nil {
-				panic("text: " + string(key) + ": " + err.Error()) // A wrong entry is a programming error and a test finds it.
+				panic("text: " + string(key) + ": " + err.Error()) //nolint:forbidigo // A wrong entry is a programming error and a test finds it.
 			}
 		}
 	}
