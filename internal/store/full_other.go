@@ -1,0 +1,6 @@
+//go:build !unix
+
+package store
+
+// full is not known on this system; SQLite's own code for a full disk remains.
+func full(string) bool { return false }

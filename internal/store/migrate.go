@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// Migrations is the schema of one capability: files NNNN_what.sql in the root
+// of FS (or its one folder), applied once each in the order of their numbers.
+// They only add, so that the program before can still run on the database; a
+// file that was released never changes.
+type Migrations struct {
+	Owner string
+	FS    fs.FS
+}
+
+// migration is one file.
+type migration struct {
+	version      int
+	name, script string
+	digest       string
+}
+
+var migrationName = regexp.MustCompile(`^(\d{4})_[a-z0-9_]+\.sql$`)
+
+const createMigrations = `CREATE TABLE IF NOT EXISTS schema_migrations(
+	owner TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
+	PRIMARY KEY(owner, version)) WITHOUT ROWID`
+
+// Migrate applies what is missing. All of one owner are applied or none.
+func (s *Store) Migrate(ctx context.Context, owners ...Migrations) error {
+	s.schema.Lock()
+	defer s.schema.Unlock()
+	for _, m := range owners {
+		list, err := m.read()
+		if err != nil {
+			return err
+		}
+		if err := s.Update(ctx, func(t *Tx) error { return apply(t, m.Owner, list) }); err != nil {
+			return fmt.Errorf("schema of %s: %w", m.Owner, err)
+		}
+	}
+	return nil
+}
+
+func (m Migrations) read() ([]migration, error) {
+	files, err := fs.Glob(m.FS, "*.sql")
+	if err == nil && len(files) == 0 {
+		files, err = fs.Glob(m.FS, "*/*.sql") // an embedded folder keeps its name
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Owner == "" || len(files) == 0 {
+		return nil, fmt.Errorf("store: migrations of %q: an owner and at least one .sql file are required", m.Owner)
+	}
+	slices.Sort(files)
+	var list []migration
+	for i, f := range files {
+		match := migrationName.FindStringSubmatch(path.Base(f))
+		if match == nil {
+			return nil, fmt.Errorf("store: migration %s of %s: the name must be like 0001_runs.sql", f, m.Owner)
+		}
+		b, err := fs.ReadFile(m.FS, f)
+		if err != nil {
+			return nil, err
+		}
+		version, err := strconv.Atoi(match[1])
+		if err != nil || version != i+1 {
+			return nil, fmt.Errorf("store: migration %s of %s: expected number %04d", f, m.Owner, i+1)
+		}
+		sum := sha256.Sum256(b)
+		list = append(list, migration{version, path.Base(f), string(b), hex.EncodeToString(sum[:])})
+	}
+	return list, nil
+}
+
+func apply(t *Tx, owner string, list []migration) error {
+	if err := t.Script(createMigrations); err != nil {
+		return err
+	}
+	have := 0
+	err := t.Each(func(r *sql.Rows) error {
+		var version int
+		var name, digest string
+		if err := r.Scan(&version, &name, &digest); err != nil {
+			return err
+		}
+		have = max(have, version)
+		if version <= len(list) && list[version-1].digest != digest {
+			return fmt.Errorf("migration %s differs from the one that was applied; the database belongs to another build of this program", name)
+		}
+		return nil
+	}, "SELECT version, name, digest FROM schema_migrations WHERE owner = ? ORDER BY version", owner)
+	if err != nil {
+		return err
+	}
+	if have > len(list) {
+		return fmt.Errorf("%w: its schema is %d, this program knows %d; start the newer version or restore the backup from before its first start", ErrNewer, have, len(list))
+	}
+	for _, m := range list[have:] {
+		if err := t.Script(m.script); err != nil {
+			return fmt.Errorf("migration %s: %w", m.name, err)
+		}
+		if _, err := t.Exec("INSERT INTO schema_migrations(owner, version, name, digest) VALUES(?, ?, ?, ?)", owner, m.version, m.name, m.digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Applied lists the owners in the database with the number of their newest migration.
+func (s *Store) Applied(ctx context.Context) (map[string]int, error) {
+	owners := map[string]int{}
+	err := s.View(ctx, func(t *Tx) error {
+		var n int
+		if err := t.Row("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'").Scan(&n); err != nil || n == 0 {
+			return err
+		}
+		return t.Each(func(r *sql.Rows) error {
+			var owner string
+			var version int
+			if err := r.Scan(&owner, &version); err != nil {
+				return err
+			}
+			owners[owner] = version
+			return nil
+		}, "SELECT owner, max(version) FROM schema_migrations GROUP BY owner")
+	})
+	return owners, err
+}
+
+// IsNoRows tells whether a Row had no answer.
+func IsNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"syscall"
+
+	"modernc.org/sqlite"
+)
+
+const (
+	sqliteDriver = "sqlite"
+	// applicationID marks the file as ours; file(1) and the check below read it.
+	applicationID = 0x4B495745 // KIWE
+)
+
+// sqliteWriterDSN opens the one connection that writes. synchronous=FULL syncs
+// the log at every commit: with NORMAL a power cut loses the last ones. The
+// log is folded in after 16 MiB instead of 4, which halves the writes of a
+// steady stream.
+func sqliteWriterDSN(path string) string {
+	return sqliteDSN(path, "rwc",
+		"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
+}
+
+func sqliteReaderDSN(path string) string {
+	return sqliteDSN(path, "ro", "query_only(1)")
+}
+
+func sqliteDSN(path, mode string, pragmas ...string) string {
+	q := url.Values{"mode": {mode}, "_dqs": {"0"}}
+	q["_pragma"] = append([]string{
+		// Another process (a backup, the sqlite3 shell) may hold the lock for a moment.
+		"busy_timeout(10000)", "foreign_keys(1)", "temp_store(memory)", "cache_size(-16384)",
+	}, pragmas...)
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: q.Encode()}
+	return u.String()
+}
+
+// prepareFile marks a new file as ours and refuses one that is not.
+func prepareFile(ctx context.Context, c *sql.Conn) error {
+	var id, tables int64
+	if err := c.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+		return err
+	}
+	if id == applicationID {
+		return nil
+	}
+	if err := c.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
+		return err
+	}
+	if id != 0 || tables != 0 {
+		return fmt.Errorf("%w (application id %#x, %d tables); choose another path", ErrForeign, id, tables)
+	}
+	_, err := c.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	return err
+}
+
+// Result codes of SQLite that mean something to callers.
+const (
+	codeIOErr      = 10
+	codeFull       = 13
+	codeCantOpen   = 14
+	codeConstraint = 19
+	codeNotADB     = 26
+)
+
+// translate makes SQLite's errors recognisable: a full disk is ENOSPC, which
+// the HTTP server knows; a constraint is ErrConflict.
+func (s *Store) translate(err error) error {
+	var e *sqlite.Error
+	if !errors.As(err, &e) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrConflict) {
+		return err
+	}
+	switch e.Code() & 0xff {
+	case codeFull:
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+	case codeIOErr, codeCantOpen:
+		// A full disk also shows as a failed sync or a log that cannot grow.
+		if full(filepath.Dir(s.path)) {
+			return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+		}
+	case codeConstraint:
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case codeNotADB:
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return err
+}
