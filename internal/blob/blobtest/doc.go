@@ -1,0 +1,2 @@
+// Package blobtest is the suite that every blob.Bucket passes.
+package blobtest

@@ -1,0 +1,294 @@
+package blob
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// tempFolder holds writes that have not ended; it is emptied at start.
+const tempFolder = ".incomplete"
+
+// Folder is a Bucket in a folder of the local file system. Every access goes
+// through os.Root, so that not even a symbolic link leads out of it.
+type Folder struct {
+	root *os.Root
+	// tree keeps the removal of an empty folder from crossing a write into it.
+	tree sync.RWMutex
+}
+
+// OpenFolder opens or makes the folder. One process may use it at a time.
+func OpenFolder(dir string) (*Folder, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open blob folder: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open blob folder: %w", err)
+	}
+	err = errors.Join(root.RemoveAll(tempFolder), root.Mkdir(tempFolder, 0o700))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open blob folder %s: %w", dir, err), root.Close())
+	}
+	return &Folder{root: root}, nil
+}
+
+// Close releases the folder.
+func (f *Folder) Close() error { return f.root.Close() }
+
+// Open implements Bucket.
+func (f *Folder) Open(_ context.Context, key string, offset, n int64) (io.ReadCloser, Info, error) {
+	if err := CheckKey(key); err != nil {
+		return nil, Info{}, err
+	}
+	file, err := f.root.Open(key)
+	if err != nil {
+		return nil, Info{}, notFound(err)
+	}
+	st, err := file.Stat()
+	switch {
+	case err != nil:
+	case !st.Mode().IsRegular():
+		err = fmt.Errorf("%q is not a file: %w", key, fs.ErrNotExist)
+	case offset < 0 || offset > st.Size():
+		err = fmt.Errorf("%q from byte %d of %d: %w", key, offset, st.Size(), ErrRange)
+	case offset > 0:
+		_, err = file.Seek(offset, io.SeekStart)
+	}
+	if err != nil {
+		return nil, Info{}, errors.Join(err, file.Close())
+	}
+	info := Info{Key: key, Size: st.Size(), ModTime: st.ModTime()}
+	if n < 0 {
+		return file, info, nil // the file itself: the kernel can copy it
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(file, n), file}, info, nil
+}
+
+// Create implements Bucket: a temporary file, synced, then renamed.
+func (f *Folder) Create(ctx context.Context, key string, r io.Reader) (Info, error) {
+	if err := CheckKey(key); err != nil {
+		return Info{}, err
+	}
+	temp := tempFolder + "/" + rand.Text()
+	size, err := f.fill(ctx, temp, r)
+	if err == nil {
+		err = f.place(temp, key)
+	}
+	if err != nil {
+		if rmErr := f.root.Remove(temp); rmErr != nil && !IsNotExist(rmErr) {
+			err = errors.Join(err, rmErr)
+		}
+		return Info{}, fmt.Errorf("store %q: %w", key, err)
+	}
+	info, err := f.Stat(ctx, key)
+	if err != nil {
+		return Info{Key: key, Size: size}, nil //nolint:nilerr // Replaced or deleted meanwhile: it was stored.
+	}
+	return info, nil
+}
+
+func (f *Folder) fill(ctx context.Context, temp string, r io.Reader) (size int64, err error) {
+	file, err := f.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if size, err = file.ReadFrom(contextReader{ctx, r}); err != nil {
+		return size, err
+	}
+	return size, file.Sync()
+}
+
+// contextReader ends with its context.
+type contextReader struct {
+	ctx context.Context //nolint:containedctx // Bounds one copy, in which nothing else can carry it.
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// place moves a finished file to its key and syncs the folders on the way.
+func (f *Folder) place(temp, key string) error {
+	f.tree.RLock()
+	defer f.tree.RUnlock()
+	dir := path.Dir(key)
+	made, err := f.makeFolders(dir)
+	if err != nil {
+		return err
+	}
+	if err := f.root.Rename(temp, key); err != nil {
+		return conflict(err)
+	}
+	if err := f.sync(dir); err != nil {
+		return err
+	}
+	for _, d := range made {
+		if err := f.sync(path.Dir(d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeFolders makes dir and what is missing above it, and tells what it made.
+func (f *Folder) makeFolders(dir string) (made []string, err error) {
+	for d := dir; d != "."; d = path.Dir(d) {
+		st, err := f.root.Stat(d)
+		if err == nil && !st.IsDir() {
+			return nil, fmt.Errorf("%q is a file: %w", d, ErrConflict)
+		}
+		if err == nil {
+			break
+		}
+		if !IsNotExist(notFound(err)) {
+			return nil, err
+		}
+		made = append(made, d)
+	}
+	if len(made) == 0 {
+		return nil, nil
+	}
+	return made, conflict(f.root.MkdirAll(dir, 0o700))
+}
+
+func (f *Folder) sync(dir string) (err error) {
+	d, err := f.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return d.Sync()
+}
+
+// Stat implements Bucket.
+func (f *Folder) Stat(_ context.Context, key string) (Info, error) {
+	if err := CheckKey(key); err != nil {
+		return Info{}, err
+	}
+	st, err := f.root.Stat(key)
+	if err != nil {
+		return Info{}, notFound(err)
+	}
+	return describe(key, st), nil
+}
+
+func describe(key string, st fs.FileInfo) Info {
+	if st.IsDir() {
+		return Info{Key: key, ModTime: st.ModTime(), Folder: true}
+	}
+	return Info{Key: key, Size: st.Size(), ModTime: st.ModTime()}
+}
+
+// List implements Bucket.
+func (f *Folder) List(ctx context.Context, folder string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		entries, err := f.entries(folder)
+		if err != nil {
+			yield(Info{}, err)
+			return
+		}
+		for _, e := range entries {
+			if err := ctx.Err(); err != nil {
+				yield(Info{}, err)
+				return
+			}
+			st, err := f.root.Stat(path.Join(folder, e.Name()))
+			if err != nil {
+				continue // deleted meanwhile, or a link that leads nowhere we may go
+			}
+			if !yield(describe(path.Join(folder, e.Name()), st), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f *Folder) entries(folder string) (entries []fs.DirEntry, err error) {
+	name := "."
+	if folder != "" {
+		if err := CheckKey(folder); err != nil {
+			return nil, err
+		}
+		name = folder
+	}
+	d, err := f.root.Open(name)
+	if err != nil {
+		if err = notFound(err); IsNotExist(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if st, err := d.Stat(); err != nil || !st.IsDir() {
+		return nil, err
+	}
+	if entries, err = d.ReadDir(-1); err != nil {
+		return nil, err
+	}
+	if folder == "" {
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == tempFolder })
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, nil
+}
+
+// Delete implements Bucket. Folders that become empty go too, as they would
+// not exist in an object store either.
+func (f *Folder) Delete(_ context.Context, key string) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	f.tree.Lock()
+	defer f.tree.Unlock()
+	if err := f.root.RemoveAll(key); err != nil {
+		if err = notFound(err); IsNotExist(err) {
+			return nil
+		}
+		return fmt.Errorf("delete %q: %w", key, err)
+	}
+	dir := path.Dir(key)
+	for ; dir != "."; dir = path.Dir(dir) {
+		if f.root.Remove(dir) != nil {
+			break // not empty
+		}
+	}
+	if _, err := f.root.Stat(dir); err != nil {
+		return nil //nolint:nilerr // The folder was never there, so nothing was removed from it.
+	}
+	return f.sync(dir)
+}
+
+// notFound makes "a part of the path is a file" and "it leads out" the same
+// as a key that does not exist.
+func notFound(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	}
+	return err
+}
+
+func conflict(err error) error {
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.ENOTEMPTY) {
+		return fmt.Errorf("%w: %w", ErrConflict, err)
+	}
+	return err
+}
