@@ -1,0 +1,275 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/controlplane"
+	"github.com/kiwerk/kiwerk/internal/cluster/etcd"
+	"github.com/kiwerk/kiwerk/internal/cluster/node"
+	"github.com/kiwerk/kiwerk/internal/cluster/pki"
+)
+
+// Phases of a start, as given to [Config.Phase].
+const (
+	PhaseCertificates = "certificates"
+	PhaseStore        = "store"
+	PhaseAPIServer    = "api-server"
+	PhaseControllers  = "controllers"
+	PhaseNode         = "node"
+)
+
+// Cluster is a Kubernetes cluster in this process. Start it at most once.
+type Cluster struct {
+	cfg     Config
+	address string
+	nodeIP  net.IP
+
+	certs       *pki.Store
+	store       *etcd.Server
+	api         *controlplane.APIServer
+	scheduler   *controlplane.Scheduler
+	controllers *controlplane.Controllers
+
+	kubeconfigs kubeconfigs
+
+	stopOnce   sync.Once
+	stopErr    error
+	background context.CancelFunc
+	tasks      sync.WaitGroup
+	done       chan struct{}
+	endOnce    sync.Once
+	err        error
+}
+
+// New checks cfg and opens the listener of the API server, so that its address is known.
+func New(cfg Config) (*Cluster, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, fmt.Errorf("local cluster: %w", err)
+	}
+	if cfg.APIListener == nil {
+		if cfg.APIListener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("local cluster: %w", err)
+		}
+	}
+	return &Cluster{cfg: cfg, address: cfg.APIListener.Addr().String(), nodeIP: node.HostIP(), done: make(chan struct{})}, nil
+}
+
+// APIAddress is host:port of the API server, a loopback address that its certificate names.
+func (c *Cluster) APIAddress() string { return c.address }
+
+// NodeName is the name of the only node.
+func (c *Cluster) NodeName() string { return c.cfg.NodeName }
+
+// NodeIP is the address under which node and pods are known. It is not listened on.
+func (c *Cluster) NodeIP() net.IP { return c.nodeIP }
+
+// RESTConfig is a client with all rights that uses the server's loopback connection; call it after Start.
+func (c *Cluster) RESTConfig() *rest.Config { return c.api.Client("kiwerk") }
+
+// Done is closed when a component ended without having been stopped, or after Stop.
+func (c *Cluster) Done() <-chan struct{} { return c.done }
+
+// Err tells why the cluster ended by itself, once Done is closed; nil after Stop.
+func (c *Cluster) Err() error {
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
+	}
+}
+
+// Init creates the folders and certificates.
+func (c *Cluster) Init(context.Context) error {
+	for _, dir := range []string{c.cfg.DataDir, c.cfg.RuntimeDir, c.cfg.PodLogsDir, c.cfg.VolumesDir} {
+		if err := os.MkdirAll(dir, privateDir); err != nil {
+			return fmt.Errorf("local cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+// Start returns when the cluster is ready for work: the API server is ready,
+// controllers and scheduler run and the node, if there is one, is Ready.
+func (c *Cluster) Start(ctx context.Context) error {
+	if err := c.start(ctx); err != nil {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("local cluster: %w", err), c.Stop(stop))
+	}
+	return nil
+}
+
+const stopTimeout = 15 * time.Second
+
+func (c *Cluster) start(ctx context.Context) error {
+	if err := c.Init(ctx); err != nil {
+		return err
+	}
+	if err := controlplane.Prepare(c.cfg.Logger, c.gates()); err != nil {
+		return err
+	}
+	if err := c.phase(PhaseCertificates, func() error { return c.openCertificates() }); err != nil {
+		return err
+	}
+	if err := c.phase(PhaseStore, func() error { return c.startStore(ctx) }); err != nil {
+		return err
+	}
+	var background context.Context
+	background, c.background = context.WithCancel(context.WithoutCancel(ctx))
+	c.goTask(background, func(ctx context.Context) error {
+		return c.certs.Run(ctx, func(err error) { c.cfg.Logger.Error("certificates were not renewed", "error", err) })
+	})
+	c.certs.OnChange(c.rewriteKubeconfigs)
+	if err := c.phase(PhaseAPIServer, func() error { return c.startAPIServer(ctx) }); err != nil {
+		return err
+	}
+	if err := c.phase(PhaseControllers, func() error { return c.startControllers(ctx) }); err != nil {
+		return err
+	}
+	c.watchComponents(background)
+	return nil
+}
+
+// Stop ends the components in the reverse order of the start.
+func (c *Cluster) Stop(ctx context.Context) error {
+	c.stopOnce.Do(func() { c.stopErr = c.stop(ctx) })
+	return c.stopErr
+}
+
+func (c *Cluster) stop(ctx context.Context) error {
+	var errs []error
+	if c.background != nil {
+		c.background()
+		c.tasks.Wait()
+	}
+	if c.controllers != nil {
+		errs = append(errs, c.controllers.Stop(ctx))
+	}
+	if c.scheduler != nil {
+		errs = append(errs, c.scheduler.Stop(ctx))
+	}
+	if c.api != nil {
+		errs = append(errs, c.api.Stop(ctx))
+	} else {
+		errs = append(errs, c.cfg.APIListener.Close())
+	}
+	if c.store != nil {
+		errs = append(errs, c.store.Stop(ctx))
+	}
+	c.end(nil)
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) gates() map[string]bool {
+	if c.cfg.CRISocket == "" {
+		return nil
+	}
+	// The exit of a container is known when it happens, not at the next look a second later.
+	return map[string]bool{"EventedPLEG": true}
+}
+
+func (c *Cluster) phase(name string, f func() error) error {
+	begun := c.cfg.Clock.Now()
+	if err := f(); err != nil {
+		return err
+	}
+	took := c.cfg.Clock.Since(begun)
+	c.cfg.Logger.Info("phase done", "phase", name, "duration", took)
+	if c.cfg.Phase != nil {
+		c.cfg.Phase(name, took)
+	}
+	return nil
+}
+
+func (c *Cluster) openCertificates() error {
+	loopback := net.IPv4(127, 0, 0, 1)
+	certs, err := pki.Open(pki.Options{
+		Dir: filepath.Join(c.cfg.DataDir, "pki"), Clock: c.cfg.Clock,
+		ServerIPs:   []net.IP{loopback, net.IPv6loopback, net.ParseIP(controlplane.ServiceIP)},
+		ServerNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
+		NodeName:    c.cfg.NodeName,
+		NodeIPs:     []net.IP{loopback, c.nodeIP},
+	})
+	c.certs = certs
+	return err
+}
+
+func (c *Cluster) startStore(ctx context.Context) error {
+	store := etcd.New(etcd.Config{Dir: filepath.Join(c.cfg.DataDir, "etcd"), RuntimeDir: c.cfg.RuntimeDir, Logger: c.cfg.Logger.With("component", "etcd")})
+	if err := store.Init(ctx); err != nil {
+		return err
+	}
+	if err := store.Start(ctx); err != nil {
+		return err
+	}
+	c.store = store
+	return nil
+}
+
+func (c *Cluster) startAPIServer(ctx context.Context) error {
+	c.api = controlplane.NewAPIServer(controlplane.APIServerConfig{
+		Listener:     c.cfg.APIListener,
+		EtcdEndpoint: c.store.Endpoint(),
+		Certificates: c.certs,
+		AdvertiseIP:  c.nodeIP,
+		Logger:       c.cfg.Logger,
+	})
+	return c.api.Start(ctx)
+}
+
+func (c *Cluster) startControllers(ctx context.Context) (err error) {
+	if c.scheduler, err = controlplane.StartScheduler(ctx, c.api.Client("kube-scheduler")); err != nil {
+		return err
+	}
+	// The controllers look for a ready server once a second, so they start when it is.
+	if err = c.api.WaitReady(ctx); err != nil {
+		return err
+	}
+	c.controllers, err = controlplane.StartControllers(ctx, c.api.Client("kube-controller-manager"), c.certs)
+	return err
+}
+
+// goTask runs f until the cluster stops.
+func (c *Cluster) goTask(ctx context.Context, f func(context.Context) error) {
+	c.tasks.Go(func() {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			c.end(err)
+		}
+	})
+}
+
+// watchComponents notices a component that ends by itself.
+func (c *Cluster) watchComponents(ctx context.Context) {
+	c.goTask(ctx, func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.store.Failed():
+			return errors.New("etcd ended; its log says why (a full or failing disk, as a rule)")
+		case <-c.api.Done():
+			return errors.New("kube-apiserver ended; the log says why")
+		case <-c.scheduler.Done():
+			return fmt.Errorf("kube-scheduler ended: %w", c.scheduler.Err())
+		case <-c.controllers.Done():
+			return fmt.Errorf("kube-controller-manager ended: %w", c.controllers.Err())
+		}
+	})
+}
+
+func (c *Cluster) end(err error) {
+	c.endOnce.Do(func() {
+		c.err = err
+		close(c.done)
+	})
+}

@@ -1,0 +1,27 @@
+// Package rootfs builds the root file system of a container out of the host's
+// own one: every container sees the tools of the host, may write anywhere, and
+// leaves nothing of it on the host.
+//
+// [Build] runs in a mount namespace of the container's own, as root or as the
+// root of a user namespace. It reads the host's mounts and top directories,
+// decides with a pure function what each becomes (an overlay, a plain
+// directory, a link, a recursive read-only bind), creates the mount points of
+// the volumes in the upper layers, mounts everything below a scratch directory
+// and makes that the root.
+//
+//	/            scratch/root bound to itself, writable, private
+//	├─ usr etc…  one overlay each: lower = the host's, upper = scratch/upper
+//	├─ home      has another mount below: plain directory, one level deeper again
+//	├─ snap/…    mounts too deep for that: the host's tree, read-only
+//	├─ tmp run   fresh
+//	├─ dev       tmpfs with the harmless devices, own pts and shm
+//	├─ proc sys  own proc; the host's sys read-only
+//	└─ .kiwerk   the platform's helper and programs, read-only
+//
+// Not one overlay over "/": in a user namespace the kernel refuses a lower
+// directory with locked mounts below it, and it would not show /home or /var
+// on file systems of their own.
+//
+// Masked paths (the platform's data and sockets) are empty in every container,
+// also where a volume leads to them. The package knows nothing of Kubernetes.
+package rootfs

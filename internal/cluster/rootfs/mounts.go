@@ -1,0 +1,249 @@
+//go:build linux
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// InUserNamespace tells whether root here is an ordinary user of the host.
+var InUserNamespace = sync.OnceValue(func() bool {
+	m, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return true
+	}
+	f := strings.Fields(string(m))
+	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
+})
+
+// mountSteps mounts the overlays and binds of the plan.
+func (b *builder) mountSteps() error {
+	for i, s := range b.steps {
+		var err error
+		switch s.Act {
+		case actOverlay:
+			if err = b.mountOverlay(s, i); err == nil {
+				b.writable = append(b.writable, b.root(s.Path))
+				break
+			}
+			// Some file systems (FUSE, autofs) cannot lie below an overlay: show them as they are.
+			if bindErr := bindTree(s.Path, b.root(s.Path), true); bindErr != nil {
+				err = errors.Join(err, bindErr)
+			} else {
+				err = b.overlayHelp(s, err)
+			}
+		case actBind:
+			err = bindTree(s.Path, b.root(s.Path), true)
+		case actMkdir, actLink:
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Path, err)
+		}
+	}
+	return nil
+}
+
+// overlayHelp tells an overlay that one directory refuses (nil: it is shown
+// read-only) from a file system that can hold no upper layer at all.
+func (b *builder) overlayHelp(s step, err error) error {
+	if s.Path != "/usr" && s.Path != "/etc" {
+		return nil
+	}
+	return fmt.Errorf("%w: the file system of %s cannot hold container roots (overlay, NFS and FAT cannot); choose a data directory on a local disk", err, b.Scratch)
+}
+
+func (b *builder) mountOverlay(s step, n int) error {
+	work := filepath.Join(b.Scratch, "work", strconv.Itoa(n))
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return err
+	}
+	return MountOverlay(Overlay{Lower: s.Path, Upper: b.upper(s.Path), Work: work, Target: b.root(s.Path), Volatile: true})
+}
+
+// Overlay is one overlay mount with a single lower directory.
+type Overlay struct {
+	Lower, Upper, Work, Target string
+	// Volatile leaves out all syncing: without it the kernel syncs the whole
+	// file system below whenever an overlay is unmounted, once per container
+	// and directory. The upper layer does not survive the container anyway.
+	Volatile bool
+}
+
+// MountOverlay mounts o with the options that user namespaces need.
+func MountOverlay(o Overlay) error {
+	var open []int
+	defer func() {
+		for _, fd := range open {
+			_ = unix.Close(fd)
+		}
+	}()
+	// Separators in paths would need two levels of escaping, and long paths do not fit: pass them by descriptor then.
+	name := func(p string) (string, error) {
+		if !strings.ContainsAny(p, `,:\"`) && len(p) < 1000 {
+			return p, nil
+		}
+		fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return "", &os.PathError{Op: "open", Path: p, Err: err}
+		}
+		open = append(open, fd)
+		return "/proc/self/fd/" + strconv.Itoa(fd), nil
+	}
+	lower, err1 := name(o.Lower)
+	upper, err2 := name(o.Upper)
+	work, err3 := name(o.Work)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	opts := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work + ",index=off"
+	if o.Volatile {
+		opts += ",volatile"
+	}
+	if InUserNamespace() {
+		opts += ",userxattr"
+	}
+	if err := unix.Mount(OwnSource, o.Target, "overlay", unix.MS_NODEV, opts); err != nil {
+		return fmt.Errorf("overlay over %s: %w", o.Lower, err)
+	}
+	return nil
+}
+
+// bindTree shows src with all mounts below it at dst.
+func bindTree(src, dst string, readOnly bool) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, src, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return &os.PathError{Op: "open_tree", Path: src, Err: kernelTooOld("open_tree", err)}
+	}
+	defer unix.Close(fd)
+	if readOnly {
+		if err := setAttrs(fd, unix.MOUNT_ATTR_RDONLY); err != nil {
+			return err
+		}
+	}
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, dst, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return &os.PathError{Op: "move_mount", Path: dst, Err: err}
+	}
+	return nil
+}
+
+// setAttrs adds attributes to a whole tree. mount_setattr leaves all others as
+// they are, so flags that the user namespace has locked need no repeating.
+func setAttrs(fd int, attrs uint64) error {
+	err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: attrs})
+	if err != nil {
+		return kernelTooOld("mount_setattr", err)
+	}
+	return nil
+}
+
+// mountPrograms binds the platform's own programs.
+func (b *builder) mountPrograms() error {
+	for name, src := range b.Programs {
+		dst := b.root(path.Join(ProgramDir, path.Base(name)))
+		if err := os.WriteFile(dst, nil, 0o755); err != nil {
+			return err
+		}
+		if err := bindTree(src, dst, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mask hides the platform's data, wherever it shows.
+func (b *builder) mask() error {
+	points := b.Masks
+	for _, v := range b.volumes {
+		for _, m := range b.Masks {
+			if v.source != m && within(m, v.source) {
+				points = append(points, path.Join(v.dest, strings.TrimPrefix(m, v.source)))
+			}
+		}
+	}
+	for _, p := range points {
+		if err := b.maskOne(p); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) maskOne(p string) error {
+	for _, v := range b.volumes {
+		if v.dest == p {
+			return nil // a volume that the pod was allowed covers it
+		}
+	}
+	fd, err := b.openInRoot(p)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if errors.Is(err, unix.EACCES) {
+		return nil // not reachable for the container either
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	at := "/proc/self/fd/" + strconv.Itoa(fd)
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return unix.Mount("/dev/null", at, "", unix.MS_BIND, "")
+	}
+	return unix.Mount(OwnSource, at, "tmpfs", unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0,size=4k,nr_inodes=2")
+}
+
+// protect makes the root read-only, the volumes and /dev apart.
+func (b *builder) protect() error {
+	if !b.ReadOnly {
+		return nil
+	}
+	for _, m := range b.writable {
+		if err := unix.MountSetattr(unix.AT_FDCWD, m, 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// pivot makes the new root the only one.
+func (b *builder) pivot() error {
+	if err := unix.Fchdir(b.rootFD); err != nil {
+		return err
+	}
+	// Old and new root at the same place: the old one ends up on top and can be detached from there.
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount host root: %w", err)
+	}
+	return errors.Join(unix.Close(b.rootFD), unix.Chdir("/"))
+}
+
+// openInRoot opens a path as the container will see it.
+func (b *builder) openInRoot(p string) (int, error) {
+	return openIn(b.rootFD, p, unix.O_PATH|unix.O_CLOEXEC)
+}
+
+func openIn(dir int, p string, flags uint64) (int, error) {
+	for {
+		fd, err := unix.Openat2(dir, strings.TrimPrefix(p, "/"), &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+

@@ -1,0 +1,50 @@
+package rootfs
+
+// Spec says how the root of one container looks.
+type Spec struct {
+	// Scratch is an empty directory of the container's own, on a file system
+	// that can hold an overlay's upper layer. It may be removed after the container's end.
+	Scratch string
+	// Volumes are mounted in the order of their destinations' depth.
+	Volumes []Volume
+	// Devices are bound into /dev in addition to the default ones.
+	Devices []Device
+	// Masks are host paths that must be empty in the container.
+	Masks []string
+	// Allowed are directories below a mask from which volumes may come.
+	Allowed []string
+	// Files are written into the fresh root, for example /etc/resolv.conf.
+	Files map[string]string
+	// Programs are bound read-only to /.kiwerk/bin/<key>.
+	Programs map[string]string
+	// ReadOnly makes everything but volumes, /dev and /proc read-only.
+	ReadOnly bool
+	// ShmBytes bounds /dev/shm; 0 takes the kernel's default.
+	ShmBytes int64
+	// Owner owns the home directory of the container.
+	OwnerUID, OwnerGID uint32
+}
+
+// KubeletDir is where the kubelet insists on having its own folder, whatever its
+// settings say. The holder binds one of ours there.
+const KubeletDir = "/var/lib/kubelet"
+
+// Home is the home directory of every container: fresh, writable, nobody's else.
+const Home = "/.kiwerk/home"
+
+// ProgramDir is where the platform's own programs are in every container.
+const ProgramDir = "/.kiwerk/bin"
+
+// Volume is a file or directory of the host at a path of the container.
+type Volume struct {
+	Source   string
+	Dest     string
+	ReadOnly bool
+	// FollowHost lets later mounts of the host below Source appear (HostToContainer).
+	FollowHost bool
+}
+
+// Device is a device file of the host.
+type Device struct {
+	Source, Dest string
+}

@@ -1,0 +1,206 @@
+//go:build linux
+
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// volume is a Volume whose ends have been looked up.
+type volume struct {
+	Volume
+	fd     int    // of the source
+	source string // real path of the source
+	dest   string // real path in the container
+	dir    bool
+	dev    bool // a device, or a directory of devices
+}
+
+// openVolumes pins the sources, so that what was checked is what gets mounted.
+func (b *builder) openVolumes() error {
+	for _, v := range b.Volumes {
+		o, err := b.openVolume(v)
+		if err != nil {
+			return fmt.Errorf("volume at %s: %w", v.Dest, err)
+		}
+		b.volumes = append(b.volumes, o)
+	}
+	sortVolumes(b.volumes)
+	return nil
+}
+
+func (b *builder) openVolume(v Volume) (volume, error) {
+	if !path.IsAbs(v.Dest) || path.Clean(v.Dest) == "/" {
+		return volume{}, errors.New("the path must be absolute and not the root")
+	}
+	fd, err := unix.Open(v.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return volume{}, &os.PathError{Op: "open", Path: v.Source, Err: err}
+	}
+	o := volume{Volume: v, fd: fd}
+	if o.source, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err != nil {
+		return volume{}, err
+	}
+	if err := b.permitted(o.source); err != nil {
+		return volume{}, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return volume{}, err
+	}
+	o.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	o.dev = within(o.source, "/dev")
+	o.dest, err = resolveParent(v.Dest)
+	return o, err
+}
+
+// permitted refuses sources inside of what is masked.
+func (b *builder) permitted(source string) error {
+	in := func(dir string) bool { return within(source, dir) }
+	if slices.ContainsFunc(b.Masks, in) && !slices.ContainsFunc(b.allowed(), in) {
+		return fmt.Errorf("%s belongs to the platform and cannot be mounted into a pod", source)
+	}
+	return nil
+}
+
+// allowed returns the allowed directories with links followed, as sources are compared after that.
+func (b *builder) allowed() []string {
+	var dirs []string
+	for _, a := range b.Allowed {
+		dirs = append(dirs, realPath(a))
+	}
+	return dirs
+}
+
+// realPath follows links as far as the path exists.
+func realPath(p string) string {
+	fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return p
+	}
+	defer unix.Close(fd)
+	if r, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil {
+		return r
+	}
+	return p
+}
+
+func (b *builder) mountVolumes() error {
+	for _, v := range b.volumes {
+		if err := b.mountVolume(v); err != nil {
+			return fmt.Errorf("volume at %s: %w", v.Dest, err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) mountVolume(v volume) error {
+	defer unix.Close(v.fd)
+	at, err := b.openInRoot(v.dest)
+	if errors.Is(err, unix.ENOENT) {
+		if err = b.makeNested(v.dest, v.dir); err == nil {
+			at, err = b.openInRoot(v.dest)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("mount point %s: %w", v.dest, err)
+	}
+	defer unix.Close(at)
+	tree, err := unix.OpenTree(v.fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("open_tree %s: %w", v.source, err)
+	}
+	defer unix.Close(tree)
+	if !v.FollowHost {
+		private := &unix.MountAttr{Propagation: unix.MS_PRIVATE}
+		if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, private); err != nil {
+			return fmt.Errorf("propagation: %w", err)
+		}
+	}
+	var attrs uint64
+	if v.ReadOnly {
+		attrs |= unix.MOUNT_ATTR_RDONLY
+	}
+	if !v.dev {
+		attrs |= unix.MOUNT_ATTR_NODEV
+	}
+	if attrs != 0 {
+		if err := setAttrs(tree, attrs); err != nil {
+			return err
+		}
+	}
+	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// makeNested creates a mount point inside a volume that is mounted already.
+// Each part is opened inside the root, so that links in the volume lead nowhere else.
+func (b *builder) makeNested(p string, dir bool) error {
+	parts := strings.Split(strings.Trim(p, "/"), "/")
+	for i := range parts {
+		sub := strings.Join(parts[:i+1], "/")
+		if fd, err := b.openInRoot(sub); err == nil {
+			_ = unix.Close(fd)
+			continue
+		}
+		parent, err := b.openInRoot("/" + strings.Join(parts[:i], "/"))
+		if i == 0 {
+			parent, err = unix.Dup(b.rootFD)
+		}
+		if err != nil {
+			return err
+		}
+		if i == len(parts)-1 && !dir {
+			err = unix.Mknodat(parent, parts[i], unix.S_IFREG|0o644, 0)
+		} else {
+			err = unix.Mkdirat(parent, parts[i], 0o755)
+		}
+		_ = unix.Close(parent)
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("create %s: %w", sub, err)
+		}
+	}
+	return nil
+}
+
+// maxLinks is the kernel's limit of symbolic links in one path.
+const maxLinks = 40
+
+// resolveParent follows the host's links in all parts of p as far as they
+// exist, because the container will have the same links (/var/run → /run).
+// Fresh directories have no links.
+func resolveParent(p string) (string, error) {
+	todo := strings.Split(strings.Trim(path.Clean(p), "/"), "/")
+	done := "/"
+	for links := 0; len(todo) > 0; {
+		next := path.Join(done, todo[0])
+		todo = todo[1:]
+		if next != "/" && isFresh(next) {
+			return path.Join(append([]string{next}, todo...)...), nil
+		}
+		target, err := os.Readlink(next)
+		if err != nil { // no link, or nothing there
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%s: too many symbolic links", p)
+		}
+		if path.IsAbs(target) {
+			done = "/"
+		}
+		todo = append(strings.Split(strings.Trim(path.Clean(target), "/"), "/"), todo...)
+	}
+	return done, nil
+}
+
+func isFresh(p string) bool {
+	return slices.ContainsFunc(fresh, func(f string) bool { return within(p, f) })
+}

@@ -1,0 +1,119 @@
+package shim
+
+import (
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+)
+
+// Spec says what one container is. It lies as spec.json in the container's directory.
+type Spec struct {
+	ID       string
+	Process  Process
+	Root     rootfs.Spec
+	Hostname string
+	// LogPath receives stdout and stderr in the format of the CRI.
+	LogPath string
+	// Socket is where the daemon talks to the shim.
+	Socket string
+	// Stdin keeps an input open for attach; StdinOnce closes it after the first one.
+	Stdin, StdinOnce bool
+	// StopSignal is what a graceful stop sends, 0 for SIGTERM.
+	StopSignal int
+	// Grace is how long the shim waits before SIGKILL when it is stopped without the daemon.
+	Grace time.Duration
+	// OOMScoreAdj is applied as far as the host lets us.
+	OOMScoreAdj int
+}
+
+// Process is what runs in the container, at its start or by exec.
+type Process struct {
+	Args     []string
+	Env      []string
+	Cwd      string
+	TTY      bool
+	UID, GID uint32
+	Groups   []uint32
+	// Caps is the bounding set: what root in the container may have.
+	Caps []uintptr
+	// Privileged programs (set-uid) work only if this is set.
+	AllowNewPrivs bool
+}
+
+// Exit is how a container or an exec ended.
+type Exit struct {
+	Code       int
+	Signal     int `json:",omitempty"`
+	Reason     string
+	Message    string `json:",omitempty"`
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// Reasons of an Exit.
+const (
+	ReasonCompleted  = "Completed"
+	ReasonError      = "Error"
+	ReasonStartError = "StartError"
+	ReasonShimLost   = "ShimLost"
+)
+
+// codeStartError is what other runtimes report for a process that could not be started.
+const codeStartError = 128
+
+// State is what a shim tells about itself in shim.json.
+type State struct {
+	PID       int
+	Start     uint64 // field 22 of /proc/PID/stat
+	InitPID   int
+	InitStart uint64
+	BootID    string
+	MountNS   string // of the shim, that is of the holder which it belongs to
+	StartedAt time.Time
+}
+
+// Files in a container's directory.
+const (
+	specFile  = "spec.json"
+	stateFile = "shim.json"
+	exitFile  = "exit.json"
+	lockFile  = "lock"
+)
+
+// request is what a peer asks a shim, and the shim its init.
+type request struct {
+	Op      string
+	Signal  int      `json:",omitempty"`
+	Process *Process `json:",omitempty"`
+	ID      int      `json:",omitempty"`
+	Width   uint16   `json:",omitempty"`
+	Height  uint16   `json:",omitempty"`
+	Streams []string `json:",omitempty"`
+}
+
+// Operations of a request.
+const (
+	opSignal = "signal"
+	opKill   = "kill"
+	opReopen = "reopen"
+	opExec   = "exec"
+	opAttach = "attach"
+	opResize = "resize"
+)
+
+// event is an answer to a request or news.
+type event struct {
+	Kind  string
+	ID    int    `json:",omitempty"`
+	PID   int    `json:",omitempty"`
+	Error string `json:",omitempty"`
+	Exit  *Exit  `json:",omitempty"`
+}
+
+// Kinds of an event.
+const (
+	evOK      = "ok"
+	evError   = "error"
+	evStarted = "started"
+	evExit    = "exit"
+)
