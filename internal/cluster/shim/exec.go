@@ -3,6 +3,7 @@
 package shim
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -95,7 +96,13 @@ func (s *shim) attach(conn *fdsock.Conn, r request, files []*os.File) {
 			in = files[i]
 			continue
 		}
-		a.outs[name] = files[i]
+		out, err := pollable(files[i])
+		if err != nil {
+			_ = conn.Send(event{Kind: evError, Error: err.Error()})
+			return
+		}
+		defer out.Close()
+		a.outs[name] = out
 	}
 	s.mu.Lock()
 	s.attached = append(s.attached, a)
@@ -125,6 +132,18 @@ func (s *shim) attach(conn *fdsock.Conn, r request, files []*os.File) {
 	case <-s.ended:
 	}
 	s.detach(a)
+}
+
+// pollable returns a copy of f whose writes can have a deadline.
+func pollable(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 func (s *shim) detach(a *attachment) {

@@ -1,0 +1,36 @@
+//go:build linux
+
+// Command kiwerk-agent is the small helper of the local cluster.
+//
+//	kiwerk-agent hold DIR…   holds the node's namespaces, starts the daemon, reaps shims
+//	kiwerk-agent shim DIR    runs one container
+//	kiwerk-agent init ID     is pid 1 of a container
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+)
+
+func main() {
+	if err := run(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "kiwerk-agent:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) < 3 {
+		return fmt.Errorf("usage: %s hold|shim|init …; it is started by kiwerk, not by hand", args[0])
+	}
+	switch args[1] {
+	case "shim":
+		return shim.Run(args[2], time.Now)
+	case "init":
+		return shim.Init(time.Now)
+	}
+	return fmt.Errorf("unknown command %q", args[1])
+}
