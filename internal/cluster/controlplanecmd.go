@@ -20,18 +20,21 @@ type controlPlaneReady struct {
 	Address    string `json:"address"`
 }
 
-// RunControlPlane is the command `kiwerk internal control-plane --dir D`: a
+// RunControlPlane is the command `kiwerk internal control-plane --data-dir D`: a
 // cluster without a node, for tests. It prints one JSON line on stdout when it
 // is ready and ends when ctx does, on SIGTERM or SIGINT, or when stdin closes,
 // that is when its parent is gone.
 func RunControlPlane(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) (err error) {
 	flags := flag.NewFlagSet("control-plane", flag.ContinueOnError)
-	dir := flags.String("dir", "", "folder for data, logs and the kubeconfig")
+	flags.SetOutput(io.Discard)
+	dir := flags.String("data-dir", "", "folder for data, logs and the kubeconfig")
+	flags.StringVar(dir, "dir", "", "the same")
+	kubeconfig := flags.String("kubeconfig", "", "file to write, DIR/kubeconfig by default")
 	if err = flags.Parse(args); err != nil {
 		return err
 	}
 	if *dir == "" {
-		return errors.New("control-plane: --dir is missing: name the folder for its data")
+		return errors.New("control-plane: --data-dir is missing: name the folder for its data")
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -73,7 +76,8 @@ func RunControlPlane(ctx context.Context, args []string, stdin io.Reader, stdout
 		defer cancel()
 		err = errors.Join(err, c.Stop(stopping))
 	}()
-	return serveControlPlane(ctx, c, filepath.Join(data, "kubeconfig"), stdout)
+	setDefault(kubeconfig, filepath.Join(data, "kubeconfig"))
+	return serveControlPlane(ctx, c, *kubeconfig, stdout)
 }
 
 func serveControlPlane(ctx context.Context, c *Cluster, kubeconfig string, stdout io.Writer) error {

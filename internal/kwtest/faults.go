@@ -1,0 +1,147 @@
+package kwtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// ErrInjected is what a write fails with on purpose.
+var ErrInjected = errors.New("kwtest: injected fault")
+
+const maxWrites = 200
+
+// FailNthWrite calls run in sub-tests with a client whose first write fails,
+// then with one whose second write fails, and so on, until a run passes without
+// a fault. Each write fails in two ways: the request is lost, or it was carried
+// out and only the answer is lost. Run must bring its reconciler to the end (by
+// calling it again after an error, as the runtime does) and check the end state,
+// which must be the same each time. Use a new [Namespace] in each run.
+func FailNthWrite(t *testing.T, base client.Client, run func(t *testing.T, c client.Client)) {
+	t.Helper()
+	for _, mode := range []struct {
+		name  string
+		after bool
+	}{{"RequestLost", false}, {"AnswerLost", true}} {
+		for n := 1; ; n++ {
+			if n > maxWrites {
+				t.Fatalf("%s: more than %d writes; does the reconciler ever stop writing?", mode.name, maxWrites)
+			}
+			faulty := &Faulty{Client: base, N: n, After: mode.after}
+			ok := t.Run(fmt.Sprintf("%s%d", mode.name, n), func(t *testing.T) { run(t, faulty) })
+			if !ok || !faulty.Fired() {
+				break
+			}
+		}
+	}
+}
+
+// Faulty is a client whose Nth write fails, once.
+type Faulty struct {
+	client.Client
+	// N counts from 1.
+	N int
+	// After lets the write happen before it fails.
+	After bool
+
+	mu     sync.Mutex
+	writes int
+}
+
+// Fired tells whether the fault has happened.
+func (f *Faulty) Fired() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.writes >= f.N
+}
+
+// write carries out do or fails. Whose answer is lost learns nothing from it, so do gets a copy of obj then.
+func (f *Faulty) write(obj client.Object, do func(client.Object) error) error {
+	f.mu.Lock()
+	f.writes++
+	hit := f.writes == f.N
+	f.mu.Unlock()
+	if !hit {
+		return do(obj)
+	}
+	if !f.After {
+		return ErrInjected
+	}
+	if obj != nil {
+		obj = obj.DeepCopyObject().(client.Object)
+	}
+	if err := do(obj); err != nil {
+		return err
+	}
+	return ErrInjected
+}
+
+// Apply is a write.
+func (f *Faulty) Apply(ctx context.Context, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	return f.write(nil, func(client.Object) error { return f.Client.Apply(ctx, obj, opts...) })
+}
+
+// Create is a write.
+func (f *Faulty) Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error {
+	return f.write(obj, func(obj client.Object) error { return f.Client.Create(ctx, obj, opts...) })
+}
+
+// Delete is a write.
+func (f *Faulty) Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error {
+	return f.write(obj, func(obj client.Object) error { return f.Client.Delete(ctx, obj, opts...) })
+}
+
+// Update is a write.
+func (f *Faulty) Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error {
+	return f.write(obj, func(obj client.Object) error { return f.Client.Update(ctx, obj, opts...) })
+}
+
+// Patch is a write.
+func (f *Faulty) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	return f.write(obj, func(obj client.Object) error { return f.Client.Patch(ctx, obj, patch, opts...) })
+}
+
+// DeleteAllOf is a write.
+func (f *Faulty) DeleteAllOf(ctx context.Context, obj client.Object, opts ...client.DeleteAllOfOption) error {
+	return f.write(obj, func(obj client.Object) error { return f.Client.DeleteAllOf(ctx, obj, opts...) })
+}
+
+// Status returns a writer with the same fault.
+func (f *Faulty) Status() client.SubResourceWriter {
+	return faultySub{f, f.Client.Status()}
+}
+
+// SubResource returns a client with the same fault.
+func (f *Faulty) SubResource(name string) client.SubResourceClient {
+	sub := f.Client.SubResource(name)
+	return struct {
+		client.SubResourceReader
+		client.SubResourceWriter
+	}{sub, faultySub{f, sub}}
+}
+
+type faultySub struct {
+	f *Faulty
+	w client.SubResourceWriter
+}
+
+func (s faultySub) Create(ctx context.Context, obj, sub client.Object, opts ...client.SubResourceCreateOption) error {
+	return s.f.write(obj, func(obj client.Object) error { return s.w.Create(ctx, obj, sub, opts...) })
+}
+
+func (s faultySub) Update(ctx context.Context, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+	return s.f.write(obj, func(obj client.Object) error { return s.w.Update(ctx, obj, opts...) })
+}
+
+func (s faultySub) Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+	return s.f.write(obj, func(obj client.Object) error { return s.w.Patch(ctx, obj, patch, opts...) })
+}
+
+func (s faultySub) Apply(ctx context.Context, obj runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+	return s.f.write(nil, func(client.Object) error { return s.w.Apply(ctx, obj, opts...) })
+}

@@ -1,0 +1,50 @@
+package kwtest
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const maxPrefix = 40
+
+var notName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Client talks to the shared control plane without a cache. A nil scheme stands for the built-in kinds.
+func Client(t testing.TB, scheme *runtime.Scheme) client.WithWatch {
+	t.Helper()
+	if scheme == nil {
+		scheme = clientgoscheme.Scheme
+	}
+	c, err := client.NewWithWatch(Config(t), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Namespace makes a namespace for this test, named after it and deleted with it.
+func Namespace(t testing.TB) string {
+	t.Helper()
+	c := Client(t, nil)
+	prefix := strings.Trim(notName.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
+	prefix = strings.Trim(prefix[:min(len(prefix), maxPrefix)], "-")
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix + "-"}}
+	if err := c.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The test's own context has ended by now. The deletion goes on by itself.
+		if err := c.Delete(context.WithoutCancel(t.Context()), ns); client.IgnoreNotFound(err) != nil {
+			t.Errorf("namespace %s: %v", ns.Name, err)
+		}
+	})
+	return ns.Name
+}
