@@ -37,7 +37,9 @@ WITH_CGO   = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -I$(ORT_HEADER)"
 CLUSTER_PKGS = $(shell go list ./internal/cluster/... ./internal/local/... ./cmd/kiwerk 2>/dev/null)
 SYSTEM_PKGS  = $(shell go list ./conformance/... ./bench/... 2>/dev/null)
 CGO_PKGS     = $(shell CGO_ENABLED=1 go list ./internal/modelserver/... ./cmd/kiwerk-modelserver 2>/dev/null)
-UNIT_PKGS    = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS),$(shell go list ./... 2>/dev/null))
+# Packages whose tests start the built control plane as a child.
+KUBE_PKGS    = $(shell go list -f '{{range .TestImports}}{{if eq . "$(MODULE)/internal/kwtest"}}{{$$.ImportPath}}{{end}}{{end}} {{range .XTestImports}}{{if eq . "$(MODULE)/internal/kwtest"}}{{$$.ImportPath}}{{end}}{{end}}' ./internal/... 2>/dev/null) $(MODULE)/internal/kwtest
+UNIT_PKGS    = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS) $(KUBE_PKGS),$(shell go list ./... 2>/dev/null))
 
 PYTHON := .venv/bin/python
 
@@ -67,12 +69,19 @@ setup-onnxruntime: setup-system
 ##@ Check
 
 .PHONY: test
-test: setup lint verify build test-unit test-cluster conformance ## Everything that CI runs: set-up, lint, verify, all tests
+test: setup build lint verify test-unit test-kube test-cluster conformance ## Everything that CI runs: set-up, lint, verify, all tests
 
 .PHONY: test-unit
 test-unit: setup-onnxruntime ## Tests of the packages that link no Kubernetes (a minute at most when warm)
 	$(WITH_CGO) go test -ldflags '-s -w' $(CGO_PKGS)
 	go test -ldflags '-s -w' $(UNIT_PKGS)
+
+.PHONY: test-kube
+test-kube: bin/kiwerk ## Tests of the controllers, against the API server of the built program
+	go test -ldflags '-s -w' -timeout 15m $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS),$(sort $(KUBE_PKGS)))
+
+bin/kiwerk:
+	@$(MAKE) build
 
 .PHONY: test-cluster
 test-cluster: setup-python setup-onnxruntime ## Tests of the embedded cluster; as root both halves (root and an ordinary user)
