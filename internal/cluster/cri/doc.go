@@ -1,0 +1,20 @@
+// Package cri is the process runtime: the container runtime that the kubelet
+// talks to, over its stock gRPC interface on a unix socket.
+//
+// A pod sandbox is a record with a free loopback port; pods share the host's
+// network. A container is a process of the host under a shim of its own
+// (package shim) in a root made of the host's (package rootfs). An image name
+// is looked up in a table: own programs, or "the host's own tools".
+//
+//	created ──StartContainer──▶ running ──process ends──▶ exited
+//	   container.json              spec.json, shim.json      exit.json
+//
+// The files decide: a new daemon reads them, adopts the shims that still live
+// and reads the exits of the others, so that neither a crash of the daemon nor
+// its restart is seen by a container. [Server.Stop] leaves containers running;
+// [Server.StopContainers] is for a clean end of the platform.
+//
+// What the runtime cannot do (other users than root without privileges,
+// privileged containers, shared namespaces) is refused when the container is
+// created, with the reason. The package knows the CRI, not the Kubernetes API.
+package cri

@@ -1,0 +1,206 @@
+//go:build linux
+
+package cri
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+)
+
+// sandbox is a pod as the runtime sees it. The fields are its record on disk;
+// they change only under Server.mu.
+type sandbox struct {
+	ID                   string
+	Name, Namespace, UID string
+	Attempt              uint32
+	Labels, Annotations  map[string]string
+	Hostname             string
+	LogDirectory         string
+	ResolvConf           string `json:",omitempty"`
+	CreatedAt            time.Time
+	Ready                bool
+	Port                 int
+}
+
+func (b *sandbox) port() Port {
+	return Port{Namespace: b.Namespace, Name: b.Name, UID: b.UID, Port: b.Port}
+}
+
+// record is container.json.
+type record struct {
+	ID, SandboxID       string
+	Name                string
+	Attempt             uint32
+	Image               string // as the pod names it
+	Taken               Taken
+	Labels, Annotations map[string]string
+	Mounts              []mountRecord
+	CreatedAt           time.Time
+	Spec                shim.Spec
+	StopSignal          int32
+}
+
+type mountRecord struct {
+	Source, Dest string
+	ReadOnly     bool
+	Propagation  int32
+}
+
+// container is one container with what is known of its process.
+type container struct {
+	record
+
+	mu      sync.Mutex
+	running *shim.Running
+	exit    *shim.Exit
+	started time.Time
+	ended   chan struct{} // closed with exit
+	removed bool
+}
+
+func newContainer(r record) *container {
+	return &container{record: r, ended: make(chan struct{})}
+}
+
+// look returns a consistent view.
+func (c *container) look() (state runtimeapi.ContainerState, running *shim.Running, exit *shim.Exit, started time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.exit != nil:
+		return runtimeapi.ContainerState_CONTAINER_EXITED, nil, c.exit, c.started
+	case c.running != nil:
+		return runtimeapi.ContainerState_CONTAINER_RUNNING, c.running, nil, c.started
+	}
+	return runtimeapi.ContainerState_CONTAINER_CREATED, nil, nil, time.Time{}
+}
+
+func (s *Server) sandboxDir() string { return filepath.Join(s.cfg.StateDir, "sandboxes") }
+
+func (s *Server) containerDir(id string) string {
+	return filepath.Join(s.cfg.StateDir, "containers", id)
+}
+
+func (s *Server) socketDir() string { return filepath.Join(s.cfg.RuntimeDir, "c") }
+
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func (s *Server) saveSandbox(b *sandbox) error {
+	return writeRecord(filepath.Join(s.sandboxDir(), b.ID+".json"), b)
+}
+
+func (s *Server) saveContainer(c *container) error {
+	return writeRecord(filepath.Join(s.containerDir(c.ID), "container.json"), c.record)
+}
+
+// writeRecord replaces a file in one step.
+func writeRecord(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func readRecord(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("decode %s: %w", path, err)
+	}
+	return nil
+}
+
+// load reads the records of an earlier daemon and adopts what still runs.
+func (s *Server) load(ctx context.Context) error {
+	files, err := filepath.Glob(filepath.Join(s.sandboxDir(), "*.json"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		var b sandbox
+		if err := readRecord(f, &b); err != nil {
+			s.log.Warn("skip unreadable record of a pod", "error", err)
+			continue
+		}
+		s.sandboxes[b.ID] = &b
+		if b.Ready {
+			s.ports.keep(b.Port)
+		}
+	}
+	dirs, err := os.ReadDir(s.containerDir(""))
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if err := s.loadContainer(ctx, d.Name()); err != nil {
+			return fmt.Errorf("container %s: %w", d.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) loadContainer(ctx context.Context, id string) error {
+	dir := s.containerDir(id)
+	var r record
+	if err := readRecord(filepath.Join(dir, "container.json"), &r); err != nil {
+		// The daemon ended between making the directory and the record: nobody knows of it.
+		s.log.Warn("remove container without a record", "container", id, "error", err)
+		return os.RemoveAll(dir)
+	}
+	c := newContainer(r)
+	s.containers[id] = c
+	running, err := shim.Adopt(ctx, dir)
+	switch {
+	case err == nil:
+		return s.adopt(c, running)
+	case !errors.Is(err, shim.ErrGone):
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "spec.json")); errors.Is(err, os.ErrNotExist) {
+		return nil // created, never started
+	}
+	return s.finished(c)
+}
+
+// adopt takes over a living shim, unless it belongs to a holder that is gone:
+// then new mounts, such as rotated tokens, cannot reach its container.
+func (s *Server) adopt(c *container, running *shim.Running) error {
+	ns, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	c.running, c.started = running, running.State().StartedAt
+	s.tasks.Go(func() { s.follow(c) })
+	if running.State().MountNS == ns {
+		s.log.Info("adopted container", "container", c.ID, "name", c.Name, "pid", running.State().InitPID)
+		return nil
+	}
+	s.log.Warn("stop container of a lost holder", "container", c.ID, "name", c.Name)
+	if err := running.Kill(); err != nil && !errors.Is(err, shim.ErrGone) {
+		return err
+	}
+	return nil
+}

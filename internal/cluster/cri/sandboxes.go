@@ -1,0 +1,217 @@
+//go:build linux
+
+package cri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// RunPodSandbox records a pod and gives it a port.
+func (s *Server) RunPodSandbox(_ context.Context, req *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
+	cfg := req.GetConfig()
+	if cfg.GetMetadata() == nil {
+		return nil, status.Error(codes.InvalidArgument, "pod sandbox without metadata")
+	}
+	if err := checkSandbox(cfg, req.GetRuntimeHandler()); err != nil {
+		return nil, err
+	}
+	port, err := s.ports.take()
+	if err != nil {
+		return nil, status.Error(codes.ResourceExhausted, err.Error())
+	}
+	m := cfg.GetMetadata()
+	b := &sandbox{
+		ID: newID(), Name: m.GetName(), Namespace: m.GetNamespace(), UID: m.GetUid(), Attempt: m.GetAttempt(),
+		Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(), Hostname: cfg.GetHostname(),
+		LogDirectory: cfg.GetLogDirectory(), ResolvConf: resolvConf(cfg.GetDnsConfig()),
+		CreatedAt: s.clock.Now(), Ready: true, Port: port,
+	}
+	if b.LogDirectory != "" {
+		if err := os.MkdirAll(b.LogDirectory, 0o755); err != nil {
+			s.ports.release(port)
+			return nil, fmt.Errorf("log directory of pod %s/%s: %w", b.Namespace, b.Name, err)
+		}
+	}
+	if err := s.saveSandbox(b); err != nil {
+		s.ports.release(port)
+		return nil, fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
+	}
+	s.mu.Lock()
+	s.sandboxes[b.ID] = b
+	s.news.publish(b.port())
+	s.mu.Unlock()
+	s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT)
+	s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
+	return &runtimeapi.RunPodSandboxResponse{PodSandboxId: b.ID}, nil
+}
+
+// resolvConf is the pod's own resolv.conf; empty leaves the host's.
+func resolvConf(d *runtimeapi.DNSConfig) string {
+	var b strings.Builder
+	for _, server := range d.GetServers() {
+		fmt.Fprintf(&b, "nameserver %s\n", server)
+	}
+	if len(d.GetSearches()) > 0 {
+		fmt.Fprintf(&b, "search %s\n", strings.Join(d.GetSearches(), " "))
+	}
+	if len(d.GetOptions()) > 0 {
+		fmt.Fprintf(&b, "options %s\n", strings.Join(d.GetOptions(), " "))
+	}
+	return b.String()
+}
+
+// StopPodSandbox kills what still runs in the pod and gives its port back.
+func (s *Server) StopPodSandbox(ctx context.Context, req *runtimeapi.StopPodSandboxRequest) (*runtimeapi.StopPodSandboxResponse, error) {
+	b, err := s.findSandbox(req.GetPodSandboxId())
+	if status.Code(err) == codes.NotFound {
+		return &runtimeapi.StopPodSandboxResponse{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stopSandbox(ctx, b); err != nil {
+		return nil, err
+	}
+	return &runtimeapi.StopPodSandboxResponse{}, nil
+}
+
+func (s *Server) stopSandbox(ctx context.Context, b *sandbox) error {
+	for _, c := range s.containersOf(b.ID) {
+		if err := s.stop(ctx, c, 0); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	was := b.Ready
+	b.Ready = false
+	err := s.saveSandbox(b)
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
+	}
+	if was {
+		s.ports.release(b.Port)
+		s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	}
+	return nil
+}
+
+// RemovePodSandbox forgets a pod and its containers.
+func (s *Server) RemovePodSandbox(ctx context.Context, req *runtimeapi.RemovePodSandboxRequest) (*runtimeapi.RemovePodSandboxResponse, error) {
+	b, err := s.findSandbox(req.GetPodSandboxId())
+	if status.Code(err) == codes.NotFound {
+		return &runtimeapi.RemovePodSandboxResponse{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stopSandbox(ctx, b); err != nil {
+		return nil, err
+	}
+	for _, c := range s.containersOf(b.ID) {
+		if err := s.remove(c); err != nil {
+			return nil, err
+		}
+	}
+	err = os.Remove(filepath.Join(s.sandboxDir(), b.ID+".json"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove record of pod %s/%s: %w", b.Namespace, b.Name, err)
+	}
+	event := s.eventFor(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_DELETED_EVENT)
+	s.mu.Lock()
+	delete(s.sandboxes, b.ID)
+	s.mu.Unlock()
+	s.events.publish(event)
+	return &runtimeapi.RemovePodSandboxResponse{}, nil
+}
+
+// PodSandboxStatus tells the state of a pod, and of its containers, as evented
+// and polling kubelets want it.
+func (s *Server) PodSandboxStatus(_ context.Context, req *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
+	b, err := s.findSandbox(req.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	resp := &runtimeapi.PodSandboxStatusResponse{
+		Status: s.sandboxStatus(b), ContainersStatuses: s.statusesOf(b.ID), Timestamp: s.clock.Now().UnixNano(),
+	}
+	if req.GetVerbose() {
+		resp.Info = map[string]string{"port": fmt.Sprint(b.Port)}
+	}
+	return resp, nil
+}
+
+func (s *Server) sandboxStatus(b *sandbox) *runtimeapi.PodSandboxStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &runtimeapi.PodSandboxStatus{
+		Id: b.ID, Metadata: b.metadata(), State: b.state(), CreatedAt: b.CreatedAt.UnixNano(),
+		Network: &runtimeapi.PodSandboxNetworkStatus{Ip: s.cfg.NodeIP},
+		Linux: &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{Options: &runtimeapi.NamespaceOption{
+			Network: runtimeapi.NamespaceMode_NODE, Pid: runtimeapi.NamespaceMode_CONTAINER, Ipc: runtimeapi.NamespaceMode_CONTAINER,
+		}}},
+		Labels: b.Labels, Annotations: b.Annotations,
+	}
+}
+
+func (b *sandbox) metadata() *runtimeapi.PodSandboxMetadata {
+	return &runtimeapi.PodSandboxMetadata{Name: b.Name, Namespace: b.Namespace, Uid: b.UID, Attempt: b.Attempt}
+}
+
+func (b *sandbox) state() runtimeapi.PodSandboxState {
+	if b.Ready {
+		return runtimeapi.PodSandboxState_SANDBOX_READY
+	}
+	return runtimeapi.PodSandboxState_SANDBOX_NOTREADY
+}
+
+// ListPodSandbox lists pods, newest first.
+func (s *Server) ListPodSandbox(_ context.Context, req *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
+	return &runtimeapi.ListPodSandboxResponse{Items: s.listSandboxes(req.GetFilter())}, nil
+}
+
+func (s *Server) listSandboxes(f *runtimeapi.PodSandboxFilter) []*runtimeapi.PodSandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	items := []*runtimeapi.PodSandbox{}
+	for _, b := range s.sandboxes {
+		if f.GetId() != "" && !strings.HasPrefix(b.ID, f.GetId()) ||
+			f.GetState() != nil && f.GetState().GetState() != b.state() || !selects(f.GetLabelSelector(), b.Labels) {
+			continue
+		}
+		items = append(items, &runtimeapi.PodSandbox{
+			Id: b.ID, Metadata: b.metadata(), State: b.state(), CreatedAt: b.CreatedAt.UnixNano(),
+			Labels: b.Labels, Annotations: b.Annotations,
+		})
+	}
+	sort.Slice(items, func(i, j int) bool { return items[i].GetCreatedAt() > items[j].GetCreatedAt() })
+	return items
+}
+
+func selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if labels[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) findSandbox(id string) (*sandbox, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.sandboxes[id]; b != nil {
+		return b, nil
+	}
+	return nil, status.Errorf(codes.NotFound, "pod sandbox %q not found", id)
+}

@@ -1,0 +1,247 @@
+//go:build linux
+
+package cri
+
+import (
+	"fmt"
+	"net"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+)
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// specFor turns what the kubelet wants into what the shim does, or says why it cannot be done.
+func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig) (shim.Spec, Taken, error) {
+	fail := func(err error) (shim.Spec, Taken, error) {
+		return shim.Spec{}, Taken{}, status.Errorf(codes.InvalidArgument, "container %s: %v", cfg.GetMetadata().GetName(), err)
+	}
+	taken := s.images.resolve(imageName(cfg.GetImage()))
+	args, err := taken.command(imageName(cfg.GetImage()), cfg.GetCommand(), cfg.GetArgs())
+	if err != nil {
+		return fail(err)
+	}
+	proc, err := processFor(cfg, rootfs.InUserNamespace())
+	if err != nil {
+		return fail(err)
+	}
+	proc.Args, proc.Env = args, s.environment(b, cfg)
+	volumes, err := volumesFor(cfg.GetMounts())
+	if err != nil {
+		return fail(err)
+	}
+	root := rootfs.Spec{
+		Scratch: filepath.Join(s.containerDir(id), "root"), Volumes: volumes,
+		Masks: s.cfg.Masks, Allowed: s.cfg.VolumeDirs,
+		Files: map[string]string{}, Programs: map[string]string{"kiwerk-agent": s.cfg.AgentPath},
+		ReadOnly: cfg.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
+	}
+	for _, d := range cfg.GetDevices() {
+		root.Devices = append(root.Devices, rootfs.Device{Source: d.GetHostPath(), Dest: d.GetContainerPath()})
+	}
+	if taken.Path != "" {
+		root.Programs[filepath.Base(taken.Path)] = taken.Path
+	}
+	if b.ResolvConf != "" {
+		root.Files["/etc/resolv.conf"] = b.ResolvConf
+	}
+	if b.Hostname != "" {
+		root.Files["/etc/hostname"] = b.Hostname + "\n"
+	}
+	c := container{record: record{Annotations: cfg.GetAnnotations()}}
+	return shim.Spec{
+		ID: id, Process: proc, Root: root, Hostname: b.Hostname,
+		LogPath: logPath(b, cfg), Socket: filepath.Join(s.socketDir(), id[:16]),
+		Stdin: cfg.GetStdin(), StdinOnce: cfg.GetStdinOnce(),
+		StopSignal: signalNumber(cfg.GetStopSignal()), Grace: c.grace(),
+		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()),
+	}, taken, nil
+}
+
+// environment is what every container gets, then what the pod says. Only the
+// address of the API server is ours alone: the service address that the
+// kubelet writes there does not exist on the host's network.
+func (s *Server) environment(b *sandbox, cfg *runtimeapi.ContainerConfig) []string {
+	env := map[string]string{
+		"PATH": defaultPath, "HOME": rootfs.Home, "HOSTNAME": b.Hostname, "PORT": strconv.Itoa(b.Port),
+	}
+	if s.cfg.PythonDir != "" {
+		env["PATH"] = s.cfg.PythonDir + ":" + defaultPath
+	}
+	if cfg.GetTty() {
+		env["TERM"] = "xterm"
+	}
+	for k, v := range s.cfg.Env {
+		env[k] = v
+	}
+	for _, e := range cfg.GetEnvs() {
+		env[e.GetKey()] = string(e.GetValue())
+	}
+	if host, port, err := net.SplitHostPort(s.cfg.APIAddress); err == nil {
+		env["KUBERNETES_SERVICE_HOST"], env["KUBERNETES_SERVICE_PORT"], env["KUBERNETES_SERVICE_PORT_HTTPS"] = host, port, port
+	}
+	list := make([]string, 0, len(env))
+	for k, v := range env {
+		list = append(list, k+"="+v)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func volumesFor(mounts []*runtimeapi.Mount) ([]rootfs.Volume, error) {
+	var list []rootfs.Volume
+	for _, m := range mounts {
+		if m.GetImage().GetImage() != "" {
+			return nil, fmt.Errorf("volume at %s: image volumes need container images, which the process runtime does not have", m.GetContainerPath())
+		}
+		if m.GetPropagation() == runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL {
+			return nil, fmt.Errorf("volume at %s: mountPropagation Bidirectional needs a privileged container, which the process runtime does not run", m.GetContainerPath())
+		}
+		if len(m.GetUidMappings()) > 0 || len(m.GetGidMappings()) > 0 {
+			return nil, fmt.Errorf("volume at %s: id-mapped mounts (hostUsers: false) are not supported here", m.GetContainerPath())
+		}
+		list = append(list, rootfs.Volume{
+			Source: m.GetHostPath(), Dest: m.GetContainerPath(), ReadOnly: m.GetReadonly(),
+			FollowHost: m.GetPropagation() == runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER,
+		})
+	}
+	return list, nil
+}
+
+// processFor takes over identity and rights, and refuses what cannot be had.
+func processFor(cfg *runtimeapi.ContainerConfig, userNS bool) (shim.Process, error) {
+	sc := cfg.GetLinux().GetSecurityContext()
+	p := shim.Process{Cwd: cfg.GetWorkingDir(), TTY: cfg.GetTty()}
+	if err := checkSecurity(cfg, sc); err != nil {
+		return p, err
+	}
+	var err error
+	if p.Caps, err = shim.Capabilities(sc.GetCapabilities().GetAddCapabilities(), sc.GetCapabilities().GetDropCapabilities()); err != nil {
+		return p, err
+	}
+	if err := identity(sc, &p); err != nil {
+		return p, err
+	}
+	if userNS {
+		return p, onlyRoot(p)
+	}
+	return p, nil
+}
+
+// identity reads user and groups.
+func identity(sc *runtimeapi.LinuxContainerSecurityContext, p *shim.Process) error {
+	switch {
+	case sc.GetRunAsUser() != nil:
+		p.UID = uint32(sc.GetRunAsUser().GetValue())
+	case sc.GetRunAsUsername() != "":
+		u, err := user.Lookup(sc.GetRunAsUsername())
+		if err != nil {
+			return fmt.Errorf("user %q: %w on this host", sc.GetRunAsUsername(), err)
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			return fmt.Errorf("user %q: %w", sc.GetRunAsUsername(), err)
+		}
+		p.UID = uint32(uid)
+	}
+	if sc.GetRunAsGroup() != nil {
+		p.GID = uint32(sc.GetRunAsGroup().GetValue())
+	}
+	for _, g := range sc.GetSupplementalGroups() {
+		p.Groups = append(p.Groups, uint32(g))
+	}
+	return nil
+}
+
+// onlyRoot refuses identities that do not exist in a user's namespace, where
+// only root is mapped (to that user).
+func onlyRoot(p shim.Process) error {
+	const why = "is not available: Kiwerk runs as an ordinary user, so that in pods only user and group 0 exist (they are that user on the host); leave it out or run `kiwerk up` as root"
+	if p.UID != 0 {
+		return fmt.Errorf("runAsUser %d %s", p.UID, why)
+	}
+	if p.GID != 0 {
+		return fmt.Errorf("runAsGroup %d %s", p.GID, why)
+	}
+	for _, g := range p.Groups {
+		if g != 0 {
+			return fmt.Errorf("group %d (fsGroup or supplementalGroups) %s", g, why)
+		}
+	}
+	return nil
+}
+
+// checkSecurity refuses what the runtime does not do.
+func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContainerSecurityContext) error {
+	switch {
+	case sc.GetPrivileged():
+		return fmt.Errorf("privileged containers are not supported here: they could read the platform's own data")
+	case sc.GetSeccomp().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
+		return fmt.Errorf("seccomp profile %q: profiles from files are not supported here", sc.GetSeccomp().GetLocalhostRef())
+	case sc.GetApparmor().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
+		return fmt.Errorf("AppArmor profile %q: profiles from files are not supported here", sc.GetApparmor().GetLocalhostRef())
+	case len(cfg.GetCDIDevices()) > 0:
+		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
+	}
+	return checkNamespaces(sc.GetNamespaceOptions())
+}
+
+func checkNamespaces(n *runtimeapi.NamespaceOption) error {
+	const hint = "every container has a namespace of its own here"
+	switch {
+	case n.GetPid() == runtimeapi.NamespaceMode_NODE:
+		return fmt.Errorf("hostPID is not supported: %s, so that all processes of a container end with it", hint)
+	case n.GetPid() == runtimeapi.NamespaceMode_TARGET:
+		return fmt.Errorf("a debug container cannot join the processes of another: %s; use kubectl exec", hint)
+	case n.GetIpc() == runtimeapi.NamespaceMode_NODE:
+		return fmt.Errorf("hostIPC is not supported: %s", hint)
+	case n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD && n.GetUsernsOptions() != nil && len(n.GetUsernsOptions().GetUids()) > 0:
+		return fmt.Errorf("hostUsers: false is not supported here")
+	}
+	return nil
+}
+
+// checkSandbox refuses what concerns a whole pod.
+func checkSandbox(cfg *runtimeapi.PodSandboxConfig, handler string) error {
+	sc := cfg.GetLinux().GetSecurityContext()
+	fail := func(format string, args ...any) error {
+		return status.Errorf(codes.InvalidArgument, "pod %s/%s: "+format,
+			append([]any{cfg.GetMetadata().GetNamespace(), cfg.GetMetadata().GetName()}, args...)...)
+	}
+	if handler != "" {
+		return fail("runtime class handler %q does not exist here; leave runtimeClassName out", handler)
+	}
+	if len(cfg.GetLinux().GetSysctls()) > 0 {
+		var names []string
+		for name := range cfg.GetLinux().GetSysctls() {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return fail("sysctls %s cannot be set for a pod here: pods share the host's network", strings.Join(names, ", "))
+	}
+	if sc.GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_POD {
+		return fail("shareProcessNamespace is not supported: every container has a process namespace of its own here")
+	}
+	if err := checkNamespaces(sc.GetNamespaceOptions()); err != nil {
+		return fail("%v", err)
+	}
+	return nil
+}
+
+// signalNumber translates the CRI's names.
+func signalNumber(s runtimeapi.Signal) int {
+	if s == runtimeapi.Signal_SIGNAL_RUNTIME_DEFAULT {
+		return 0
+	}
+	return signalByName(strings.TrimPrefix(s.String(), "SIGNAL_"))
+}

@@ -1,0 +1,158 @@
+//go:build linux
+
+package cri
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+)
+
+// ticksPerSecond is USER_HZ, which Linux has fixed at 100 for programs.
+const ticksPerSecond = 100
+
+// usage is what a container's processes use.
+type usage struct {
+	cpuNano, rss uint64
+	processes    uint64
+}
+
+// measure sums over pid 1 of a container and all below it. Children that have
+// ended are counted in the times of those that waited for them.
+func measure(pid int) usage {
+	var u usage
+	todo := []int{pid}
+	for len(todo) > 0 {
+		pid := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		dir := "/proc/" + strconv.Itoa(pid)
+		data, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue // ended meanwhile
+		}
+		st, err := shim.ParseStat(data)
+		if err != nil {
+			continue
+		}
+		u.cpuNano += st.CPUTicks * (1e9 / ticksPerSecond)
+		u.rss += uint64(max(st.RSSPages, 0)) * uint64(os.Getpagesize())
+		u.processes++
+		todo = append(todo, children(dir)...)
+	}
+	return u
+}
+
+func children(dir string) []int {
+	files, err := filepath.Glob(dir + "/task/*/children")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		for _, field := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+func u64(n uint64) *runtimeapi.UInt64Value { return &runtimeapi.UInt64Value{Value: n} }
+
+func (s *Server) statsOf(c *container) (*runtimeapi.ContainerStats, usage) {
+	now := s.clock.Now().UnixNano()
+	var u usage
+	if _, running, _, _ := c.look(); running != nil {
+		u = measure(running.State().InitPID)
+	}
+	return &runtimeapi.ContainerStats{
+		Attributes: &runtimeapi.ContainerAttributes{Id: c.ID, Metadata: c.metadata(), Labels: c.Labels, Annotations: c.Annotations},
+		Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(u.cpuNano)},
+		Memory:     &runtimeapi.MemoryUsage{Timestamp: now, WorkingSetBytes: u64(u.rss), UsageBytes: u64(u.rss), RssBytes: u64(u.rss)},
+		WritableLayer: &runtimeapi.FilesystemUsage{
+			Timestamp: now, FsId: &runtimeapi.FilesystemIdentifier{Mountpoint: s.cfg.StateDir}, UsedBytes: u64(0), InodesUsed: u64(0),
+		},
+	}, u
+}
+
+// ContainerStats measures one container.
+func (s *Server) ContainerStats(_ context.Context, req *runtimeapi.ContainerStatsRequest) (*runtimeapi.ContainerStatsResponse, error) {
+	c, err := s.findContainer(req.GetContainerId())
+	if err != nil {
+		return nil, err
+	}
+	st, _ := s.statsOf(c)
+	return &runtimeapi.ContainerStatsResponse{Stats: st}, nil
+}
+
+// ListContainerStats measures the running containers.
+func (s *Server) ListContainerStats(_ context.Context, req *runtimeapi.ListContainerStatsRequest) (*runtimeapi.ListContainerStatsResponse, error) {
+	f := req.GetFilter()
+	resp := &runtimeapi.ListContainerStatsResponse{}
+	for _, c := range s.listContainers() {
+		state, _, _, _ := c.look()
+		if state != runtimeapi.ContainerState_CONTAINER_RUNNING || f.GetId() != "" && f.GetId() != c.ID ||
+			f.GetPodSandboxId() != "" && f.GetPodSandboxId() != c.SandboxID || !selects(f.GetLabelSelector(), c.Labels) {
+			continue
+		}
+		st, _ := s.statsOf(c)
+		resp.Stats = append(resp.Stats, st)
+	}
+	return resp, nil
+}
+
+// PodSandboxStats measures one pod.
+func (s *Server) PodSandboxStats(_ context.Context, req *runtimeapi.PodSandboxStatsRequest) (*runtimeapi.PodSandboxStatsResponse, error) {
+	b, err := s.findSandbox(req.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	return &runtimeapi.PodSandboxStatsResponse{Stats: s.podStats(b)}, nil
+}
+
+// ListPodSandboxStats measures all pods.
+func (s *Server) ListPodSandboxStats(_ context.Context, req *runtimeapi.ListPodSandboxStatsRequest) (*runtimeapi.ListPodSandboxStatsResponse, error) {
+	f := req.GetFilter()
+	resp := &runtimeapi.ListPodSandboxStatsResponse{}
+	for _, item := range s.listSandboxes(&runtimeapi.PodSandboxFilter{Id: f.GetId(), LabelSelector: f.GetLabelSelector()}) {
+		b, err := s.findSandbox(item.GetId())
+		if err != nil {
+			continue // removed meanwhile
+		}
+		resp.Stats = append(resp.Stats, s.podStats(b))
+	}
+	return resp, nil
+}
+
+func (s *Server) podStats(b *sandbox) *runtimeapi.PodSandboxStats {
+	var sum usage
+	var list []*runtimeapi.ContainerStats
+	for _, c := range s.containersOf(b.ID) {
+		st, u := s.statsOf(c)
+		list = append(list, st)
+		sum.cpuNano += u.cpuNano
+		sum.rss += u.rss
+		sum.processes += u.processes
+	}
+	now := s.clock.Now().UnixNano()
+	return &runtimeapi.PodSandboxStats{
+		Attributes: &runtimeapi.PodSandboxAttributes{Id: b.ID, Metadata: b.metadata(), Labels: b.Labels, Annotations: b.Annotations},
+		Linux: &runtimeapi.LinuxPodSandboxStats{
+			Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(sum.cpuNano)},
+			Memory:     &runtimeapi.MemoryUsage{Timestamp: now, WorkingSetBytes: u64(sum.rss), UsageBytes: u64(sum.rss), RssBytes: u64(sum.rss)},
+			Process:    &runtimeapi.ProcessUsage{Timestamp: now, ProcessCount: u64(sum.processes)},
+			Containers: list,
+		},
+	}
+}
