@@ -14,6 +14,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cluster/controlplane"
 	"github.com/kiwerk/kiwerk/internal/cluster/etcd"
+	"github.com/kiwerk/kiwerk/internal/cluster/kubelet"
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/pki"
 )
@@ -38,11 +39,13 @@ type Cluster struct {
 	api         *controlplane.APIServer
 	scheduler   *controlplane.Scheduler
 	controllers *controlplane.Controllers
+	kubelet     *kubelet.Kubelet
 
 	kubeconfigs kubeconfigs
 
 	stopOnce   sync.Once
 	stopErr    error
+	begun      time.Time
 	background context.CancelFunc
 	tasks      sync.WaitGroup
 	done       chan struct{}
@@ -113,6 +116,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 const stopTimeout = 15 * time.Second
 
 func (c *Cluster) start(ctx context.Context) error {
+	c.begun = c.cfg.Clock.Now()
 	if err := c.Init(ctx); err != nil {
 		return err
 	}
@@ -134,8 +138,15 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.phase(PhaseAPIServer, func() error { return c.startAPIServer(ctx) }); err != nil {
 		return err
 	}
+	// The kubelet comes up while the controllers do.
+	node := c.startNode(ctx)
 	if err := c.phase(PhaseControllers, func() error { return c.startControllers(ctx) }); err != nil {
-		return err
+		return errors.Join(err, <-node)
+	}
+	if c.kubelet != nil {
+		if err := c.phase(PhaseNode, func() error { return c.awaitNode(ctx, node) }); err != nil {
+			return err
+		}
 	}
 	c.watchComponents(background)
 	return nil
@@ -152,6 +163,9 @@ func (c *Cluster) stop(ctx context.Context) error {
 	if c.background != nil {
 		c.background()
 		c.tasks.Wait()
+	}
+	if c.kubelet != nil {
+		errs = append(errs, c.kubelet.Stop(ctx))
 	}
 	if c.controllers != nil {
 		errs = append(errs, c.controllers.Stop(ctx))
@@ -218,14 +232,60 @@ func (c *Cluster) startStore(ctx context.Context) error {
 }
 
 func (c *Cluster) startAPIServer(ctx context.Context) error {
-	c.api = controlplane.NewAPIServer(controlplane.APIServerConfig{
+	cfg := controlplane.APIServerConfig{
 		Listener:     c.cfg.APIListener,
 		EtcdEndpoint: c.store.Endpoint(),
 		Certificates: c.certs,
 		AdvertiseIP:  c.nodeIP,
-		Logger:       c.cfg.Logger,
-	})
+	}
+	if c.cfg.CRISocket != "" {
+		c.kubelet = kubelet.New(kubelet.Config{
+			RootDir: c.cfg.KubeletDir, PodLogsDir: c.cfg.PodLogsDir, RuntimeDir: c.cfg.RuntimeDir,
+			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Certificates: c.certs,
+			Client: func(userAgent string) *rest.Config { return c.api.Client(userAgent) },
+			Logger: c.cfg.Logger,
+		})
+		cfg.DialKubelet = c.kubelet.Dial
+	}
+	c.api = controlplane.NewAPIServer(cfg)
 	return c.api.Start(ctx)
+}
+
+// startNode makes the node and starts its kubelet; the channel tells how that went.
+func (c *Cluster) startNode(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	if c.kubelet == nil {
+		done <- nil
+		return done
+	}
+	go func() {
+		if err := node.Ensure(ctx, c.api.Client("kiwerk-node"), c.cfg.NodeName, c.nodeIP); err != nil {
+			done <- err
+			return
+		}
+		done <- c.kubelet.Start(ctx)
+	}()
+	return done
+}
+
+func (c *Cluster) awaitNode(ctx context.Context, started <-chan error) error {
+	if err := <-started; err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-c.kubelet.Done():
+			cancel(fmt.Errorf("the kubelet ended: %w", c.kubelet.Err()))
+		case <-ctx.Done():
+		}
+	}()
+	err := node.WaitReady(ctx, c.api.Client("kiwerk-node"), c.cfg.NodeName, c.begun)
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(err, context.Cause(ctx))
+	}
+	return err
 }
 
 func (c *Cluster) startControllers(ctx context.Context) (err error) {
@@ -251,10 +311,16 @@ func (c *Cluster) goTask(ctx context.Context, f func(context.Context) error) {
 
 // watchComponents notices a component that ends by itself.
 func (c *Cluster) watchComponents(ctx context.Context) {
+	var kubeletDone <-chan struct{}
+	if c.kubelet != nil {
+		kubeletDone = c.kubelet.Done()
+	}
 	c.goTask(ctx, func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-kubeletDone:
+			return fmt.Errorf("the kubelet ended: %w", c.kubelet.Err())
 		case <-c.store.Failed():
 			return errors.New("etcd ended; its log says why (a full or failing disk, as a rule)")
 		case <-c.api.Done():

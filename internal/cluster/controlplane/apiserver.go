@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -50,7 +49,6 @@ type APIServerConfig struct {
 	AdvertiseIP net.IP
 	// DialKubelet reaches the kubelet's API; nil without a kubelet.
 	DialKubelet func(ctx context.Context, network, address string) (net.Conn, error)
-	Logger      *slog.Logger
 }
 
 // APIServer is kube-apiserver.

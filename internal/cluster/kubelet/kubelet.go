@@ -1,0 +1,202 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	kubeletapp "k8s.io/kubernetes/cmd/kubelet/app"
+	kubeletoptions "k8s.io/kubernetes/cmd/kubelet/app/options"
+	k8skubelet "k8s.io/kubernetes/pkg/kubelet"
+	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/pki"
+)
+
+const (
+	socketName       = "kubelet.sock"
+	maxPods          = 500
+	apiQPS           = 1000
+	apiBurst         = 2000
+	heartbeatTimeout = 10 * time.Second
+	// CloudProvider is how the kubelet learns that somebody else sets the addresses of its node.
+	cloudProvider = "external"
+	privateDir    = 0o700
+)
+
+// Config of a [Kubelet].
+type Config struct {
+	// RootDir is the state directory, as seen in this mount namespace.
+	RootDir string
+	// PodLogsDir is where the logs of containers lie.
+	PodLogsDir string
+	// RuntimeDir gets the socket of the kubelet's API.
+	RuntimeDir string
+	// CRISocket is the path of the container runtime.
+	CRISocket string
+	NodeName  string
+	// Certificates to serve with and to check the API server by.
+	Certificates *pki.Store
+	// Client makes a client configuration for a user agent.
+	Client func(userAgent string) *rest.Config
+	Logger *slog.Logger
+}
+
+// Kubelet is a running kubelet.
+type Kubelet struct {
+	cfg    Config
+	cancel context.CancelFunc
+	server *apiServer
+	done   chan struct{}
+	err    error
+}
+
+// New returns a kubelet that has not been started.
+func New(cfg Config) *Kubelet { return &Kubelet{cfg: cfg, done: make(chan struct{})} }
+
+// Dial connects to the kubelet's API, whatever the address.
+func (k *Kubelet) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", filepath.Join(k.cfg.RuntimeDir, socketName))
+}
+
+// Done is closed when the kubelet has ended.
+func (k *Kubelet) Done() <-chan struct{} { return k.done }
+
+// Err is why it ended, once Done is closed.
+func (k *Kubelet) Err() error { return k.err }
+
+// Start returns when the kubelet runs; its node becomes Ready a little later.
+func (k *Kubelet) Start(ctx context.Context) error {
+	server, err := k.options()
+	if err != nil {
+		return fmt.Errorf("kubelet: %w", err)
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	k.cancel = cancel
+	made := make(chan *k8skubelet.Kubelet, 1)
+	deps, err := k.dependencies(run, server, func(kl *k8skubelet.Kubelet) { made <- kl })
+	if err != nil {
+		close(k.done)
+		return fmt.Errorf("kubelet: %w", err)
+	}
+	go func() {
+		defer close(k.done)
+		k.err = kubeletapp.Run(run, server, deps, utilfeature.DefaultFeatureGate)
+	}()
+	select {
+	case kl := <-made:
+		k.server, err = serve(run, k.cfg, kl, deps, &server.KubeletConfiguration)
+		return err
+	case <-k.done:
+		return fmt.Errorf("the kubelet ended while it started: %w", k.err)
+	case <-ctx.Done():
+		return fmt.Errorf("the kubelet did not start: %w", context.Cause(ctx))
+	}
+}
+
+// Stop ends the kubelet. Containers go on running.
+func (k *Kubelet) Stop(ctx context.Context) error {
+	if k.cancel == nil {
+		return nil
+	}
+	k.cancel()
+	var errs []error
+	if k.server != nil {
+		errs = append(errs, k.server.stop())
+	}
+	select {
+	case <-k.done:
+		return errors.Join(append(errs, k.err)...)
+	case <-ctx.Done():
+		return errors.Join(append(errs, errors.New("the kubelet did not stop in time"))...)
+	}
+}
+
+func (k *Kubelet) options() (*kubeletoptions.KubeletServer, error) {
+	for _, dir := range []string{k.cfg.RootDir, k.cfg.PodLogsDir} {
+		if err := os.MkdirAll(dir, privateDir); err != nil {
+			return nil, err
+		}
+	}
+	flags := kubeletoptions.NewKubeletFlags()
+	flags.RootDirectory = k.cfg.RootDir
+	flags.CertDirectory = filepath.Join(k.cfg.RootDir, "pki")
+	flags.HostnameOverride = k.cfg.NodeName
+	flags.CloudProvider = cloudProvider
+	// Never read; an empty name would mean a kubelet without an API server.
+	flags.KubeConfig = "in-process"
+
+	kc, err := kubeletoptions.NewKubeletConfiguration()
+	if err != nil {
+		return nil, err
+	}
+	k.configure(kc)
+	return &kubeletoptions.KubeletServer{KubeletFlags: *flags, KubeletConfiguration: *kc}, nil
+}
+
+func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
+	kc.ContainerRuntimeEndpoint = "unix://" + k.cfg.CRISocket
+	kc.PodLogsDir = k.cfg.PodLogsDir
+	kc.VolumePluginDir = filepath.Join(k.cfg.RootDir, "volume-plugins")
+	kc.MaxPods = maxPods
+
+	// The API is served by us on a unix socket, see serve.
+	kc.EnableServer = false
+	kc.ReadOnlyPort, kc.HealthzPort = 0, 0
+	kc.EnableProfilingHandler, kc.EnableSystemLogHandler = false, false
+	kc.TLSCertFile, kc.TLSPrivateKeyFile = k.cfg.Certificates.Kubelet().CertFile, k.cfg.Certificates.Kubelet().KeyFile
+	kc.Authentication.X509.ClientCAFile = k.cfg.Certificates.CAFile()
+	kc.Authentication.Anonymous.Enabled, kc.Authentication.Webhook.Enabled = false, false
+	kc.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
+
+	// Cgroups belong to the host. What a container may use is the runtime's affair.
+	kc.CgroupsPerQOS, kc.EnforceNodeAllocatable = false, nil
+	kc.FailCgroupV1, kc.FailSwapOn = false, false
+	kc.MakeIPTablesUtilChains = false
+	kc.LocalStorageCapacityIsolation = false
+	// Children inherit the score, and a user's containers must not outlive the rest of the host.
+	kc.OOMScoreAdj = 0
+	// On a shared machine memory and disk are filled by others, too; evicting pods for it helps nobody.
+	kc.EvictionHard = map[string]string{}
+	// There are no images to collect and no volumes whose size must be counted.
+	kc.ImageGCHighThresholdPercent = 100
+	kc.VolumeStatsAggPeriod.Duration = -1
+	kc.EnableControllerAttachDetach = false
+
+	// Limits that protect an API server of many nodes only slow down that of one.
+	kc.KubeAPIQPS, kc.KubeAPIBurst = apiQPS, apiBurst
+	kc.EventRecordQPS, kc.RegistryPullQPS = 0, 0
+	kc.SerializeImagePulls = false
+}
+
+func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletServer, made func(*k8skubelet.Kubelet)) (*k8skubelet.Dependencies, error) {
+	deps, err := kubeletapp.UnsecuredDependencies(ctx, s, utilfeature.DefaultFeatureGate)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(k.cfg.Client("kubelet"))
+	if err != nil {
+		return nil, err
+	}
+	beat := k.cfg.Client("kubelet-heartbeat")
+	beat.Timeout = heartbeatTimeout
+	heartbeat, err := kubernetes.NewForConfig(beat)
+	if err != nil {
+		return nil, err
+	}
+	// All three, or the kubelet looks for its kubeconfig.
+	deps.KubeClient, deps.EventClient, deps.HeartbeatClient = client, client.CoreV1(), heartbeat
+	deps.OnHeartbeatFailure = func() {}
+	deps.CAdvisorInterface = newMachine(k.cfg.RootDir)
+	deps.Options = append(deps.Options, made)
+	return deps, nil
+}
