@@ -205,7 +205,7 @@ func checkNamespaces(n *runtimeapi.NamespaceOption) error {
 		return fmt.Errorf("a debug container cannot join the processes of another: %s; use kubectl exec", hint)
 	case n.GetIpc() == runtimeapi.NamespaceMode_NODE:
 		return fmt.Errorf("hostIPC is not supported: %s", hint)
-	case n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD && n.GetUsernsOptions() != nil && len(n.GetUsernsOptions().GetUids()) > 0:
+	case n.GetUsernsOptions() != nil && n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD:
 		return fmt.Errorf("hostUsers: false is not supported here")
 	}
 	return nil
@@ -229,7 +229,7 @@ func checkSandbox(cfg *runtimeapi.PodSandboxConfig, handler string) error {
 		slices.Sort(names)
 		return fail("sysctls %s cannot be set for a pod here: pods share the host's network", strings.Join(names, ", "))
 	}
-	if sc.GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_POD {
+	if ns := sc.GetNamespaceOptions(); ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD {
 		return fail("shareProcessNamespace is not supported: every container has a process namespace of its own here")
 	}
 	if err := checkNamespaces(sc.GetNamespaceOptions()); err != nil {
