@@ -2,7 +2,7 @@
 
 // Command kiwerk-agent is the small helper of the local cluster.
 //
-//	kiwerk-agent hold DIR…   holds the node's namespaces, starts the daemon, reaps shims
+//	kiwerk-agent hold R D    holds the node's namespaces, starts the daemon, reaps shims
 //	kiwerk-agent shim DIR    runs one container
 //	kiwerk-agent init ID     is pid 1 of a container
 package main
@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/holder"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 )
 
@@ -27,6 +28,11 @@ func run(args []string) error {
 		return fmt.Errorf("usage: %s hold|shim|init …; it is started by kiwerk, not by hand", args[0])
 	}
 	switch args[1] {
+	case "hold":
+		if len(args) != 4 {
+			return fmt.Errorf("usage: %s hold RUNTIME-DIR DATA-DIR", args[0])
+		}
+		return holder.Run(args[2], args[3])
 	case "shim":
 		return shim.Run(args[2], time.Now)
 	case "init":

@@ -19,6 +19,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming"
 	"k8s.io/utils/clock"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 )
 
 // maxMessage is the size of messages that the kubelet accepts.
@@ -34,9 +36,11 @@ type Config struct {
 	AgentPath string
 	// Masks must be empty in every container: data directory, runtime directory.
 	Masks []string
-	// VolumeDirs lie below Masks, and volumes may come from them: the kubelet's
-	// pods, the local volumes.
+	// VolumeDirs lie below Masks, and volumes may come from them: those of the
+	// local provisioner. A pod's own folder of the kubelet is always allowed.
 	VolumeDirs []string
+	// KubeletDir is the kubelet's root directory, /var/lib/kubelet by default.
+	KubeletDir string
 	// APIAddress is host:port of the API server on loopback, for in-cluster clients.
 	APIAddress string
 	// NodeIP is what pods report as their address.
@@ -101,6 +105,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Ports == (PortRange{}) {
 		cfg.Ports = defaultPorts
+	}
+	if cfg.KubeletDir == "" {
+		cfg.KubeletDir = rootfs.KubeletDir
 	}
 	return &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, ports: newPortPool(cfg.Ports),

@@ -42,7 +42,7 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 	}
 	root := rootfs.Spec{
 		Scratch: filepath.Join(s.containerDir(id), "root"), Volumes: volumes,
-		Masks: s.cfg.Masks, Allowed: s.cfg.VolumeDirs,
+		Masks: s.cfg.Masks, Allowed: append(slices.Clone(s.cfg.VolumeDirs), filepath.Join(s.cfg.KubeletDir, "pods", b.UID)),
 		Files: map[string]string{}, Programs: map[string]string{"kiwerk-agent": s.cfg.AgentPath},
 		ReadOnly: cfg.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
 	}

@@ -146,6 +146,8 @@ func confine(p Process) error {
 func (c *container) serve() error {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	// Signals that are caught here have their default effect again in children, also if whoever started us ignored them.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	main := c.spec.Process
 	if err := c.spawn(mainID, main, []*os.File{os.Stdin, os.Stdout, os.Stderr}); err != nil {
 		return c.link.Send(event{Kind: evError, Error: err.Error()})

@@ -49,7 +49,8 @@ type shim struct {
 
 // Run is the main function of a shim for the container in dir.
 func Run(dir string, now func() time.Time) error {
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
+	// Caught and dropped: ignored signals would stay ignored in the programs that are started from here.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
 	ready, err := fdsock.FromFile(os.NewFile(fdReady, "ready"))
 	if err != nil {
 		return err
