@@ -114,7 +114,20 @@ func MountOverlay(o Overlay) error {
 	if err := unix.Mount(OwnSource, o.Target, "overlay", unix.MS_NODEV, opts); err != nil {
 		return fmt.Errorf("overlay over %s: %w", o.Lower, err)
 	}
+	openWorkDir(o.Work)
 	return nil
+}
+
+// openWorkDir lets the owner remove what the kernel made in the work directory
+// with mode 0, also from outside of the user namespace, where he is not root.
+func openWorkDir(work string) {
+	dir := work
+	for _, name := range []string{"work", "incompat", "volatile"} {
+		dir = filepath.Join(dir, name)
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return // not made by this kernel
+		}
+	}
 }
 
 // bindTree shows src with all mounts below it at dst.
