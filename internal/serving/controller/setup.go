@@ -1,0 +1,109 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/kiwerk/kiwerk/api/serving/v1beta1"
+	"github.com/kiwerk/kiwerk/internal/kube"
+	"github.com/kiwerk/kiwerk/internal/serving"
+)
+
+// Deps are what the controller needs; all but Changes are required.
+type Deps struct {
+	Clock    clock.Clock
+	Recorder events.EventRecorder
+	Logger   *slog.Logger
+	Platform kube.Platform
+	Resolver serving.Resolver
+	Policy   serving.Policy
+	// AllowPrivateAddresses lets model servers fetch from private networks.
+	AllowPrivateAddresses bool
+	// Changes ticks when a name in the registry may point to another version.
+	Changes <-chan struct{}
+}
+
+// Name of the controller, in logs and metrics.
+const Name = "serving.inferenceservice"
+
+// Setup adds the controller to a manager.
+func Setup(mgr ctrl.Manager, d Deps) error {
+	if d.Clock == nil || d.Recorder == nil || d.Resolver == nil || d.Logger == nil {
+		return errors.New("serving: Clock, Recorder, Logger and Resolver are required")
+	}
+	r := &reconciler{Deps: d, client: mgr.GetClient()}
+	b := ctrl.NewControllerManagedBy(mgr).Named(Name).
+		For(&v1beta1.InferenceService{}).
+		Owns(&appsv1.Deployment{}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(serviceOfPod))
+	if d.Changes != nil {
+		b = b.WatchesRawSource(source.Channel(r.ticks(mgr), handler.EnqueueRequestsFromMapFunc(r.allServices)))
+	}
+	return b.Complete(r)
+}
+
+// serviceOfPod wakes the service of a pod: why it does not start is told by its pods.
+func serviceOfPod(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[v1beta1.LabelService]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
+}
+
+// ticks hands the registry's changes on for as long as the manager runs.
+func (r *reconciler) ticks(mgr ctrl.Manager) <-chan event.GenericEvent {
+	out := make(chan event.GenericEvent)
+	err := mgr.Add(runnable(func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case _, ok := <-r.Changes:
+				if !ok {
+					return nil
+				}
+				select {
+				case out <- event.GenericEvent{Object: &v1beta1.InferenceService{}}:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}
+	}))
+	if err != nil {
+		r.Logger.Error("changes of the registry are not followed", "error", err)
+	}
+	return out
+}
+
+type runnable func(context.Context) error
+
+// Start runs until ctx ends.
+func (r runnable) Start(ctx context.Context) error { return r(ctx) }
+
+// allServices are those that follow a name of the registry.
+func (r *reconciler) allServices(ctx context.Context, _ client.Object) []reconcile.Request {
+	var list v1beta1.InferenceServiceList
+	if err := r.client.List(ctx, &list); err != nil {
+		r.Logger.ErrorContext(ctx, "cannot list InferenceServices", "error", err)
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
+}

@@ -1,0 +1,100 @@
+package serving
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"github.com/kiwerk/kiwerk/api/serving/v1beta1"
+	"github.com/kiwerk/kiwerk/internal/kube"
+)
+
+// Model is a fixed version of a model.
+type Model struct {
+	Name    string // registered model; empty for models outside the registry
+	Version string // version in the registry
+	RunID   string // the run that trained it, if known
+	// Source is where the model server fetches it:
+	// an artifact path below mlflow-artifacts:/, a file:// or an http(s):// address.
+	Source string
+}
+
+// Resolver finds the version that a models:/ or runs:/ address names now.
+type Resolver interface {
+	// ResolveModel returns ErrModelNotFound (wrapped) when there is none.
+	ResolveModel(ctx context.Context, namespace, uri string) (Model, error)
+}
+
+// ErrModelNotFound means that an address names no model.
+var ErrModelNotFound = errors.New("model not found")
+
+// Policy bounds where models may come from.
+type Policy struct {
+	// FileRoots are the folders below which file:// addresses may point.
+	FileRoots []string
+}
+
+// ErrNotPermitted means that a policy forbids an address.
+var ErrNotPermitted = errors.New("not permitted")
+
+// ErrInvalidAddress means that nothing can be found by an address of this form.
+var ErrInvalidAddress = errors.New("invalid address")
+
+// Locate resolves any storageUri.
+func Locate(ctx context.Context, r Resolver, p Policy, namespace, uri string) (Model, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return Model{}, fmt.Errorf("storageUri: %w: %w", ErrInvalidAddress, err)
+	}
+	switch u.Scheme {
+	case "models", "runs":
+		return r.ResolveModel(ctx, namespace, uri)
+	case "http", "https":
+		if u.User != nil {
+			return Model{}, fmt.Errorf("storageUri must not carry credentials: %w", ErrNotPermitted)
+		}
+		return Model{Source: uri}, nil
+	case "file":
+		return p.file(u)
+	default:
+		return Model{}, fmt.Errorf("storageUri %q: %w: scheme %q is not supported; use models:/, runs:/, https:// or file://", uri, ErrInvalidAddress, u.Scheme)
+	}
+}
+
+// file checks that a path lies below a root, as written: links are followed by
+// the model server, which runs with the rights of the pod.
+func (p Policy) file(u *url.URL) (Model, error) {
+	clean := path.Clean(u.Path)
+	if u.Host != "" || !path.IsAbs(u.Path) || clean != strings.TrimSuffix(u.Path, "/") {
+		return Model{}, fmt.Errorf("storageUri %q: write file:///folder/model without dots: %w", u, ErrNotPermitted)
+	}
+	for _, root := range p.FileRoots {
+		if root = path.Clean(root); clean == root || strings.HasPrefix(clean, strings.TrimSuffix(root, "/")+"/") {
+			return Model{Source: "file://" + clean}, nil
+		}
+	}
+	return Model{}, fmt.Errorf("storageUri %q lies below none of the folders in serving.fileRoots %q: %w", u, p.FileRoots, ErrNotPermitted)
+}
+
+// Kinds that this capability serves.
+func Kinds() []kube.Kind {
+	column := func(name, typ, path string) apiextensionsv1.CustomResourceColumnDefinition {
+		return apiextensionsv1.CustomResourceColumnDefinition{Name: name, Type: typ, JSONPath: path}
+	}
+	gv := v1beta1.GroupVersion
+	return []kube.Kind{{
+		Group: gv.Group, Version: gv.Version, Kind: "InferenceService", Plural: "inferenceservices", ShortNames: []string{"isvc"},
+		Columns: []apiextensionsv1.CustomResourceColumnDefinition{
+			column("URL", "string", ".status.url"),
+			column("Ready", "string", `.status.conditions[?(@.type=="Ready")].status`),
+			column("Prev", "integer", `.status.components.predictor.traffic[?(@.tag=="prev")].percent`),
+			column("Latest", "integer", `.status.components.predictor.traffic[?(@.latestRevision==true)].percent`),
+			column("Age", "date", ".metadata.creationTimestamp"),
+		},
+	}}
+}
