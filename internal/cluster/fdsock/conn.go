@@ -252,6 +252,17 @@ func (c *Conn) PeerUID() (uint32, error) {
 	return cred.Uid, nil
 }
 
+// PeerGone tells whether the other end has been closed already.
+func (c *Conn) PeerGone() bool {
+	gone := false
+	err := c.raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(poll, 0)
+		gone = err == nil && n == 1 && poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return gone || err != nil
+}
+
 // SetDeadline bounds pending and later reads and writes.
 func (c *Conn) SetDeadline(t time.Time) error { return c.f.SetDeadline(t) }
 

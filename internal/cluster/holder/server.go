@@ -26,6 +26,7 @@ type server struct {
 	done chan struct{}
 
 	mu       sync.Mutex
+	changed  *sync.Cond // the daemon ended
 	conns    map[*fdsock.Conn]bool
 	daemon   int
 	owner    *fdsock.Conn // of the daemon
@@ -54,6 +55,7 @@ func Run(runtimeDir, dataDir string) error {
 		jobs: make(chan func()), done: make(chan struct{}),
 		conns: map[*fdsock.Conn]bool{first: true}, told: map[int]bool{},
 	}
+	s.changed = sync.NewCond(&s.mu)
 	l, err := s.start(runtimeDir, dataDir)
 	if err != nil {
 		return errors.Join(err, first.Send(event{Error: err.Error()}))
@@ -147,6 +149,7 @@ func (s *server) handle(conn *fdsock.Conn, r request, files []*os.File) (ev even
 	case opSignal:
 		err = s.signal(syscall.Signal(r.Signal))
 	case opStatus:
+		s.settle()
 		ev.Status = &Status{PID: os.Getpid(), Daemon: s.daemon, Orphans: s.orphans()}
 	case opShutdown:
 		s.waiting = append(s.waiting, waiter{conn, r.ID})
@@ -163,6 +166,7 @@ func (s *server) handle(conn *fdsock.Conn, r request, files []*os.File) (ev even
 
 // startDaemon forks the daemon; s.mu is held, so that it is not reaped before it is known.
 func (s *server) startDaemon(conn *fdsock.Conn, c *wireCommand, files []*os.File) (int, error) {
+	s.settle()
 	switch {
 	case s.stopping:
 		return 0, errors.New("the cluster is being stopped; try again in a moment")
@@ -188,6 +192,14 @@ func (s *server) startDaemon(conn *fdsock.Conn, c *wireCommand, files []*os.File
 	}
 	s.daemon, s.owner = pid, conn
 	return pid, nil
+}
+
+// settle waits for the end of a daemon whose launcher is gone: it has been
+// killed, or is about to be, and the next launcher need not hear of it.
+func (s *server) settle() {
+	for s.daemon != 0 && !s.stopping && (s.owner == nil || s.owner.PeerGone()) {
+		s.changed.Wait()
+	}
 }
 
 func (s *server) signal(sig syscall.Signal) error {
@@ -247,6 +259,7 @@ func (s *server) daemonEnded(ws unix.WaitStatus) {
 		_ = s.owner.Send(event{Exit: exit}) // if the launcher is gone as well, lost hears of it
 	}
 	s.owner = nil
+	s.changed.Broadcast()
 }
 
 // defaultWithin is longer than the usual grace period of a pod.
