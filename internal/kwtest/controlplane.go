@@ -134,8 +134,7 @@ func start() (*controlPlane, error) {
 		return nil, err
 	}
 	p := &controlPlane{dir: dir}
-	kubeconfig := filepath.Join(dir, "kubeconfig")
-	p.cmd = exec.Command(program, "internal", "control-plane", "--data-dir", dir, "--kubeconfig", kubeconfig)
+	p.cmd = exec.Command(program, "internal", "control-plane", "--data-dir", dir)
 	p.cmd.Stderr = os.Stderr
 	// Ctrl-C goes to the whole process group; the child is to end after the tests, through its stdin.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -85,3 +85,20 @@ func catalogue() map[string]map[Key]string {
 	}
 	return m
 }
+
+// Sentence is a key with its arguments, formatted when the language is known.
+type Sentence struct {
+	Key  Key
+	Args []any
+}
+
+// S makes a sentence.
+func S(key Key, args ...any) Sentence { return Sentence{Key: key, Args: args} }
+
+// In is the sentence in a printer's language, empty for the zero value.
+func (s Sentence) In(p *Printer) string {
+	if s.Key == "" {
+		return ""
+	}
+	return p.T(s.Key, s.Args...)
+}

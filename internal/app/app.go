@@ -1,0 +1,265 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/config"
+	"github.com/kiwerk/kiwerk/internal/kube"
+	"github.com/kiwerk/kiwerk/internal/lifecycle"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/store"
+)
+
+// Options of an [App]. All but Local and Phase are required.
+type Options struct {
+	Config config.Config
+	// DataDir holds the database and the artifacts.
+	DataDir string
+	// Platform is how pods reach us.
+	Platform kube.Platform
+	// Local is nil on a cluster.
+	Local  *Local
+	Front  *Front
+	Clock  clock.WithTicker
+	Logger *slog.Logger
+	// Phase, if set, hears when a part of the start is done and how long it took.
+	Phase func(name string, took time.Duration)
+}
+
+// Phases of a start.
+const (
+	PhaseData        = "data"
+	PhaseDefinitions = "definitions"
+	PhaseControllers = "controllers"
+)
+
+// App is the platform.
+type App struct {
+	opts    Options
+	log     *slog.Logger
+	store   *store.Store
+	blobs   *blob.Folder
+	manager ctrl.Manager
+	group   *lifecycle.Group
+
+	capabilities []capability
+	stopOnce     sync.Once
+	stopErr      error
+}
+
+// New checks the options.
+func New(o Options) (*App, error) {
+	if o.DataDir == "" || o.Front == nil || o.Clock == nil || o.Logger == nil {
+		return nil, errors.New("app: DataDir, Front, Clock and Logger are required")
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	return &App{opts: o, log: o.Logger, group: lifecycle.NewGroup()}, nil
+}
+
+// DatabaseFile is where the SQL database lies below the data directory.
+func DatabaseFile(dataDir string) string { return filepath.Join(dataDir, "platform.db") }
+
+// ArtifactDir is where artifacts lie below the data directory.
+func ArtifactDir(dataDir string) string { return filepath.Join(dataDir, "artifacts") }
+
+// Open opens the database and the artifacts; it needs no Kubernetes, so a
+// local start does it while the API server comes up.
+func (a *App) Open(ctx context.Context) error {
+	return a.phase(PhaseData, func() (err error) {
+		a.store, err = store.Open(ctx, store.Options{Path: DatabaseFile(a.opts.DataDir), Logger: a.log.With("component", "store")})
+		if err != nil {
+			return err
+		}
+		a.blobs, err = blob.OpenFolder(ArtifactDir(a.opts.DataDir))
+		return err
+	})
+}
+
+// Start returns when every kind is served, all controllers have synced and the
+// routes answer. [App.Open] comes first.
+func (a *App) Start(ctx context.Context, cfg *rest.Config) error {
+	if a.store == nil || a.blobs == nil {
+		return errors.New("app: Open was not called")
+	}
+	cfg = clientConfig(cfg)
+	if a.capabilities == nil {
+		list, err := a.build(cfg)
+		if err != nil {
+			return err
+		}
+		a.capabilities = list
+	}
+	if err := a.phase(PhaseDefinitions, func() error { return a.define(ctx, cfg) }); err != nil {
+		return err
+	}
+	if err := a.phase(PhaseControllers, func() error { return a.startControllers(ctx, cfg) }); err != nil {
+		return err
+	}
+	if err := a.canWrite(ctx); err != nil {
+		return fmt.Errorf("the database cannot be written: %w", err)
+	}
+	return a.serve()
+}
+
+// clientConfig drops the loopback client's protobuf: our kinds know JSON only,
+// and controller-runtime picks per type.
+func clientConfig(cfg *rest.Config) *rest.Config {
+	cfg = rest.CopyConfig(cfg)
+	cfg.ContentType, cfg.AcceptContentTypes = "", ""
+	return cfg
+}
+
+// define installs kinds and roles.
+func (a *App) define(ctx context.Context, cfg *rest.Config) error {
+	var kinds []kube.Kind
+	for _, c := range a.capabilities {
+		kinds = append(kinds, c.kinds...)
+	}
+	if err := kube.EnsureCRDs(ctx, cfg, kinds); err != nil {
+		return err
+	}
+	return ensureRoles(ctx, cfg)
+}
+
+func (a *App) startControllers(ctx context.Context, cfg *rest.Config) error {
+	scheme := runtime.NewScheme()
+	if err := addSchemes(scheme, a.capabilities); err != nil {
+		return err
+	}
+	skipNames := true // two platforms in one test process are two managers
+	manager, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: scheme, Logger: logr.FromSlogHandler(a.log.With("component", "controllers").Handler()),
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: "0",
+		Controller:             ctrlconfig.Controller{SkipNameValidation: &skipNames},
+		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
+	})
+	if err != nil {
+		return fmt.Errorf("controllers: %w", err)
+	}
+	a.manager = manager
+	for _, c := range a.capabilities {
+		if c.setup == nil {
+			continue
+		}
+		if err := c.setup(ctx, manager); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	a.group.Add("controllers", &lifecycle.Runner{
+		Run: manager.Start,
+		OnExit: func(err error) {
+			a.group.Fail(fmt.Errorf("the controllers ended: %w", err))
+		},
+	})
+	for _, c := range a.capabilities {
+		if c.component != nil {
+			a.group.Add(c.name, c.component)
+		}
+	}
+	if err := a.group.Start(ctx); err != nil {
+		return err
+	}
+	if !manager.GetCache().WaitForCacheSync(ctx) {
+		return fmt.Errorf("the caches of the controllers were not filled in time: %w", ctx.Err())
+	}
+	return nil
+}
+
+// canWrite proves that an acknowledged write reaches the disk.
+func (a *App) canWrite(ctx context.Context) error {
+	return a.store.Update(ctx, func(t *store.Tx) error {
+		if err := t.Script("CREATE TABLE IF NOT EXISTS platform_starts(id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL)"); err != nil {
+			return err
+		}
+		_, err := t.Exec("INSERT INTO platform_starts(id, at) VALUES(1, ?) ON CONFLICT(id) DO UPDATE SET at = excluded.at", a.opts.Clock.Now().UnixMilli())
+		return err
+	})
+}
+
+func (a *App) serve() error {
+	var endpoints []server.Endpoint
+	for _, c := range a.capabilities {
+		endpoints = append(endpoints, c.endpoints...)
+	}
+	own := &ownRoutes{app: a}
+	endpoints = append(endpoints, own.endpoints()...)
+	c := a.manager.GetClient()
+	s, err := server.New(server.Options{
+		Authenticator: newAuthenticator(a.opts.Local, c, a.opts.Clock),
+		Authorizer:    newAuthorizer(c, a.opts.Clock),
+		Hosts:         a.opts.Config.Server.Hosts,
+		Endpoints:     endpoints,
+		Logger:        a.log.With("component", "server"),
+	})
+	if err != nil {
+		return err
+	}
+	own.server = s
+	a.opts.Front.SetHandler(s)
+	return nil
+}
+
+// Failed delivers the error of a part that ended by itself.
+func (a *App) Failed() <-chan error { return a.group.Failed() }
+
+// Stop ends everything that Open and Start began. The front is its owner's.
+func (a *App) Stop(ctx context.Context) error {
+	a.stopOnce.Do(func() {
+		errs := []error{a.group.Stop(ctx)}
+		if a.blobs != nil {
+			errs = append(errs, a.blobs.Close())
+		}
+		if a.store != nil {
+			errs = append(errs, a.store.Close())
+		}
+		a.stopErr = errors.Join(errs...)
+	})
+	return a.stopErr
+}
+
+func (a *App) phase(name string, f func() error) error {
+	begun := a.opts.Clock.Now()
+	if err := f(); err != nil {
+		return err
+	}
+	took := a.opts.Clock.Since(begun)
+	a.log.Info("phase done", "phase", name, "duration", took)
+	if a.opts.Phase != nil {
+		a.opts.Phase(name, took)
+	}
+	return nil
+}
+
+// StopControllers ends the controllers and leaves the routes; [App.Stop] ends the rest.
+func (a *App) StopControllers(ctx context.Context) error { return a.group.Stop(ctx) }
+
+// Summary names the capabilities, for a person.
+func (a *App) Summary() string {
+	names := make([]string, 0, len(a.capabilities))
+	for _, c := range a.capabilities {
+		names = append(names, c.name)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// Tabler is data that people read; the wire form is its JSON.
+type Tabler interface {
+	Table(w io.Writer, p *text.Printer)
+}
+
+var formats = []string{"table", "json", "yaml"}
+
+// printsData gives a command the -o flag.
+func (t *tree) printsData(c *cobra.Command) {
+	c.Flags().StringVarP(&t.output, "output", "o", "table", t.T(text.FlagOutput))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+	pre := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		if t.output != "table" && t.output != "json" && t.output != "yaml" {
+			return usage(fmt.Errorf("-o %s: table, json or yaml", t.output), c.CommandPath()+" -o json")
+		}
+		if pre != nil {
+			return pre(c, args)
+		}
+		return nil
+	}
+}
+
+func (t *tree) print(v Tabler) error {
+	switch t.output {
+	case "json":
+		enc := json.NewEncoder(t.program.Out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	case "yaml":
+		return writeYAML(t.program.Out, v)
+	}
+	v.Table(t.program.Out, t.session.Text)
+	return nil
+}
+
+// writeYAML goes through JSON, so that both have the same names.
+func writeYAML(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(b, &node); err != nil {
+		return err
+	}
+	plain(&node)
+	enc := yaml.NewEncoder(w)
+	enc.SetIndent(2)
+	if err := enc.Encode(&node); err != nil {
+		return err
+	}
+	return enc.Close()
+}
+
+// plain drops the flow style and quotes that came with JSON; the encoder quotes again where it must.
+func plain(n *yaml.Node) {
+	n.Style = 0
+	for _, c := range n.Content {
+		plain(c)
+	}
+}
+
+// columns writes rows aligned, without trailing blanks.
+func columns(w io.Writer, rows [][]string) {
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(tw, "\t")
+			}
+			fmt.Fprint(tw, cell)
+		}
+		fmt.Fprintln(tw)
+	}
+	_ = tw.Flush() // the writer behind it reports its own errors
+}

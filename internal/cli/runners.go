@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+	"time"
+)
+
+// Runners are what the commands do; cmd/kiwerk fills them.
+type Runners struct {
+	Up           func(context.Context, Session, UpOptions) error
+	Down         func(context.Context, Session, DownOptions) error
+	Status       func(context.Context, Session) (*Status, error)
+	Doctor       func(context.Context, Session) (*Diagnosis, error)
+	Demo         func(context.Context, Session, DemoOptions) error
+	Kubectl      func(context.Context, Session, []string) error
+	ControlPlane func(context.Context, Session) error
+	Daemon       func(context.Context, Session) error
+	Retrain      Retrain
+}
+
+// Retrain is how a person decides about challengers.
+type Retrain struct {
+	List    func(ctx context.Context, s Session, namespace string) (*Retrainings, error)
+	Approve func(ctx context.Context, s Session, namespace, name string, approve bool, reason string) error
+}
+
+// UpOptions of kiwerk up. Empty fields leave what the configuration says.
+type UpOptions struct {
+	Listen string
+	Config string // path of a configuration file
+	Detach bool
+	// Timeout bounds the start.
+	Timeout time.Duration
+}
+
+// DownOptions of kiwerk down.
+type DownOptions struct {
+	Timeout time.Duration
+}
+
+// DemoOptions of kiwerk demo.
+type DemoOptions struct {
+	Name string
+	// DataDir is empty unless the user named one.
+	DataDir       string
+	Report        string
+	BadChallenger bool
+	Keep          bool
+}

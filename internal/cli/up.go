@@ -1,0 +1,26 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// startTimeout is generous: a slow disk after a crash replays its logs first.
+const startTimeout = 2 * time.Minute
+
+func (t *tree) up() *cobra.Command {
+	var o UpOptions
+	c := &cobra.Command{
+		Use: "up", Short: t.T(text.UpShort), Long: t.T(text.UpLong), Args: cobra.NoArgs,
+		Example: "  kiwerk up\n  kiwerk up --detach --data-dir ./state --listen 127.0.0.1:0",
+		RunE:    func(c *cobra.Command, _ []string) error { return t.program.Up(c.Context(), t.session, o) },
+	}
+	c.Flags().StringVar(&o.Listen, "listen", "", t.T(text.FlagListen))
+	c.Flags().StringVar(&o.Config, "config", t.program.Getenv("KIWERK_CONFIG"), t.T(text.FlagConfig))
+	c.Flags().BoolVarP(&o.Detach, "detach", "d", false, t.T(text.FlagDetach))
+	c.Flags().DurationVar(&o.Timeout, "timeout", startTimeout, t.T(text.FlagTimeout))
+	return c
+}

@@ -1,0 +1,252 @@
+//go:build linux
+
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/kiwerk/kiwerk/internal/app"
+	"github.com/kiwerk/kiwerk/internal/cluster"
+	"github.com/kiwerk/kiwerk/internal/cluster/cri"
+	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
+	"github.com/kiwerk/kiwerk/internal/kube"
+)
+
+const (
+	// controlFD is where the daemon finds the connection to its launcher.
+	controlFD = 3
+	// Idle memory matters more here than the last percent of CPU; measured in bench/up.
+	gcPercent = 50
+	// stopPods is how long pods get together, on a clean stop.
+	stopPods = 45 * time.Second
+	stopRest = 20 * time.Second
+)
+
+// daemon is Kubernetes and the platform in one process.
+type daemon struct {
+	job     assignment
+	control *fdsock.Conn
+	log     *slog.Logger
+	clock   clock.RealClock
+	begun   time.Time
+
+	cluster *cluster.Cluster
+	pods    *cri.Server
+	front   *app.Front
+	app     *app.App
+	ports   *ports2nodes
+
+	mu    sync.Mutex
+	phase string
+	api   chan struct{} // closed when the API server answers
+	// kubernetesTook adds up the phases that are one for a person.
+	kubernetesTook time.Duration
+}
+
+// runDaemon is `kiwerk internal daemon`.
+func runDaemon(ctx context.Context) error {
+	debug.SetGCPercent(gcPercent)
+	control, err := fdsock.FromFile(os.NewFile(controlFD, "control"))
+	if err != nil {
+		return fmt.Errorf("this command is started by kiwerk up, not by hand: %w", err)
+	}
+	d := &daemon{control: control, begun: time.Now()}
+	files, err := control.Recv(&d.job)
+	if err != nil {
+		return fmt.Errorf("this command is started by kiwerk up, not by hand: %w", err)
+	}
+	out := logFile(filepath.Join(d.job.DataDir, logsDir, daemonLog), d.job.Config.Logs)
+	defer out.Close()
+	d.log = newLogger(out, d.job.Config.Logs.Level)
+	stop := d.watchLauncher()
+	err = d.run(ctx, files, stop)
+	if err != nil {
+		d.log.Error("the platform ended", "phase", d.currentPhase(), "error", err)
+		_ = control.Send(event{Kind: eventFailed, Phase: d.currentPhase(), Detail: err.Error()}) // the launcher may be gone
+	}
+	return err
+}
+
+// watchLauncher returns a channel that is closed by the order to stop. A
+// launcher that is gone without one ends the process at once, as a crash
+// would: pods live on and the next start adopts them.
+func (d *daemon) watchLauncher() <-chan struct{} {
+	stop := make(chan struct{})
+	go func() {
+		var o order
+		_, err := d.control.Recv(&o)
+		if err != nil || !o.Stop {
+			d.log.Warn("the launcher is gone; pods keep running", "error", err)
+			os.Exit(1)
+		}
+		close(stop)
+		if _, err := d.control.Recv(&o); err != nil { // gone while we stop
+			d.log.Warn("the launcher is gone; pods keep running", "error", err)
+			os.Exit(1)
+		}
+	}()
+	return stop
+}
+
+func (d *daemon) run(ctx context.Context, files []*os.File, stop <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := d.build(files); err != nil {
+		return err
+	}
+	started := make(chan error, 1)
+	go func() { started <- d.start(ctx) }()
+	select {
+	case err := <-started:
+		if err != nil {
+			return errors.Join(err, d.stop(false))
+		}
+	case <-stop:
+		cancel()
+		return errors.Join(ignoreCanceled(<-started), d.stop(true))
+	}
+	d.front.SetReady()
+	if err := d.control.Send(event{Kind: eventReady, Took: time.Since(d.begun)}); err != nil {
+		return err
+	}
+	d.log.Info("ready", "duration", time.Since(d.begun))
+	// What the start needed is many times what idling needs.
+	runtime.GC()
+	debug.FreeOSMemory()
+	select {
+	case <-stop:
+		return d.stop(true)
+	case <-d.cluster.Done():
+		return d.ended(d.cluster.Err())
+	case err := <-d.app.Failed():
+		return d.ended(err)
+	case err := <-d.front.Failed():
+		return d.ended(err)
+	}
+}
+
+func ignoreCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// ended closes what is still whole after a part has failed. Pods live on.
+func (d *daemon) ended(err error) error { return errors.Join(err, d.stop(false)) }
+
+// build makes the parts; nothing runs yet.
+func (d *daemon) build(files []*os.File) error {
+	byName := map[string]*os.File{}
+	for i, name := range d.job.Files {
+		if i < len(files) {
+			byName[name] = files[i]
+		}
+	}
+	platform, err := listener(byName[filePlatform])
+	if err != nil {
+		return err
+	}
+	api, err := listener(byName[fileAPI])
+	if err != nil {
+		return err
+	}
+	diagFile := byName[fileDiag]
+	if diagFile == nil || byName[fileLock] == nil {
+		return errors.New("the launcher passed too few files")
+	}
+	d.front = app.NewFront(d.log.With("component", "front"))
+	if err := d.front.Serve(platform, d.job.Config.Server.TLS); err != nil {
+		return err
+	}
+	if err := d.buildCluster(api); err != nil {
+		return err
+	}
+	d.app, err = app.New(app.Options{
+		Config: d.job.Config, DataDir: d.job.DataDir, Front: d.front, Clock: d.clock, Logger: d.log,
+		Platform: kube.Platform{BaseURL: d.job.BaseURL, AgentPath: agentInContainer},
+		Local:    &app.Local{Token: d.job.Token, OwnPeer: newDiag(diagFile, d.job.UID).OwnPeer},
+	})
+	return err
+}
+
+func listener(f *os.File) (net.Listener, error) {
+	if f == nil {
+		return nil, errors.New("the launcher passed too few sockets")
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+func (d *daemon) buildCluster(api net.Listener) (err error) {
+	data := filepath.Join(d.job.DataDir, clusterDir)
+	kubernetes := quieter(d.log, d.job.Config.Logs.Level)
+	d.ports = &ports2nodes{}
+	d.cluster, err = cluster.New(cluster.Config{
+		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api,
+		CRISocket: filepath.Join(d.job.RuntimeDir, criSocket),
+		Ports:     d.ports,
+		Logger:    kubernetes.With("component", "kubernetes"),
+		Phase:     d.clusterPhase,
+	})
+	if err != nil {
+		return err
+	}
+	d.pods, err = cri.New(cri.Config{
+		StateDir: filepath.Join(data, "runtime"), RuntimeDir: d.job.RuntimeDir,
+		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
+		Masks:      []string{d.job.DataDir, d.job.RuntimeDir},
+		VolumeDirs: []string{filepath.Join(data, "kubelet"), cluster.DefaultKubeletDir, filepath.Join(data, "volumes")},
+		APIAddress: d.cluster.APIAddress(), NodeIP: d.cluster.NodeIP().String(),
+		Logger: d.log.With("component", "runtime"), Clock: d.clock,
+	})
+	d.ports.source = d.pods
+	return err
+}
+
+func pythonDir(python string) string {
+	if python == "" {
+		return ""
+	}
+	return filepath.Dir(python)
+}
+
+// start brings everything up; the platform's part runs beside Kubernetes' as
+// soon as the API server answers.
+func (d *daemon) start(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := d.pods.Start(ctx); err != nil {
+		return err
+	}
+	apiReady := d.onAPI()
+	platform := make(chan error, 1)
+	go func() {
+		err := d.startPlatform(ctx, apiReady)
+		if err != nil {
+			cancel(err)
+		}
+		platform <- err
+	}()
+	d.setPhase(phaseKubernetes)
+	if err := d.cluster.Start(ctx); err != nil {
+		cancel(err)
+		return errors.Join(err, ignoreCanceled(<-platform))
+	}
+	if err := d.cluster.WriteKubeconfig(filepath.Join(d.job.DataDir, kubeconfigFile)); err != nil {
+		return err
+	}
+	return <-platform
+}

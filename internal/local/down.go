@@ -1,0 +1,50 @@
+//go:build linux
+
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// down asks the launcher to stop and waits until it has. Without a launcher it
+// stops what an ended platform has left running.
+func down(ctx context.Context, s cli.Session, o cli.DownOptions, getenv func(string) string) error {
+	if _, err := os.Stat(filepath.Join(s.DataDir, versionsFile)); err != nil {
+		return &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.DataDirUnknown, s.DataDir), Try: try("kiwerk down --data-dir DIR")}
+	}
+	rt, err := runtimeDir(s.DataDir, getenv)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	c, err := fdsock.Dial(filepath.Join(rt, commandSocket))
+	if err != nil {
+		return downLost(ctx, s, rt)
+	}
+	defer c.Close()
+	fmt.Fprintln(s.Err, s.Text.T(text.UpStopping))
+	if err := c.Send(order{Stop: true}); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // ends Recv
+	defer stop()
+	var e event
+	if _, err := c.Recv(&e); err != nil && !errors.Is(err, io.EOF) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
+	}
+	fmt.Fprintln(s.Err, s.Text.T(text.UpStopped, s.DataDir))
+	return nil
+}

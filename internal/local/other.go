@@ -1,0 +1,33 @@
+//go:build !linux
+
+package local
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// Runners says what to do where there is no Linux.
+func Runners(func(string) string) cli.Runners {
+	refuse := &cli.Failure{
+		What: text.S(text.NotOffered, runtime.GOOS),
+		Try:  text.S(text.UseLinux),
+	}
+	return cli.Runners{
+		Up:           func(context.Context, cli.Session, cli.UpOptions) error { return refuse },
+		Down:         func(context.Context, cli.Session, cli.DownOptions) error { return refuse },
+		Status:       func(context.Context, cli.Session) (*cli.Status, error) { return nil, refuse },
+		Doctor:       func(context.Context, cli.Session) (*cli.Diagnosis, error) { return nil, refuse },
+		Demo:         func(context.Context, cli.Session, cli.DemoOptions) error { return refuse },
+		Kubectl:      func(context.Context, cli.Session, []string) error { return refuse },
+		ControlPlane: func(context.Context, cli.Session) error { return refuse },
+		Daemon:       func(context.Context, cli.Session) error { return refuse },
+		Retrain: cli.Retrain{
+			List:    func(context.Context, cli.Session, string) (*cli.Retrainings, error) { return nil, refuse },
+			Approve: func(context.Context, cli.Session, string, string, bool, string) error { return refuse },
+		},
+	}
+}

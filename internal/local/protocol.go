@@ -1,0 +1,68 @@
+//go:build linux
+
+package local
+
+import (
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/config"
+)
+
+// assignment is the first message on the control connection: what the daemon
+// shall do. The files named by Files travel with it in this order.
+type assignment struct {
+	Config     config.Config
+	DataDir    string
+	RuntimeDir string
+	Token      string
+	UID        uint32 // of the launcher, in the host's user namespace
+	BaseURL    string
+	Agent      string // paths of the programs
+	BinDir     string
+	Python     string
+	Files      []string
+}
+
+// Names of the files that travel with an assignment.
+const (
+	filePlatform = "platform" // listener
+	fileAPI      = "api"      // listener
+	fileDiag     = "sock_diag"
+	fileLock     = "lock"
+)
+
+// event is what the daemon tells the launcher, and a detached launcher the one that started it.
+type event struct {
+	Kind   string // one of the event constants
+	Phase  string `json:",omitempty"`
+	Detail string `json:",omitempty"`
+	Took   time.Duration
+	// Ready and stopped: what runs.
+	Run *runState `json:",omitempty"`
+	// Failure is what a failed launcher would have printed.
+	Failure *wireFailure `json:",omitempty"`
+}
+
+const (
+	eventPhase   = "phase"
+	eventReady   = "ready"
+	eventFailed  = "failed"
+	eventStopped = "stopped"
+)
+
+// order is what a launcher tells the daemon, and kiwerk down the launcher.
+type order struct{ Stop bool }
+
+// runState is what status and down read from the data directory; it is there
+// while a launcher runs, and after a crash until the next start.
+type runState struct {
+	Launcher   int       `json:"launcher"`
+	Daemon     int       `json:"daemon"`
+	Started    time.Time `json:"started"`
+	Address    string    `json:"address"`
+	APIServer  string    `json:"apiServer"`
+	RuntimeDir string    `json:"runtimeDir"`
+	Kubeconfig string    `json:"kubeconfig"`
+	Version    string    `json:"version"`
+	Kubernetes string    `json:"kubernetes"`
+}

@@ -1,0 +1,24 @@
+//go:build linux
+
+package local
+
+import (
+	"context"
+
+	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/cluster"
+)
+
+// Runners fills the command tree.
+func Runners(getenv func(string) string) cli.Runners {
+	return cli.Runners{
+		Up: func(ctx context.Context, s cli.Session, o cli.UpOptions) error { return up(ctx, s, o, getenv) },
+		Down: func(ctx context.Context, s cli.Session, o cli.DownOptions) error {
+			return down(ctx, s, o, getenv)
+		},
+		ControlPlane: func(ctx context.Context, s cli.Session) error {
+			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
+		},
+		Daemon: func(ctx context.Context, _ cli.Session) error { return runDaemon(context.WithoutCancel(ctx)) },
+	}
+}
