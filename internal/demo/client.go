@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -46,7 +47,7 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 	if err != nil {
 		return nil, nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // the body has been read to its end or is given up
+	defer resp.Body.Close() // the body has been read to its end or is given up
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s %s: reading the answer: %w", method, path, err)
@@ -139,11 +140,11 @@ func parseLabel(body []byte) (int, error) {
 	if err := json.Unmarshal(row, &named); err == nil && named.Label != nil {
 		return *named.Label, nil
 	}
-	var label int
-	if err := json.Unmarshal(row, &label); err != nil {
+	var label *int
+	if err := json.Unmarshal(row, &label); err != nil || label == nil {
 		return 0, fmt.Errorf("no label in the prediction %.100s", row)
 	}
-	return label, nil
+	return *label, nil
 }
 
 // label is what turned out to be true for a prediction.
@@ -156,4 +157,16 @@ type label struct {
 func (c *client) feedback(ctx context.Context, model string, labels []label) error {
 	_, _, err := c.postJSON(ctx, "/v1/models/"+model+":feedback", map[string]any{"feedback": labels})
 	return err
+}
+
+// runOf asks the registry which run a model version came from.
+func (c *client) runOf(ctx context.Context, model, version string) (string, error) {
+	var answer struct {
+		ModelVersion struct {
+			RunID string `json:"run_id"`
+		} `json:"model_version"`
+	}
+	query := url.Values{"name": {model}, "version": {version}}
+	err := c.getJSON(ctx, "/api/2.0/mlflow/model-versions/get?"+query.Encode(), &answer)
+	return answer.ModelVersion.RunID, err
 }

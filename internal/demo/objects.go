@@ -31,7 +31,6 @@ var (
 	policies     = schema.GroupVersionResource{Group: "kiwerk.dev", Version: "v1alpha1", Resource: "retrainpolicies"}
 	kindResource = map[string]schema.GroupVersionResource{
 		"ServiceAccount":   {Version: "v1", Resource: "serviceaccounts"},
-		"Role":             {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
 		"RoleBinding":      {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
 		"WorkflowTemplate": {Group: "argoproj.io", Version: "v1alpha1", Resource: "workflowtemplates"},
 		"Workflow":         workflows,
@@ -83,10 +82,6 @@ func (o *objects) applyObject(ctx context.Context, obj *unstructured.Unstructure
 	return nil
 }
 
-func (o *objects) get(ctx context.Context, gvr schema.GroupVersionResource, name string) (*unstructured.Unstructured, error) {
-	return o.client.Resource(gvr).Namespace(o.namespace).Get(ctx, name, metav1.GetOptions{})
-}
-
 // wait watches one object until done says so, and gives the object as it was
 // then. When time runs out the error says what the object said last.
 func (o *objects) wait(ctx context.Context, gvr schema.GroupVersionResource, name string, limit time.Duration, done func(*unstructured.Unstructured) (bool, error)) (*unstructured.Unstructured, error) {
@@ -127,7 +122,7 @@ func conditionsOf(obj *unstructured.Unstructured) string {
 	if phase := textAt(obj, "status", "phase"); phase != "" {
 		return phase + " " + textAt(obj, "status", "message")
 	}
-	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions") //nolint:errcheck // nothing to tell then
+	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions") // nothing to tell then
 	line := ""
 	for _, item := range list {
 		c, ok := item.(map[string]any)
@@ -150,7 +145,7 @@ func isTrue(obj *unstructured.Unstructured, condition string) bool {
 
 // conditionAt finds a condition's reason and status.
 func conditionAt(obj *unstructured.Unstructured, condition string) (reason, status, message string) {
-	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions") //nolint:errcheck // no condition then
+	list, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions") // no condition then
 	for _, item := range list {
 		c, ok := item.(map[string]any)
 		if !ok || c["type"] != condition {
@@ -165,7 +160,6 @@ func conditionAt(obj *unstructured.Unstructured, condition string) (reason, stat
 }
 
 func textAt(obj *unstructured.Unstructured, path ...string) string {
-	s, _, _ := unstructured.NestedString(obj.Object, path...) //nolint:errcheck // another type counts as absent
+	s, _, _ := unstructured.NestedString(obj.Object, path...) // another type counts as absent
 	return s
 }
-

@@ -24,6 +24,7 @@ type Report struct {
 	Promoted          bool    `json:"promoted"`
 	ChampionScore     float64 `json:"champion_score"`
 	ChallengerScore   float64 `json:"challenger_score"`
+	TrainingRows      int     `json:"training_rows"`
 	GateRows          int     `json:"gate_rows"`
 	BadChallenger     bool    `json:"bad_challenger"`
 	V1StillServing    bool    `json:"v1_still_serving"`
@@ -56,26 +57,28 @@ type Report struct {
 	SecondsMeasure      float64 `json:"seconds_measure"`
 	SecondsTotal        float64 `json:"seconds_total"`
 
-	Namespace           string `json:"namespace"`
-	Endpoint            string `json:"endpoint"`
-	Model               string `json:"model"`
-	ExperimentName      string `json:"experiment_name"`
-	RunIDV1             string `json:"run_id_v1"`
-	RunIDV2             string `json:"run_id_v2"`
-	ModelVersionV1      string `json:"model_version_v1"`
-	ModelVersionV2      string `json:"model_version_v2"`
-	DatasetTraining     string `json:"dataset_training"`
-	DatasetGate         string `json:"dataset_gate"`
-	DatasetRetraining   string `json:"dataset_retraining"`
-	DigestTraining      string `json:"digest_training"`
-	DigestGate          string `json:"digest_gate"`
-	DigestRetraining    string `json:"digest_retraining"`
-	WorkflowUID         string `json:"workflow_uid"`
-	WorkflowName        string `json:"workflow_name"`
-	RetrainWorkflowUID  string `json:"retrain_workflow_uid"`
-	RetrainWorkflowName string `json:"retrain_workflow_name"`
-	AlertID             string `json:"alert_id"`
-	RetrainID           string `json:"retrain_id"`
+	Namespace             string `json:"namespace"`
+	Endpoint              string `json:"endpoint"`
+	Model                 string `json:"model"`
+	ExperimentName        string `json:"experiment_name"`
+	RunIDV1               string `json:"run_id_v1"`
+	RunIDV2               string `json:"run_id_v2"`
+	ModelVersionV1        string `json:"model_version_v1"`
+	ModelVersionV2        string `json:"model_version_v2"`
+	DatasetTraining       string `json:"dataset_training"`
+	DatasetGate           string `json:"dataset_gate"`
+	DatasetRetraining     string `json:"dataset_retraining"`
+	DigestTraining        string `json:"digest_training"`
+	DigestGate            string `json:"digest_gate"`
+	DigestRetraining      string `json:"digest_retraining"`
+	DatasetRetrainingGate string `json:"dataset_retraining_gate"`
+	DigestRetrainingGate  string `json:"digest_retraining_gate"`
+	WorkflowUID           string `json:"workflow_uid"`
+	WorkflowName          string `json:"workflow_name"`
+	RetrainWorkflowUID    string `json:"retrain_workflow_uid"`
+	RetrainWorkflowName   string `json:"retrain_workflow_name"`
+	AlertID               string `json:"alert_id"`
+	RetrainID             string `json:"retrain_id"`
 }
 
 // write stores the report so that a reader sees the whole of it or nothing.
