@@ -30,6 +30,7 @@ const (
 	EnvURL         = "KIWERK_URL"
 	EnvTokenFile   = "KIWERK_TOKEN_FILE"
 	EnvTrackingURI = "MLFLOW_TRACKING_URI"
+	EnvNamespace   = "KIWERK_NAMESPACE"
 )
 
 // PortAnnotation carries the loopback port that the process runtime chose for
@@ -47,6 +48,7 @@ func (p Platform) Inject(pod *corev1.PodSpec) {
 	env := []corev1.EnvVar{
 		{Name: EnvURL, Value: url},
 		{Name: EnvTokenFile, Value: TokenFile},
+		{Name: EnvNamespace, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}},
 		{Name: EnvTrackingURI, Value: url},
 		{Name: "MLFLOW_DISABLE_TELEMETRY", Value: "true"},
 		{Name: "DO_NOT_TRACK", Value: "true"},

@@ -37,6 +37,8 @@ var ErrModelNotFound = errors.New("model not found")
 type Policy struct {
 	// FileRoots are the folders below which file:// addresses may point.
 	FileRoots []string
+	// AllowPrivateAddresses lets model servers fetch from private networks.
+	AllowPrivateAddresses bool
 }
 
 // ErrNotPermitted means that a policy forbids an address.

@@ -48,7 +48,7 @@ func (r *reconciler) observe(ctx context.Context, isvc *v1beta1.InferenceService
 		model, err := serving.Locate(ctx, r.Resolver, r.Policy, isvc.Namespace, storageURI(&isvc.Spec))
 		switch {
 		case err == nil:
-			seen.target = resources.MakeRevision(isvc, model, r.AllowPrivateAddresses)
+			seen.target = resources.MakeRevision(isvc, model, r.Policy)
 		case errors.Is(err, serving.ErrModelNotFound), errors.Is(err, serving.ErrNotPermitted), errors.Is(err, serving.ErrInvalidAddress):
 			seen.locateErr = err
 		default:
@@ -127,4 +127,3 @@ func storageURI(s *v1beta1.InferenceServiceSpec) string {
 	}
 	return ""
 }
-

@@ -29,8 +29,6 @@ type Deps struct {
 	Platform kube.Platform
 	Resolver serving.Resolver
 	Policy   serving.Policy
-	// AllowPrivateAddresses lets model servers fetch from private networks.
-	AllowPrivateAddresses bool
 	// Changes ticks when a name in the registry may point to another version.
 	Changes <-chan struct{}
 }

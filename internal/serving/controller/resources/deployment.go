@@ -2,7 +2,7 @@ package resources
 
 import (
 	"maps"
-	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -79,7 +79,7 @@ func provenance(m serving.Model) map[string]string {
 
 // makePod is the pod of a revision without what differs between platforms, so
 // that the same wish has the same name everywhere.
-func makePod(isvc *v1beta1.InferenceService, model serving.Model, allowPrivate bool) corev1.PodTemplateSpec {
+func makePod(isvc *v1beta1.InferenceService, model serving.Model, p serving.Policy) corev1.PodTemplateSpec {
 	spec, ext := &isvc.Spec.Predictor, ModelOf(&isvc.Spec)
 	annotations := provenance(model)
 	maps.Copy(annotations, spec.Annotations)
@@ -89,11 +89,13 @@ func makePod(isvc *v1beta1.InferenceService, model serving.Model, allowPrivate b
 	if model.Version != "" {
 		args = append(args, "--model-version="+model.Version)
 	}
-	if allowPrivate {
+	if p.AllowPrivateAddresses {
 		args = append(args, "--allow-private-addresses")
 	}
-	if spec.TimeoutSeconds != nil {
-		args = append(args, "--request-timeout="+strconv.FormatInt(*spec.TimeoutSeconds, 10)+"s")
+	if strings.HasPrefix(model.Source, "file:") {
+		for _, root := range p.FileRoots {
+			args = append(args, "--file-root="+root)
+		}
 	}
 	grace := int64(graceSeconds)
 	return corev1.PodTemplateSpec{

@@ -32,8 +32,8 @@ func ModelOf(s *v1beta1.InferenceServiceSpec) *v1beta1.PredictorExtensionSpec {
 }
 
 // MakeRevision is the revision that a spec asks for with this model.
-func MakeRevision(isvc *v1beta1.InferenceService, model serving.Model, allowPrivate bool) Revision {
-	rev := Revision{Model: model, Pod: makePod(isvc, model, allowPrivate)}
+func MakeRevision(isvc *v1beta1.InferenceService, model serving.Model, p serving.Policy) Revision {
+	rev := Revision{Model: model, Pod: makePod(isvc, model, p)}
 	rev.Name = isvc.Name + "-predictor-" + digest(rev.Pod)
 	return rev
 }
