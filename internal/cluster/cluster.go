@@ -17,6 +17,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/kubelet"
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/pki"
+	"github.com/kiwerk/kiwerk/internal/cluster/storage"
 )
 
 // Phases of a start, as given to [Config.Phase].
@@ -149,6 +150,24 @@ func (c *Cluster) start(ctx context.Context) error {
 		}
 	}
 	c.watchComponents(background)
+	return c.startHelpers(background)
+}
+
+// startHelpers starts what is ours: the provisioner of volumes and, on a node, the annotator of ports.
+func (c *Cluster) startHelpers(ctx context.Context) error {
+	volumes, err := storage.New(c.api.Client("kiwerk-volumes"), c.cfg.VolumesDir, c.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	c.goTask(ctx, volumes.Run)
+	if c.cfg.Ports == nil {
+		return nil
+	}
+	ports, err := node.NewAnnotator(c.api.Client("kiwerk-node"), c.cfg.Ports, c.cfg.Logger, c.cfg.Clock)
+	if err != nil {
+		return err
+	}
+	c.goTask(ctx, ports.Run)
 	return nil
 }
 

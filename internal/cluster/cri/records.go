@@ -32,6 +32,9 @@ type sandbox struct {
 	CreatedAt            time.Time
 	Ready                bool
 	Port                 int
+	// Network is what the pod asked for. It shares the host's network in any case,
+	// but the kubelet starts a pod anew whose status says otherwise than its specification.
+	Network runtimeapi.NamespaceMode
 }
 
 func (b *sandbox) port() Port {

@@ -35,6 +35,7 @@ func (s *Server) RunPodSandbox(_ context.Context, req *runtimeapi.RunPodSandboxR
 		Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(), Hostname: cfg.GetHostname(),
 		LogDirectory: cfg.GetLogDirectory(), ResolvConf: resolvConf(cfg.GetDnsConfig()),
 		CreatedAt: s.clock.Now(), Ready: true, Port: port,
+		Network: cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork(),
 	}
 	if b.LogDirectory != "" {
 		if err := os.MkdirAll(b.LogDirectory, 0o755); err != nil {
@@ -158,7 +159,7 @@ func (s *Server) sandboxStatus(b *sandbox) *runtimeapi.PodSandboxStatus {
 		Id: b.ID, Metadata: b.metadata(), State: b.state(), CreatedAt: b.CreatedAt.UnixNano(),
 		Network: &runtimeapi.PodSandboxNetworkStatus{Ip: s.cfg.NodeIP},
 		Linux: &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{Options: &runtimeapi.NamespaceOption{
-			Network: runtimeapi.NamespaceMode_NODE, Pid: runtimeapi.NamespaceMode_CONTAINER, Ipc: runtimeapi.NamespaceMode_CONTAINER,
+			Network: b.Network, Pid: runtimeapi.NamespaceMode_CONTAINER, Ipc: runtimeapi.NamespaceMode_CONTAINER,
 		}}},
 		Labels: b.Labels, Annotations: b.Annotations,
 	}

@@ -196,6 +196,7 @@ func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletSer
 	// All three, or the kubelet looks for its kubeconfig.
 	deps.KubeClient, deps.EventClient, deps.HeartbeatClient = client, client.CoreV1(), heartbeat
 	deps.OnHeartbeatFailure = func() {}
+	deps.Recorder = newRecorder(ctx, client.CoreV1(), k.cfg.NodeName)
 	deps.CAdvisorInterface = newMachine(k.cfg.RootDir)
 	deps.Options = append(deps.Options, made)
 	return deps, nil
