@@ -74,7 +74,7 @@ func (b *builder) observe() error {
 	}
 	b.Masks = append(b.Masks, KubeletDir)
 	b.userNS = InUserNamespace()
-	b.steps, err = plan(mounts, b.Masks, listHost)
+	b.steps, err = plan(mounts, b.Masks, host{list: listHost, locked: lockedBelow})
 	return err
 }
 
@@ -162,6 +162,9 @@ func (b *builder) prepare(s step) error {
 		}
 		return errors.Join(copyDir(s.Path, b.root(s.Path)), copyDir(s.Path, b.upper(s.Path)))
 	case actBind:
+		if b.at(path.Dir(s.Path)).Act == actOverlay {
+			return nil // the host's own directory shows through
+		}
 		if s.Mode.IsDir() {
 			return mkdirMode(b.root(s.Path), 0o755)
 		}

@@ -11,8 +11,9 @@
 //
 //	/            scratch/root bound to itself, writable, private
 //	├─ usr etc…  one overlay each: lower = the host's, upper = scratch/upper
-//	├─ home      has another mount below: plain directory, one level deeper again
-//	├─ snap/…    mounts too deep for that: the host's tree, read-only
+//	│            mounts of the host below it: bound read-only in their place
+//	├─ home      locked mounts below (user namespace): plain directory, its
+//	│            directories again; deeper ones are the host's tree, read-only
 //	├─ tmp run   fresh
 //	├─ dev       tmpfs with the harmless devices, own pts and shm
 //	├─ proc sys  own proc; the host's sys read-only

@@ -5,6 +5,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -43,6 +44,9 @@ func (b *builder) mountSteps() error {
 			}
 		case actBind:
 			err = bindTree(s.Path, b.root(s.Path), true)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				err = nil // hidden by another mount, or not for this user
+			}
 		case actMkdir, actLink:
 		}
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+
+	"golang.org/x/sys/unix"
 )
 
 // hostMounts reads the mounts of the calling process.
@@ -52,6 +54,16 @@ func listHost(dir string) ([]entry, error) {
 	}
 	sort.Slice(entries, func(i, j int) bool { return entries[i].Name < entries[j].Name })
 	return entries, nil
+}
+
+// lockedBelow asks the kernel with the same check that an overlay makes:
+// a directory with locked mounts below cannot be cloned without them.
+func lockedBelow(dir string) bool {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return true
+	}
+	return unix.Close(fd) != nil
 }
 
 // plainDir tells whether nothing can be seen in dir, so that an overlay would show nothing.

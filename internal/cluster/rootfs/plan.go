@@ -7,9 +7,12 @@ import (
 	"strings"
 )
 
-// maxDepth is how deep directories with mounts below them are taken apart
-// before the host's tree is bound read-only as it is.
-const maxDepth = 2
+// maxDepth is how deep directories with locked mounts below them are taken
+// apart before the host's tree is bound read-only as it is.
+const maxDepth = 1
+
+// maxBinds bounds the mounts of the host that are shown below one directory.
+const maxBinds = 32
 
 // action says what a path of the host becomes in the container.
 type action int
@@ -38,45 +41,55 @@ type entry struct {
 	Plain bool
 }
 
-// lister reads a directory of the host.
-type lister func(dir string) ([]entry, error)
+// host is what the plan asks about the host.
+type host struct {
+	// list reads a directory.
+	list func(dir string) ([]entry, error)
+	// locked tells whether a mount below dir cannot be looked behind, because
+	// it was made outside of our user namespace. Overlays refuse such directories.
+	locked func(dir string) bool
+}
 
 // fresh are the top directories that every container gets anew.
 var fresh = []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/.kiwerk"}
 
 // plan decides what the root consists of, parents before children.
-func plan(mounts []Mount, masks []string, list lister) ([]step, error) {
-	p := planner{points: foreignPoints(mounts, masks), list: list}
+func plan(mounts []Mount, masks []string, h host) ([]step, error) {
+	p := planner{host: h}
+	for _, m := range mounts {
+		if m.Point == "/" || slices.ContainsFunc(fresh, func(f string) bool { return within(m.Point, f) }) {
+			continue
+		}
+		p.points = append(p.points, m.Point)
+		if shown(m, masks) {
+			p.foreign = append(p.foreign, m.Point)
+		}
+	}
 	if err := p.walk("/", 0); err != nil {
 		return nil, err
 	}
 	return p.steps, nil
 }
 
-// foreignPoints returns the mount points that the host has itself. Ours are
-// those below a masked path (volumes of the kubelet), the kubelet's folder and
-// what carries our name as its source.
-func foreignPoints(mounts []Mount, masks []string) []string {
-	var points []string
-	for _, m := range mounts {
-		hidden := m.Point == "/" || m.Source == OwnSource || m.Point == KubeletDir
-		for _, dir := range fresh {
-			hidden = hidden || within(m.Point, dir)
-		}
-		for _, mask := range masks {
-			hidden = hidden || m.Point != mask && within(m.Point, mask)
-		}
-		if !hidden {
-			points = append(points, m.Point)
-		}
+// shown tells whether containers should see a mount: not ours, which are below
+// masked paths, at the kubelet's folder or carry our name; and not those of
+// other container runtimes.
+func shown(m Mount, masks []string) bool {
+	switch m.FSType {
+	case "overlay", "nsfs", "autofs", "fuse.portal":
+		return false
 	}
-	return points
+	if m.Source == OwnSource || within(m.Point, KubeletDir) {
+		return false
+	}
+	return !slices.ContainsFunc(masks, func(mask string) bool { return within(m.Point, mask) })
 }
 
 type planner struct {
-	points []string
-	list   lister
-	steps  []step
+	host
+	points  []string // of all mounts
+	foreign []string // of those to be shown
+	steps   []step
 }
 
 func (p *planner) walk(dir string, depth int) error {
@@ -92,33 +105,54 @@ func (p *planner) walk(dir string, depth int) error {
 		switch {
 		case e.Mode&fs.ModeSymlink != 0:
 			p.add(step{Act: actLink, Path: at, Target: e.Target})
-		case !e.Mode.IsDir():
-			if dir != "/" && e.Mode.IsRegular() {
-				p.add(step{Act: actBind, Path: at, Mode: e.Mode.Perm()})
-			}
-		case !p.mountBelow(at):
-			act := actOverlay
-			if e.Plain {
-				act = actMkdir
-			}
-			p.add(step{Act: act, Path: at, Mode: e.Mode})
-		case depth+1 > maxDepth:
-			p.add(step{Act: actBind, Path: at, Mode: e.Mode})
-		default:
-			p.add(step{Act: actMkdir, Path: at, Mode: e.Mode})
-			if err := p.walk(at, depth+1); err != nil {
+		case e.Mode.IsDir():
+			if err := p.directory(at, e, depth); err != nil {
 				return err
 			}
+		case dir != "/" && e.Mode.IsRegular():
+			p.add(step{Act: actBind, Path: at, Mode: e.Mode.Perm()})
 		}
 	}
 	return nil
 }
 
-func (p *planner) add(s step) { p.steps = append(p.steps, s) }
-
-func (p *planner) mountBelow(dir string) bool {
-	return slices.ContainsFunc(p.points, func(m string) bool { return m != dir && within(m, dir) })
+// directory decides about one directory of the host.
+func (p *planner) directory(at string, e entry, depth int) error {
+	below := func(m string) bool { return m != at && within(m, at) }
+	switch {
+	case !slices.ContainsFunc(p.points, below):
+		act := actOverlay
+		if e.Plain {
+			act = actMkdir
+		}
+		p.add(step{Act: act, Path: at, Mode: e.Mode})
+	case !p.locked(at):
+		p.add(step{Act: actOverlay, Path: at, Mode: e.Mode})
+		p.showMounts(below)
+	case depth < maxDepth:
+		p.add(step{Act: actMkdir, Path: at, Mode: e.Mode})
+		return p.walk(at, depth+1)
+	default:
+		p.add(step{Act: actBind, Path: at, Mode: e.Mode})
+	}
+	return nil
 }
+
+// showMounts binds the host's mounts below an overlay, which does not show
+// them itself. What is below a mount comes with it.
+func (p *planner) showMounts(below func(string) bool) {
+	var done []string
+	for _, m := range p.foreign {
+		covered := slices.ContainsFunc(done, func(d string) bool { return within(m, d) })
+		if covered || !below(m) || len(done) == maxBinds {
+			continue
+		}
+		done = append(done, m)
+		p.add(step{Act: actBind, Path: m, Mode: fs.ModeDir | 0o755})
+	}
+}
+
+func (p *planner) add(s step) { p.steps = append(p.steps, s) }
 
 // within tells whether p is dir or below it; both are clean absolute paths.
 func within(p, dir string) bool {
