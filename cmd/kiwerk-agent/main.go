@@ -5,6 +5,7 @@
 //	kiwerk-agent hold R D    holds the node's namespaces, starts the daemon, reaps shims
 //	kiwerk-agent shim DIR    runs one container
 //	kiwerk-agent init ID     is pid 1 of a container
+//	kiwerk-agent step -- C…  runs the command of a pipeline step
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cluster/holder"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+	"github.com/kiwerk/kiwerk/internal/pipeline/step"
 )
 
 func main() {
@@ -35,6 +37,8 @@ func run(args []string) error {
 		return holder.Run(args[2], args[3])
 	case "shim":
 		return shim.Run(args[2], time.Now)
+	case "step":
+		os.Exit(step.Main(args[2:]))
 	case "init":
 		return shim.Init(time.Now)
 	}

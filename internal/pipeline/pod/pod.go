@@ -227,6 +227,8 @@ func wrap(o Options, p *corev1.Pod, script *string) error {
 	}
 	main := &p.Spec.Containers[i]
 	spec := stepSpec(o, script, main)
+	// Kubernetes keeps 12 KiB of messages for all containers of a pod together.
+	spec.Limit = min(step.MaxMessage, 3*step.MaxMessage/(len(p.Spec.Containers)+len(p.Spec.InitContainers)))
 	needed := script != nil || len(spec.Inputs)+len(spec.Parameters)+len(spec.Artifacts) > 0
 	switch {
 	case len(main.Command) == 0 && needed:

@@ -24,6 +24,8 @@ type Spec struct {
 
 	// Message is the file of the termination message.
 	Message string `json:"message"`
+	// Limit of the message in bytes; it shrinks when a pod has many containers.
+	Limit int `json:"limit,omitempty"`
 	// ReportKey is where a report goes that is too large for the message.
 	ReportKey string `json:"reportKey"`
 }

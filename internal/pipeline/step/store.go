@@ -1,0 +1,185 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Variables that the platform puts into every pod.
+const (
+	envURL       = "KIWERK_URL"
+	envTokenFile = "KIWERK_TOKEN_FILE"
+)
+
+// Transfers are repeated for a while: the platform may be restarting, and a
+// step that has computed for hours must not be lost for it.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 10 * time.Second
+	giveUpAfter  = 10 * time.Minute
+	maxToken     = 64 << 10
+)
+
+// store is the artifact store behind the platform's HTTP routes.
+type store struct {
+	base, namespace string
+	tokenFile       string
+	client          *http.Client
+	patience        time.Duration
+}
+
+func newStore(environ []string, namespace string) *store {
+	return &store{
+		base: strings.TrimSuffix(lookup(environ, envURL), "/"), namespace: namespace, tokenFile: lookup(environ, envTokenFile), patience: giveUpAfter,
+		// The platform is reached directly; a proxy in the environment is meant for the command.
+		client: &http.Client{Transport: &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   10 * time.Second,
+			ResponseHeaderTimeout: 5 * time.Minute,
+			ForceAttemptHTTP2:     true,
+		}},
+	}
+}
+
+func readToken(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxToken))
+	return strings.TrimSpace(string(b)), err
+}
+
+func (s *store) url(key string) (string, error) {
+	if s.base == "" {
+		return "", errors.New(envURL + " is not set, so the artifact store cannot be reached")
+	}
+	parts := strings.Split(key, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	return s.base + "/kiwerk/v1/projects/" + url.PathEscape(s.namespace) + "/artifacts/" + strings.Join(parts, "/"), nil
+}
+
+// put stores what body yields; body is called again for each attempt.
+func (s *store) put(ctx context.Context, key string, body func() (io.ReadCloser, error)) error {
+	return s.repeat(ctx, func() error {
+		r, err := body()
+		if err != nil {
+			return final{err}
+		}
+		defer r.Close()
+		resp, err := s.do(ctx, http.MethodPut, key, r)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	})
+}
+
+// get writes an object to w, which is emptied before each attempt.
+func (s *store) get(ctx context.Context, key string, w *os.File) error {
+	return s.repeat(ctx, func() error {
+		if err := w.Truncate(0); err != nil {
+			return final{err}
+		}
+		if _, err := w.Seek(0, io.SeekStart); err != nil {
+			return final{err}
+		}
+		resp, err := s.do(ctx, http.MethodGet, key, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(w, resp.Body); err != nil {
+			return fmt.Errorf("read %s: %w", key, err)
+		}
+		return nil
+	})
+}
+
+func (s *store) do(ctx context.Context, method, key string, body io.Reader) (*http.Response, error) {
+	address, err := s.url(key)
+	if err != nil {
+		return nil, final{err}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return nil, final{err}
+	}
+	req.Header.Set("Content-Type", "application/octet-stream")
+	if s.tokenFile != "" { // read each time: it is rotated
+		token, err := readToken(s.tokenFile)
+		if err != nil {
+			return nil, final{fmt.Errorf("read the token: %w", err)}
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		var local localError
+		if errors.As(err, &local) {
+			return nil, final{local.error}
+		}
+		return nil, err
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	if err != nil {
+		text = nil // the status says enough
+	}
+	err = fmt.Errorf("%s %s: %s %s", method, key, resp.Status, strings.TrimSpace(string(text)))
+	switch {
+	case resp.StatusCode == http.StatusNotFound:
+		return nil, final{fmt.Errorf("%w: %w", fs.ErrNotExist, err)}
+	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusRequestTimeout,
+		resp.StatusCode >= 500 && resp.StatusCode != http.StatusInsufficientStorage && resp.StatusCode != http.StatusNotImplemented:
+		return nil, err
+	default:
+		return nil, final{err}
+	}
+}
+
+// final is an error that repeating cannot mend.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// localError comes from the file that is sent, not from the way there.
+type localError struct{ error }
+
+func (e localError) Unwrap() error { return e.error }
+
+func (s *store) repeat(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	pause := firstPause
+	for {
+		err := try()
+		var end final
+		if err == nil || errors.As(err, &end) {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("gave up after %v: %w", s.patience, err)
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
