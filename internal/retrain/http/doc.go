@@ -1,0 +1,2 @@
+// Package http shows the decisions of retrainings.
+package http
