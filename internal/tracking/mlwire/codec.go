@@ -1,0 +1,162 @@
+package mlwire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+)
+
+// Codec implements server.Codec for MLflow's API.
+type Codec struct{}
+
+var _ server.Codec = Codec{}
+
+// FastDecoder is a request that can read its usual form quicker. It returns
+// false for anything unusual, and the general way is taken then.
+type FastDecoder interface{ DecodeFast(body []byte) bool }
+
+// FromPath is a request that takes values from the path.
+type FromPath interface{ FromPath(r *http.Request) }
+
+// Error codes of the API that are used here.
+const (
+	CodeInvalid     = "INVALID_PARAMETER_VALUE"
+	codeBadRequest  = "BAD_REQUEST"
+	codeExhausted   = "RESOURCE_EXHAUSTED"
+	codeNoEndpoint  = "ENDPOINT_NOT_FOUND"
+	contentTypeJSON = "application/json"
+)
+
+// Decode implements server.Codec.
+func (Codec) Decode(r *http.Request, req any) error {
+	if err := decode(r, req); err != nil {
+		return err
+	}
+	if f, ok := req.(FromPath); ok {
+		f.FromPath(r)
+	}
+	return require(req)
+}
+
+func decode(r *http.Request, req any) error {
+	if q := r.URL.Query(); r.Method == http.MethodGet && len(q) > 0 {
+		return setQuery(req, q)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return fmt.Errorf("read request: %w", err)
+	}
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return nil
+	}
+	if r.Method != http.MethodGet {
+		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != contentTypeJSON {
+			return server.Errorf(http.StatusBadRequest, codeBadRequest,
+				"Bad Request. Content-Type must be one of ['application/json'], got %q.", r.Header.Get("Content-Type"))
+		}
+	}
+	if f, ok := req.(FastDecoder); ok && f.DecodeFast(body) {
+		return nil
+	}
+	return setBody(req, body)
+}
+
+func setBody(req any, body []byte) error {
+	v, err := parse(body)
+	if s, ok := v.(string); ok && err == nil {
+		v, err = parse([]byte(s)) // old clients encode twice
+	}
+	if err != nil {
+		// Upstream takes a broken body for an empty one, which then lacks something.
+		missing := require(req)
+		if missing == nil {
+			return invalid("The request body is not valid JSON: %v.", err)
+		}
+		return invalid("%s The request body is not valid JSON: %v.", server.AsError(missing).Message, err)
+	}
+	if v == nil {
+		return nil
+	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return invalid("The request body must be a JSON object, got a %s.", kindOf(v))
+	}
+	return setObject(req, object)
+}
+
+func parse(b []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something behind the end of the value")
+	}
+	return v, nil
+}
+
+var writers = sync.Pool{New: func() any { return new(Writer) }}
+
+// maxKept bounds the memory that an idle writer holds on to.
+const maxKept = 4 << 20
+
+// Encode implements server.Codec.
+func (Codec) Encode(w http.ResponseWriter, _ *http.Request, resp any) {
+	Write(w, http.StatusOK, resp.(Appender)) //nolint:forcetypeassert // Every response type of the routes is one; a test walks them.
+}
+
+// Write sends a message with a status.
+func Write(w http.ResponseWriter, status int, v Appender) {
+	buf := writers.Get().(*Writer) //nolint:forcetypeassert // The pool holds nothing else.
+	buf.Reset()
+	v.AppendJSON(buf)
+	w.Header().Set("Content-Type", contentTypeJSON)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(buf.Bytes()) // the client has gone; there is nobody to tell
+	if cap(buf.buf) <= maxKept {
+		writers.Put(buf)
+	}
+}
+
+// Error implements server.Codec.
+func (Codec) Error(w http.ResponseWriter, _ *http.Request, err error) {
+	e := server.AsError(err)
+	status, code, message := e.Status, e.Code, e.Message
+	switch {
+	case status == http.StatusRequestEntityTooLarge:
+		status, code = http.StatusBadRequest, CodeInvalid
+	case status == http.StatusInsufficientStorage:
+		code = codeExhausted // clients refuse codes that they do not know
+	case status == http.StatusNotFound && code == "NOT_FOUND":
+		code = codeNoEndpoint
+	}
+	if e.Remedy != "" {
+		message = strings.TrimSuffix(message, ".") + ". " + strings.ToUpper(e.Remedy[:1]) + e.Remedy[1:] + "."
+	}
+	Write(w, status, problem{code, message})
+}
+
+type problem struct{ code, message string }
+
+// AppendJSON implements Appender.
+func (p problem) AppendJSON(w *Writer) {
+	w.Begin()
+	w.Str("error_code", p.code)
+	w.Str("message", p.message)
+	w.End()
+}
+
+func invalid(format string, args ...any) error {
+	return server.Errorf(http.StatusBadRequest, CodeInvalid, format, args...)
+}

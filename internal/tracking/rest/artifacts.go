@@ -1,0 +1,311 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// handler is a route that answers with bytes or takes them.
+func handler(method, pattern, verb, summary string, maxBody int64, h func(w http.ResponseWriter, r *http.Request) error) server.Endpoint {
+	return server.Endpoint{
+		Method: method, Pattern: pattern, Permission: server.Can(verb, artifacts), Summary: summary, MaxBody: maxBody, Codec: codec,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := h(w, r); err != nil {
+				codec.Error(w, r, publicError(err))
+			}
+		}),
+	}
+}
+
+// publicError gives the errors of the bucket the form that clients know.
+func publicError(err error) error {
+	switch {
+	case errors.Is(err, blob.ErrKey):
+		return model.Invalid("Invalid path: %w", err)
+	case errors.Is(err, blob.ErrConflict):
+		return model.Invalid("Invalid path: a file and a folder cannot have the same name: %w", err)
+	case blob.IsNotExist(err):
+		return model.Missing("No such artifact: %w", err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return server.Errorf(http.StatusBadRequest, "BAD_REQUEST", "the upload ended early; nothing was stored: %w", err)
+	}
+	return err
+}
+
+const proxy = "/api/2.0/mlflow-artifacts/artifacts"
+
+func (a *API) artifacts() []server.Endpoint {
+	list := call("GET", "/artifacts/list", "list", artifacts, "artifacts of a run", small, a.listRunArtifacts)
+	list = append(list, call("GET", "/logged-models/{model_id}/artifacts/directories", "list", artifacts, "files of a logged model", small, a.listModelArtifacts)...)
+	for _, e := range []server.Endpoint{
+		handler("GET", proxy+"/{path...}", "get", "download an artifact", 0, a.download),
+		handler("PUT", proxy+"/{path...}", "update", "upload an artifact", -1, a.upload),
+		handler("DELETE", proxy+"/{path...}", "delete", "delete an artifact or a folder", 0, a.remove),
+		handler("GET", proxy, "list", "list a folder of artifacts", 0, a.list),
+		handler("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, a.downloadOfModel),
+	} {
+		list = append(list, both(e)...)
+	}
+	return append(
+		list,
+		handler("GET", "/get-artifact", "get", "download an artifact of a run", 0, a.downloadOfRun),
+		handler("GET", "/model-versions/get-artifact", "get", "download a file of a model version", 0, a.downloadOfVersion),
+	)
+}
+
+// key finds the key of a path below the artifact root, if it belongs to the
+// namespace: the first part is the number of an experiment. Other names are
+// locations that someone of the default namespace gave an experiment.
+func (a *API) key(ctx context.Context, p string) (string, error) {
+	if err := blob.CheckKey(p); err != nil {
+		return "", err
+	}
+	first, _, _ := strings.Cut(p, "/")
+	owner := server.DefaultNamespace
+	if n, err := strconv.ParseInt(first, 10, 64); err == nil {
+		if owner, err = a.store.ExperimentNamespace(ctx, n); err != nil {
+			return "", err
+		}
+	}
+	if owner != server.NamespaceOf(ctx) {
+		return "", model.Missing("No Experiment with id=%s exists, so it has no artifacts", first)
+	}
+	return a.o.KeyPrefix + "/" + p, nil
+}
+
+// keyOf finds the key of a file of something with an artifact address.
+func (a *API) keyOf(ctx context.Context, uri, file string) (string, error) {
+	rest, ok := strings.CutPrefix(uri, a.o.ArtifactRoot+"/")
+	if !ok || strings.HasPrefix(rest, "/") {
+		return "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", uri)
+	}
+	if file != "" {
+		if err := blob.CheckKey(file); err != nil {
+			return "", err
+		}
+		rest += "/" + file
+	}
+	return a.key(ctx, rest)
+}
+
+func (a *API) download(w http.ResponseWriter, r *http.Request) error {
+	key, err := a.key(r.Context(), r.PathValue("path"))
+	if err != nil {
+		return err
+	}
+	return a.send(w, r, key)
+}
+
+func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	run := q.Get("run_id")
+	if run == "" {
+		run = q.Get("run_uuid")
+	}
+	info, err := a.store.RunInfo(r.Context(), server.NamespaceOf(r.Context()), run)
+	if err != nil {
+		return err
+	}
+	return a.sendFile(w, r, info.ArtifactURI, q.Get("path"))
+}
+
+func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	v, err := a.store.ModelVersion(r.Context(), server.NamespaceOf(r.Context()), q.Get("name"), q.Get("version"))
+	if err != nil {
+		return err
+	}
+	return a.sendFile(w, r, v.StorageLocation, q.Get("path"))
+}
+
+func (a *API) downloadOfModel(w http.ResponseWriter, r *http.Request) error {
+	m, err := a.store.LoggedModel(r.Context(), server.NamespaceOf(r.Context()), r.PathValue("model_id"), false)
+	if err != nil {
+		return err
+	}
+	return a.sendFile(w, r, m.ArtifactURI, r.URL.Query().Get("artifact_file_path"))
+}
+
+func (a *API) sendFile(w http.ResponseWriter, r *http.Request, uri, file string) error {
+	if file == "" {
+		return model.Invalid("Missing value for required parameter 'path'.")
+	}
+	key, err := a.keyOf(r.Context(), uri, file)
+	if err != nil {
+		return err
+	}
+	return a.send(w, r, key)
+}
+
+// send answers with a file. Whatever it contains, a browser must neither run
+// nor show it as part of this site: it was uploaded by anyone who may log.
+func (a *API) send(w http.ResponseWriter, r *http.Request, key string) error {
+	content, info, err := a.o.Blobs.Open(r.Context(), key, 0, -1)
+	if err != nil {
+		if st, statErr := a.o.Blobs.Stat(r.Context(), key); statErr == nil && st.Folder {
+			return model.Invalid("Artifact path refers to a directory, not a file: '%s'", path.Base(key))
+		}
+		return err
+	}
+	defer func() {
+		if err := content.Close(); err != nil {
+			a.o.Logger.WarnContext(r.Context(), "close artifact", "key", key, "error", err)
+		}
+	}()
+	h := w.Header()
+	h.Set("Content-Type", contentType(key))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("Content-Disposition", disposition(path.Base(key)))
+	if seeker, ok := content.(io.ReadSeeker); ok {
+		http.ServeContent(w, r, "", info.ModTime, seeker) // ranges, and the kernel copies
+		return nil
+	}
+	h.Set("Content-Length", strconv.FormatInt(info.Size, 10))
+	if _, err := io.Copy(w, content); err != nil {
+		a.o.Logger.InfoContext(r.Context(), "download ended early", "key", key, "error", err)
+	}
+	return nil
+}
+
+func contentType(key string) string {
+	if t := mime.TypeByExtension(path.Ext(key)); t != "" {
+		return t
+	}
+	switch path.Base(key) {
+	case "MLmodel", "MLproject":
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
+
+// disposition names a file in ASCII and, if it needs more, in UTF-8 as well.
+func disposition(name string) string {
+	ascii := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, name)
+	if ascii == name {
+		return fmt.Sprintf("attachment; filename=%q", ascii)
+	}
+	return fmt.Sprintf("attachment; filename=%q; filename*=UTF-8''%s", ascii, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
+}
+
+func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
+	key, err := a.key(r.Context(), r.PathValue("path"))
+	if err != nil {
+		return err
+	}
+	if _, err := a.o.Blobs.Create(r.Context(), key, r.Body); err != nil {
+		return err
+	}
+	codec.Encode(w, r, mlwire.Empty{})
+	return nil
+}
+
+func (a *API) remove(w http.ResponseWriter, r *http.Request) error {
+	key, err := a.key(r.Context(), r.PathValue("path"))
+	if err != nil {
+		return err
+	}
+	if err := a.o.Blobs.Delete(r.Context(), key); err != nil {
+		return err
+	}
+	codec.Encode(w, r, mlwire.Empty{})
+	return nil
+}
+
+func (a *API) list(w http.ResponseWriter, r *http.Request) error {
+	p := strings.Trim(r.URL.Query().Get("path"), "/")
+	if p == "" {
+		return model.Invalid("Missing value for required parameter 'path': the artifacts of all projects together are not listed.")
+	}
+	key, err := a.key(r.Context(), p)
+	if err != nil {
+		return err
+	}
+	files, err := a.folder(r.Context(), key, "")
+	if err != nil {
+		return err
+	}
+	codec.Encode(w, r, filesJSON{files: files})
+	return nil
+}
+
+// folder lists a folder; names are put behind prefix.
+func (a *API) folder(ctx context.Context, key, prefix string) (files []fileJSON, err error) {
+	for info, err := range a.o.Blobs.List(ctx, key) {
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, fileJSON{path.Join(prefix, path.Base(info.Key)), info.Folder, info.Size})
+	}
+	return files, nil
+}
+
+type filesJSON struct {
+	root  string
+	files []fileJSON
+}
+
+func (f filesJSON) AppendJSON(w *writer) {
+	w.Begin()
+	w.OptStr("root_uri", f.root)
+	mlwire.List(w, "files", f.files)
+	w.End()
+}
+
+type listRunArtifacts struct {
+	ID   string `ml:"run_id,required"`
+	UUID string `ml:"run_uuid"`
+	Path string `ml:"path"`
+}
+
+func (a *API) listRunArtifacts(ctx context.Context, q *listRunArtifacts) (*filesJSON, error) {
+	r, err := a.store.RunInfo(ctx, server.NamespaceOf(ctx), q.ID)
+	if err != nil {
+		return nil, err
+	}
+	return a.listOf(ctx, r.ArtifactURI, q.Path)
+}
+
+type listModelArtifacts struct {
+	modelRef
+	Path string `ml:"artifact_directory_path"`
+}
+
+func (a *API) listModelArtifacts(ctx context.Context, q *listModelArtifacts) (*filesJSON, error) {
+	m, err := a.store.LoggedModel(ctx, server.NamespaceOf(ctx), q.ID, false)
+	if err != nil {
+		return nil, err
+	}
+	return a.listOf(ctx, m.ArtifactURI, q.Path)
+}
+
+func (a *API) listOf(ctx context.Context, uri, folder string) (*filesJSON, error) {
+	folder = strings.TrimSuffix(folder, "/")
+	key, err := a.keyOf(ctx, uri, folder)
+	if err != nil {
+		return nil, publicError(err)
+	}
+	files, err := a.folder(ctx, key, folder)
+	if err != nil {
+		return nil, publicError(err)
+	}
+	return &filesJSON{uri, files}, nil
+}

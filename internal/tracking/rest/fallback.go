@@ -1,0 +1,57 @@
+package rest
+
+import (
+	"net/http"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+)
+
+type serverInfo struct{}
+
+func (serverInfo) AppendJSON(w *writer) {
+	w.Begin()
+	w.Str("store_type", "SqlStore")
+	w.Bool("workspaces_enabled", false)
+	w.Bool("trace_archival_enabled", false)
+	w.Bool("multipart_uploads_enabled", false)
+	w.Bool("multipart_downloads_enabled", false)
+	w.End()
+}
+
+// fallback has what clients ask before they log in, and the answer for what is not served.
+func (a *API) fallback() []server.Endpoint {
+	handshake := server.Public("clients ask for it before they send credentials; it tells nothing about data")
+	nothing := server.Public("it only says that the route does not exist")
+	list := both(server.Endpoint{
+		Method: "GET", Pattern: "/api/3.0/mlflow/server-info", Permission: handshake, Summary: "what the tracking server can do",
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { codec.Encode(w, r, serverInfo{}) }),
+	})
+	list = append(list, server.Endpoint{
+		Method: "GET", Pattern: "/version", Permission: handshake, Summary: "the release of MLflow whose API is served",
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = w.Write([]byte(a.o.Version)) // the client has gone; there is nobody to tell
+		}),
+	})
+	for _, p := range []string{"/api/2.0/mlflow/", "/api/2.0mlflow/", "/api/3.0/mlflow/", "/api/2.0/mlflow-artifacts/"} {
+		list = append(list, both(server.Endpoint{
+			Pattern: p, Permission: nothing, Summary: "calls that are not served", Codec: codec,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				codec.Error(w, r, server.Errorf(http.StatusNotFound, "ENDPOINT_NOT_FOUND", "%s %s is not served by this tracking server", r.Method, r.URL.Path))
+			}),
+		})...)
+	}
+	for _, op := range []string{"create", "complete", "abort"} {
+		list = append(list, both(server.Endpoint{
+			Method: "POST", Pattern: "/api/2.0/mlflow-artifacts/mpu/" + op + "/{path...}", Permission: server.Can("update", artifacts),
+			Summary: "uploads in parts, which clients then do without", Codec: codec,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository"))
+			}),
+		})...)
+	}
+	return list
+}
+
+var _ mlwire.Appender = serverInfo{}

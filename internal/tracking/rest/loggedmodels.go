@@ -1,0 +1,125 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/store"
+)
+
+type createLoggedModel struct {
+	Experiment string   `ml:"experiment_id,required"`
+	Name       string   `ml:"name"`
+	Type       string   `ml:"model_type"`
+	SourceRun  string   `ml:"source_run_id"`
+	Params     []pairIn `ml:"params"`
+	Tags       []pairIn `ml:"tags"`
+}
+
+type modelRef struct {
+	ID      string `ml:"model_id"`
+	Deleted bool   `ml:"allow_deleted"`
+}
+
+// FromPath implements mlwire.FromPath.
+func (q *modelRef) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
+
+type finalizeModel struct {
+	ID     string                   `ml:"model_id"`
+	Status *model.LoggedModelStatus `ml:"status,required"`
+}
+
+// FromPath implements mlwire.FromPath.
+func (q *finalizeModel) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
+
+type modelPairs struct {
+	ID     string   `ml:"model_id"`
+	Params []pairIn `ml:"params"`
+	Tags   []pairIn `ml:"tags"`
+}
+
+// FromPath implements mlwire.FromPath.
+func (q *modelPairs) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
+
+type modelTagRef struct {
+	ID  string `ml:"model_id"`
+	Key string `ml:"tag_key"`
+}
+
+// FromPath implements mlwire.FromPath.
+func (q *modelTagRef) FromPath(r *http.Request) {
+	q.ID, q.Key = r.PathValue("model_id"), r.PathValue("tag_key")
+}
+
+type searchLoggedModels struct {
+	Experiments []string `ml:"experiment_ids,required"`
+	Filter      string   `ml:"filter"`
+	Datasets    []struct {
+		Name   string `ml:"dataset_name"`
+		Digest string `ml:"dataset_digest"`
+	} `ml:"datasets"`
+	Max     *int64 `ml:"max_results"`
+	OrderBy []struct {
+		Field     string `ml:"field_name"`
+		Ascending *bool  `ml:"ascending"`
+		Dataset   string `ml:"dataset_name"`
+		Digest    string `ml:"dataset_digest"`
+	} `ml:"order_by"`
+	Token string `ml:"page_token"`
+}
+
+func (a *API) loggedModels() []server.Endpoint {
+	answer := func(m model.LoggedModel, err error) (*one[loggedModelJSON], error) {
+		return oneOf("model", loggedModelJSON(m), err)
+	}
+	return flat(
+		call("POST", "/logged-models", "create", experiments, "begin the upload of a model", small, func(ctx context.Context, q *createLoggedModel) (*one[loggedModelJSON], error) {
+			return answer(a.store.CreateLoggedModel(ctx, server.NamespaceOf(ctx), q.Experiment, model.LoggedModel{
+				Name: q.Name, Type: q.Type, SourceRun: q.SourceRun, Params: pairsIn(q.Params), Tags: pairsIn(q.Tags),
+			}))
+		}),
+		call("POST", "/logged-models/search", "list", experiments, "find logged models", small, a.searchLoggedModels),
+		call("GET", "/logged-models/{model_id}", "get", experiments, "one logged model", small, func(ctx context.Context, q *modelRef) (*one[loggedModelJSON], error) {
+			return answer(a.store.LoggedModel(ctx, server.NamespaceOf(ctx), q.ID, q.Deleted))
+		}),
+		call("PATCH", "/logged-models/{model_id}", "update", experiments, "end the upload of a model", small, func(ctx context.Context, q *finalizeModel) (*one[loggedModelJSON], error) {
+			return answer(a.store.FinalizeLoggedModel(ctx, server.NamespaceOf(ctx), q.ID, *q.Status))
+		}),
+		call("DELETE", "/logged-models/{model_id}", "delete", experiments, "delete a logged model", small, func(ctx context.Context, q *modelRef) (*empty, error) {
+			return done(a.store.DeleteLoggedModel(ctx, server.NamespaceOf(ctx), q.ID))
+		}),
+		call("POST", "/logged-models/{model_id}/params", "update", experiments, "add params to a logged model", small, func(ctx context.Context, q *modelPairs) (*empty, error) {
+			return done(a.store.LogLoggedModelParams(ctx, server.NamespaceOf(ctx), q.ID, pairsIn(q.Params)))
+		}),
+		call("PATCH", "/logged-models/{model_id}/tags", "update", experiments, "set tags of a logged model", small, func(ctx context.Context, q *modelPairs) (*one[loggedModelJSON], error) {
+			return answer(a.store.SetLoggedModelTags(ctx, server.NamespaceOf(ctx), q.ID, pairsIn(q.Tags)))
+		}),
+		call("DELETE", "/logged-models/{model_id}/tags/{tag_key}", "update", experiments, "delete a tag of a logged model", small, func(ctx context.Context, q *modelTagRef) (*empty, error) {
+			return done(a.store.DeleteLoggedModelTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
+		}),
+	)
+}
+
+// loggedModelPage is the page size of clients that name none.
+const loggedModelPage = 50
+
+func (a *API) searchLoggedModels(ctx context.Context, q *searchLoggedModels) (*many[loggedModelJSON], error) {
+	if q.Max != nil && *q.Max == 0 {
+		q.Max = nil
+	}
+	n, err := maxResults(q.Max, loggedModelPage, 1000)
+	if err != nil {
+		return nil, err
+	}
+	query := store.ModelQuery{Experiments: q.Experiments, Filter: q.Filter, Max: n, Token: q.Token}
+	for _, d := range q.Datasets {
+		query.Datasets = append(query.Datasets, store.DatasetFilter(d))
+	}
+	for _, o := range q.OrderBy {
+		query.OrderBy = append(query.OrderBy, store.ModelOrder{Field: o.Field, Desc: o.Ascending != nil && !*o.Ascending, Dataset: o.Dataset, Digest: o.Digest})
+	}
+	list, next, err := a.store.SearchLoggedModels(ctx, server.NamespaceOf(ctx), query)
+	return manyOf("models", list, next, err, func(m model.LoggedModel) loggedModelJSON { return loggedModelJSON(m) })
+}

@@ -1,0 +1,105 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/store"
+)
+
+// Options of the API; all are required.
+type Options struct {
+	Store *store.Store
+	Blobs blob.Bucket
+	// KeyPrefix is where artifacts lie in the bucket, e.g. "tracking".
+	KeyPrefix string
+	// ArtifactRoot is how their addresses begin, e.g. "mlflow-artifacts:".
+	ArtifactRoot string
+	// Version is the release of MLflow whose API this is.
+	Version string
+	Clock   func() time.Time
+	Logger  *slog.Logger
+	// Changed hears of every change of a registered model.
+	Changed func(namespace, name string)
+}
+
+// API serves the calls.
+type API struct {
+	o     Options
+	store *store.Store
+}
+
+// New checks the options.
+func New(o Options) (*API, error) {
+	if o.Store == nil || o.Blobs == nil || o.KeyPrefix == "" || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil {
+		return nil, errors.New("tracking API: all options are required")
+	}
+	return &API{o: o, store: o.Store}, nil
+}
+
+// Endpoints are all routes.
+func (a *API) Endpoints() []server.Endpoint {
+	var list []server.Endpoint
+	for _, group := range [][]server.Endpoint{
+		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.fallback(),
+	} {
+		list = append(list, group...)
+	}
+	return list
+}
+
+// Resources that permissions are about.
+const (
+	experiments = "experiments"
+	registered  = "registeredmodels"
+	artifacts   = "artifacts"
+)
+
+var codec = mlwire.Codec{}
+
+// both registers a route under both prefixes.
+func both(e server.Endpoint) []server.Endpoint {
+	ajax := e
+	ajax.Pattern = "/ajax-api" + strings.TrimPrefix(e.Pattern, "/api")
+	return []server.Endpoint{e, ajax}
+}
+
+// call is one route of the API: path is what follows /api/2.0/mlflow.
+func call[Req any, Resp any, PResp interface {
+	*Resp
+	mlwire.Appender
+}](method, path, verb, resource, summary string, maxBody int64, execute func(context.Context, *Req) (*Resp, error)) []server.Endpoint {
+	e := server.Typed(method, "/api/2.0/mlflow"+path, server.Can(verb, resource), codec, execute)
+	e.Summary, e.MaxBody = summary, maxBody
+	return both(e)
+}
+
+// empty is the answer of calls that only do something.
+type empty struct{ mlwire.Empty }
+
+func done(err error) (*empty, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &empty{}, nil
+}
+
+// Bounds of request bodies.
+const (
+	small  = 1 << 20
+	batch  = 16 << 20 // 100 params of 6,000 characters, each escaped
+	inputs = 40 << 20 // a data set's profile alone may have 16 MiB
+)
+
+func flat(groups ...[]server.Endpoint) (list []server.Endpoint) {
+	for _, g := range groups {
+		list = append(list, g...)
+	}
+	return list
+}

@@ -1,0 +1,74 @@
+package tracking
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/server"
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/rest"
+	"github.com/kiwerk/kiwerk/internal/tracking/store"
+)
+
+// Version is the release of MLflow whose API is served.
+const Version = "3.17.2"
+
+// KeyPrefix is where artifacts lie in the bucket; below it the keys are those
+// of MLflow: experiment/run/artifacts/….
+const KeyPrefix = "tracking"
+
+// artifactRoot is how the addresses of artifacts begin.
+const artifactRoot = "mlflow-artifacts:"
+
+// Deps of the service; all are required.
+type Deps struct {
+	Store *db.Store
+	Blobs blob.Bucket
+	Clock func() time.Time
+	// NewID makes ids of 32 hexadecimal digits: [RandomID] outside of tests.
+	NewID  func() string
+	Logger *slog.Logger
+}
+
+// Service is tracking and registry.
+type Service struct {
+	store   *store.Store
+	blobs   blob.Bucket
+	api     *rest.API
+	changes broadcast
+}
+
+// New brings the schema up to date. It starts no goroutine.
+func New(ctx context.Context, d Deps) (*Service, error) {
+	if d.Store == nil || d.Blobs == nil || d.Clock == nil || d.NewID == nil || d.Logger == nil {
+		return nil, errors.New("tracking: all dependencies are required")
+	}
+	st, err := store.New(ctx, store.Options{
+		DB: d.Store, Clock: d.Clock, NewID: d.NewID,
+		ArtifactRoot: artifactRoot, DefaultNamespace: server.DefaultNamespace,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{store: st, blobs: d.Blobs}
+	s.api, err = rest.New(rest.Options{
+		Store: st, Blobs: d.Blobs, KeyPrefix: KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
+		Clock: d.Clock, Logger: d.Logger, Changed: s.changes.send,
+	})
+	return s, err
+}
+
+// RandomID is 32 hexadecimal digits, as MLflow's ids are.
+func RandomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails, as its documentation promises
+	return hex.EncodeToString(b[:])
+}
+
+// Endpoints are the routes of the API.
+func (s *Service) Endpoints() []server.Endpoint { return s.api.Endpoints() }

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// clause is a piece of SQL with its arguments. Texts are constants of this
+// package; everything that a caller sent is an argument.
+type clause struct {
+	sql  string
+	args []any
+}
+
+func sqlf(text string, args ...any) clause { return clause{text, args} }
+
+var (
+	always = sqlf("1")
+	never  = sqlf("0")
+)
+
+// all joins conditions by AND.
+func all(list []clause) clause {
+	if len(list) == 0 {
+		return always
+	}
+	var texts []string
+	var args []any
+	for _, c := range list {
+		texts = append(texts, "("+c.sql+")")
+		args = append(args, c.args...)
+	}
+	return clause{strings.Join(texts, " AND "), args}
+}
+
+// textCondition compares a column with what a filter says.
+func textCondition(column string, c filter.Comparison) clause {
+	switch c.Op {
+	case filter.In:
+		return sqlf(column+" IN (SELECT value FROM json_each(?))", jsonList(c.List))
+	case filter.NotIn:
+		return sqlf(column+" NOT IN (SELECT value FROM json_each(?))", jsonList(c.List))
+	case filter.Like:
+		return sqlf(column+" GLOB ?", globOf(c.Text)) // SQLite's LIKE ignores case
+	case filter.ILike:
+		return sqlf(column+" LIKE ?", c.Text)
+	default:
+		return sqlf(column+" "+string(c.Op)+" ?", c.Text)
+	}
+}
+
+// globOf writes a LIKE pattern as a GLOB one.
+func globOf(pattern string) string {
+	var b strings.Builder
+	for _, r := range pattern {
+		switch r {
+		case '%':
+			b.WriteByte('*')
+		case '_':
+			b.WriteByte('?')
+		case '*', '?', '[':
+			b.WriteByte('[')
+			b.WriteRune(r)
+			b.WriteByte(']')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// matchText is textCondition in Go, for values that are not stored as text.
+func matchText(c filter.Comparison, value string) bool {
+	switch c.Op {
+	case filter.Eq:
+		return value == c.Text
+	case filter.Ne:
+		return value != c.Text
+	case filter.Like:
+		return like(value, c.Text)
+	case filter.ILike:
+		return like(strings.ToLower(value), strings.ToLower(c.Text))
+	}
+	in := false
+	for _, v := range c.List {
+		in = in || v == value
+	}
+	return in == (c.Op == filter.In)
+}
+
+// like matches % and _, going back to the last % only, which is enough.
+func like(s, pattern string) bool {
+	star, from := -1, 0
+	i, j := 0, 0
+	for i < len(s) {
+		switch {
+		case j < len(pattern) && pattern[j] == '%':
+			star, from = j, i
+			j++
+		case j < len(pattern) && (pattern[j] == '_' || pattern[j] == s[i]):
+			i++
+			j++
+		case star >= 0:
+			from++
+			i, j = from, star+1
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[j:], "%") == ""
+}
+
+// numberCondition compares a numeric column.
+func numberCondition(column string, c filter.Comparison) clause {
+	return sqlf(column+" "+string(c.Op)+" ?", c.Number)
+}
+
+// has is "a row of a side table fits".
+func has(not bool, text string, args ...any) clause {
+	if not {
+		return sqlf("NOT EXISTS("+text+")", args...)
+	}
+	return sqlf("EXISTS("+text+")", args...)
+}
+
+// tagCondition looks into a table of key and value.
+func tagCondition(table, owner string, c filter.Comparison) clause {
+	from := "SELECT 1 FROM " + table + " c WHERE c." + owner + " AND c.key = ?"
+	if c.Op == filter.IsNull || c.Op == filter.IsNotNull {
+		return has(c.Op == filter.IsNull, from, c.Key)
+	}
+	v := textCondition("c.value", c)
+	return has(false, from+" AND "+v.sql, append([]any{c.Key}, v.args...)...)
+}
+
+// parse reads a filter and orders; their faults are the caller's.
+func parse(l *filter.Language, text string, orderBy []string) ([]filter.Comparison, []filter.Order, error) {
+	comparisons, err := l.Parse(text)
+	if err != nil {
+		return nil, nil, asInvalid(err)
+	}
+	var orders []filter.Order
+	seen := map[filter.Order]bool{}
+	for _, o := range orderBy {
+		order, err := l.ParseOrder(o)
+		if err != nil {
+			return nil, nil, asInvalid(err)
+		}
+		id := filter.Order{Entity: order.Entity, Key: order.Key}
+		if seen[id] {
+			return nil, nil, model.Invalid("`order_by` contains duplicate fields: %s", strings.Join(orderBy, ", "))
+		}
+		seen[id] = true
+		orders = append(orders, order)
+	}
+	return comparisons, orders, nil
+}
+
+func asInvalid(err error) error {
+	var f *filter.Error
+	if errors.As(err, &f) {
+		return model.Invalid("%s", f.Message)
+	}
+	return err
+}
+
+func direction(desc bool) string {
+	if desc {
+		return " DESC"
+	}
+	return " ASC"
+}
+
+// stagesOf a view.
+func stagesOf(v model.View) []int64 {
+	switch v {
+	case model.DeletedOnly:
+		return []int64{1}
+	case model.All:
+		return []int64{0, 1}
+	default:
+		return []int64{0}
+	}
+}

@@ -1,0 +1,274 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+var notANumber = math.NaN()
+
+// point is a row of run_metrics without its run.
+type point struct {
+	k, ts, step int64
+	value       float64
+	nan         int64
+}
+
+func comparePoints(a, b point) int {
+	if c := cmp.Compare(a.k, b.k); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.ts, b.ts); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.step, b.step); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.value, b.value); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.nan, b.nan)
+}
+
+// newer is the order in which a metric's newest point is the greatest.
+func (p point) newer(q point) bool {
+	if p.step != q.step {
+		return p.step > q.step
+	}
+	if p.ts != q.ts {
+		return p.ts > q.ts
+	}
+	return p.value > q.value
+}
+
+// putMetrics writes points in the order of the table, many per statement.
+func (t *tx) putMetrics(r model.RunInfo, metrics []model.Metric) error {
+	if len(metrics) == 0 {
+		return nil
+	}
+	points := make([]point, len(metrics))
+	var k int64
+	for i, m := range metrics {
+		if i == 0 || m.Key != metrics[i-1].Key {
+			id, err := t.intern(m.Key)
+			if err != nil {
+				return err
+			}
+			k = id
+		}
+		p := point{k: k, ts: m.Timestamp, step: m.Step}
+		var nan bool
+		if p.value, nan = model.Sanitize(m.Value); nan {
+			p.nan = 1
+		}
+		points[i] = p
+	}
+	slices.SortFunc(points, comparePoints)
+	points = slices.Compact(points)
+	if err := insertMany(t, insertPoint, len(points), func(i int, args []any) []any {
+		p := points[i]
+		return append(args, r.Row, p.k, p.ts, p.step, p.value, p.nan)
+	}); err != nil {
+		return err
+	}
+	var latest []point
+	for i, p := range points {
+		if i == 0 || p.k != points[i-1].k {
+			latest = append(latest, p)
+		} else if last := &latest[len(latest)-1]; p.newer(*last) {
+			*last = p
+		}
+	}
+	if err := insertMany(t, upsertLatest, len(latest), func(i int, args []any) []any {
+		p := latest[i]
+		return append(args, r.Row, p.k, r.ExperimentID, p.value, p.nan, p.step, p.ts)
+	}); err != nil {
+		return err
+	}
+	return t.putModelMetrics(r, metrics)
+}
+
+// statement is an INSERT of many rows: head, one "(?, …)" per row, tail.
+type statement struct{ head, row, tail string }
+
+var (
+	insertPoint  = statement{"INSERT INTO run_metrics(run, k, ts, step, value, nan) VALUES", "(?,?,?,?,?,?)", " ON CONFLICT DO NOTHING"}
+	upsertLatest = statement{"INSERT INTO run_latest(run, k, exp, value, nan, step, ts) VALUES", "(?,?,?,?,?,?,?)",
+		` ON CONFLICT DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
+		WHERE (excluded.step, excluded.ts, excluded.value) > (step, ts, value)`}
+)
+
+func (s statement) text(n int) string {
+	return s.head + strings.Repeat(s.row+",", n-1) + s.row + s.tail
+}
+
+// insertMany runs a statement for n rows in as few executions as prepared
+// statements of fixed sizes allow.
+func insertMany(t *tx, s statement, n int, row func(i int, args []any) []any) error {
+	args := make([]any, 0, 7*min(n, 64))
+	for i := 0; i < n; {
+		size := 1
+		for _, fits := range []int{64, 16, 4} {
+			if n-i >= fits {
+				size = fits
+				break
+			}
+		}
+		args = args[:0]
+		for range size {
+			args = row(i, args)
+			i++
+		}
+		if _, err := t.Exec(s.text(size), args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putModelMetrics writes the points that name a logged model to that model too.
+func (t *tx) putModelMetrics(r model.RunInfo, metrics []model.Metric) error {
+	models := map[string]int64{}
+	for _, m := range metrics {
+		if m.ModelID == "" {
+			continue
+		}
+		row, ok := models[m.ModelID]
+		if !ok {
+			lm, err := t.loggedModel(r.Namespace, m.ModelID, false)
+			if err != nil {
+				return err
+			}
+			row = lm.Row
+			models[m.ModelID] = row
+		}
+		value, nan := model.Sanitize(m.Value)
+		if _, err := t.Exec(`INSERT INTO logged_model_metrics(model, key, dataset, digest, run, ts, step, value, nan)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			row, m.Key, m.DatasetName, m.DatasetDigest, r.ID, m.Timestamp, m.Step, value, nan); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// History is a page of a metric's points in the order of time, step, value.
+// limit 0 is all of them.
+func (s *Store) History(ctx context.Context, namespace, id, key string, limit int, token string) (points []model.Metric, next string, err error) {
+	from, err := parseHistoryToken(token, key)
+	if err != nil {
+		return nil, "", err
+	}
+	err = s.view(ctx, func(t *tx) error {
+		r, err := t.runInfo(namespace, id)
+		if err != nil {
+			return err
+		}
+		k, err := t.keyID(key)
+		if err != nil {
+			return err
+		}
+		n := -1
+		if limit > 0 {
+			n = limit + 1
+		}
+		points, err = t.points(key, `SELECT ts, step, value, nan FROM run_metrics
+			WHERE run = ? AND k = ? AND (ts, step, value, nan) > (?, ?, ?, ?) ORDER BY ts, step, value, nan LIMIT ?`,
+			r.Row, k, from.TS, from.Step, from.Value, from.NaN, n)
+		return err
+	})
+	if err == nil && limit > 0 && len(points) > limit {
+		points = points[:limit]
+		next = historyTokenOf(key, points[limit-1]).encode()
+	}
+	return points, next, err
+}
+
+func (t *tx) points(key, query string, args ...any) (points []model.Metric, err error) {
+	err = t.Each(func(r *rows) error {
+		m := model.Metric{Key: key}
+		var nan bool
+		if err := r.Scan(&m.Timestamp, &m.Step, &m.Value, &nan); err != nil {
+			return err
+		}
+		if nan {
+			m.Value = notANumber
+		}
+		points = append(points, m)
+		return nil
+	}, query, args...)
+	return points, err
+}
+
+// HistoryBulk gives the points of one metric of many runs, at most limit in all.
+func (s *Store) HistoryBulk(ctx context.Context, namespace string, ids []string, key string, limit int) (points []model.Metric, err error) {
+	ids = slices.Sorted(slices.Values(ids))
+	for _, id := range ids {
+		if len(points) >= limit {
+			break
+		}
+		list, _, err := s.History(ctx, namespace, id, key, limit-len(points), "")
+		if model.IsMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range list {
+			m.RunUUID = id
+			points = append(points, m)
+		}
+	}
+	return points, nil
+}
+
+// Interval is a range of steps; nil is all of them.
+type Interval struct{ From, To int64 }
+
+// HistoryInterval gives up to limit points of each run, evenly spread over the
+// steps, with the first and the last.
+func (s *Store) HistoryInterval(ctx context.Context, namespace string, ids []string, key string, limit int, in *Interval) (all []model.Metric, err error) {
+	if in == nil {
+		in = &Interval{math.MinInt64, math.MaxInt64}
+	}
+	err = s.view(ctx, func(t *tx) error {
+		all = nil
+		k, err := t.keyID(key)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			r, err := t.runInfo(namespace, id)
+			if err != nil {
+				return err
+			}
+			var total int
+			if err := t.Row("SELECT count(*) FROM run_metrics WHERE run = ? AND k = ? AND step BETWEEN ? AND ?", r.Row, k, in.From, in.To).Scan(&total); err != nil {
+				return err
+			}
+			// Row i is kept when it begins a new one of limit equal parts; the last is always kept.
+			points, err := t.points(key, `SELECT ts, step, value, nan FROM (
+				SELECT ts, step, value, nan, row_number() OVER (ORDER BY step, ts, value, nan) - 1 AS i FROM run_metrics
+				WHERE run = ?1 AND k = ?2 AND step BETWEEN ?3 AND ?4)
+				WHERE i = 0 OR i = ?5 - 1 OR (i * (?6 - 1)) / max(?5 - 1, 1) > ((i - 1) * (?6 - 1)) / max(?5 - 1, 1)
+				ORDER BY step, ts, value, nan`, r.Row, k, in.From, in.To, total, limit)
+			if err != nil {
+				return err
+			}
+			if len(points) > limit {
+				points = points[len(points)-limit:]
+			}
+			for _, m := range points {
+				m.RunUUID = id
+				all = append(all, m)
+			}
+		}
+		return nil
+	})
+	return all, err
+}

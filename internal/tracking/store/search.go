@@ -1,0 +1,379 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// RunQuery is a search for runs.
+type RunQuery struct {
+	Experiments []string
+	Filter      string
+	View        model.View
+	Max         int
+	OrderBy     []string
+	Token       string
+}
+
+// runSearch is a query on its way to SQL.
+type runSearch struct {
+	t           *tx
+	experiments []int64
+	stages      []int64
+	comparisons []filter.Comparison
+	orders      []filter.Order
+	conditions  []clause
+	token       token
+	limit       int // one more than asked for: it tells whether there is another page
+}
+
+// SearchRuns finds runs, newest first unless ordered otherwise, and the token of the next page.
+func (s *Store) SearchRuns(ctx context.Context, namespace string, q RunQuery) (list []model.Run, next string, err error) {
+	comparisons, orders, err := parse(&runLanguage, q.Filter, q.OrderBy)
+	if err != nil {
+		return nil, "", err
+	}
+	tok, err := parseToken(q.Token, queryHash(append(append([]string{namespace, q.Filter, fmt.Sprint(q.View)}, q.OrderBy...), q.Experiments...)...))
+	if err != nil {
+		return nil, "", err
+	}
+	err = s.view(ctx, func(t *tx) error {
+		rs := &runSearch{t: t, stages: stagesOf(q.View), comparisons: comparisons, orders: orders, token: tok, limit: q.Max + 1}
+		var infos []model.RunInfo
+		if rs.experiments, err = t.experimentsOf(namespace, q.Experiments); err == nil && len(rs.experiments) > 0 {
+			infos, err = rs.find()
+		}
+		if err != nil {
+			return err
+		}
+		next = ""
+		if len(infos) > q.Max {
+			infos = infos[:q.Max]
+			next = rs.next(infos)
+		}
+		list = make([]model.Run, len(infos))
+		for i, r := range infos {
+			r.Namespace = namespace
+			list[i].RunInfo = r
+		}
+		return t.hydrate(list)
+	})
+	return list, next, err
+}
+
+// experimentsOf gives the numbers of those that belong to the namespace.
+func (t *tx) experimentsOf(namespace string, ids []string) ([]int64, error) {
+	numbers, err := experimentIDs(ids)
+	if err != nil {
+		return nil, err
+	}
+	var list []int64
+	err = t.Each(func(r *rows) error {
+		var id int64
+		if err := r.Scan(&id); err != nil {
+			return err
+		}
+		list = append(list, id)
+		return nil
+	}, `SELECT id FROM experiments WHERE namespace = ?1 AND
+		(id IN (SELECT value FROM json_each(?2)) OR ?3 AND name = ?4)`,
+		namespace, jsonList(numbers), slices.Contains(numbers, 0) && namespace != t.s.o.DefaultNamespace, defaultExperiment)
+	return list, err
+}
+
+// find chooses the way that reads the fewest rows.
+func (rs *runSearch) find() ([]model.RunInfo, error) {
+	if err := rs.compile(); err != nil {
+		return nil, err
+	}
+	if rs.byMetric() {
+		return rs.findByMetric()
+	}
+	if rs.byStart() {
+		rs.keyset()
+		driver, err := rs.driver()
+		if err != nil || driver.sql != "" {
+			if err != nil {
+				return nil, err
+			}
+			return rs.findFrom(driver)
+		}
+		return rs.findByStart()
+	}
+	return rs.findSorted()
+}
+
+// compile makes conditions of the comparisons.
+func (rs *runSearch) compile() error {
+	for _, c := range rs.comparisons {
+		condition, err := rs.condition(c)
+		if err != nil {
+			return err
+		}
+		rs.conditions = append(rs.conditions, condition)
+	}
+	return nil
+}
+
+var runTables = map[filter.Entity]string{filter.Param: "run_params", filter.Tag: "run_tags"}
+
+func (rs *runSearch) condition(c filter.Comparison) (clause, error) {
+	switch c.Entity {
+	case filter.Attribute:
+		return runAttribute(c), nil
+	case filter.Dataset:
+		return datasetCondition(c), nil
+	default:
+	}
+	k, err := rs.t.keyID(c.Key)
+	if err != nil {
+		return clause{}, err
+	}
+	if c.Op == filter.IsNull || c.Op == filter.IsNotNull {
+		return has(c.Op == filter.IsNull, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = r.id AND c.k = ?", k), nil
+	}
+	if k == 0 {
+		return never, nil
+	}
+	if c.Entity == filter.Metric {
+		v := numberCondition("c.value", c)
+		return has(false, "SELECT 1 FROM run_latest c WHERE c.run = r.id AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
+	}
+	v := textCondition("c.v", c)
+	return has(false, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = r.id AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
+}
+
+var runAttributes = map[string]string{
+	"run_id": "r.uuid", "run_name": "r.name", "user_id": "r.user", "artifact_uri": "r.uri", "start_time": "r.start", "end_time": `nullif(r."end", 0)`,
+	"status": "CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN 3 THEN 'FINISHED' WHEN 4 THEN 'FAILED' ELSE 'KILLED' END",
+}
+
+func runAttribute(c filter.Comparison) clause {
+	if runLanguage.Attributes[c.Key] == filter.Number {
+		return numberCondition(runAttributes[c.Key], c)
+	}
+	if c.Key != "status" {
+		return textCondition(runAttributes[c.Key], c)
+	}
+	var fits []int64
+	for st := model.Running; st <= model.Killed; st++ {
+		if matchText(c, st.String()) {
+			fits = append(fits, int64(st))
+		}
+	}
+	return sqlf("r.status IN (SELECT value FROM json_each(?))", jsonList(fits))
+}
+
+func datasetCondition(c filter.Comparison) clause {
+	if c.Key == "context" {
+		v := textCondition("c.value", c)
+		return has(false, "SELECT 1 FROM run_input_tags c WHERE c.run = r.id AND c.key = ? AND "+v.sql, append([]any{model.TagContext}, v.args...)...)
+	}
+	column := "d.name"
+	if c.Key == "digest" {
+		column = "d.digest"
+	}
+	v := textCondition(column, c)
+	return has(false, "SELECT 1 FROM run_inputs c JOIN run_datasets d ON d.id = c.dataset WHERE c.run = r.id AND "+v.sql, v.args...)
+}
+
+func (rs *runSearch) byStart() bool {
+	return len(rs.orders) == 0 || len(rs.orders) == 1 && rs.orders[0] == filter.Order{Entity: filter.Attribute, Key: "start_time", Desc: true}
+}
+
+// byMetric: ordered by one metric, in one experiment, whose value index is then walked.
+func (rs *runSearch) byMetric() bool {
+	return len(rs.orders) == 1 && rs.orders[0].Entity == filter.Metric && len(rs.experiments) == 1 && rs.token.ID == ""
+}
+
+// keyset continues behind the last run of the page before. Written with OR,
+// SQLite would not use it as a range of the index.
+func (rs *runSearch) keyset() {
+	if rs.token.ID != "" {
+		rs.conditions = append(rs.conditions, sqlf("r.start <= ? AND NOT (r.start = ? AND r.uuid <= ?)", rs.token.Start, rs.token.Start, rs.token.ID))
+	}
+}
+
+func (rs *runSearch) next(page []model.RunInfo) string {
+	if rs.byStart() {
+		last := page[len(page)-1]
+		return token{Query: rs.token.Query, Start: last.Start, ID: last.ID}.encode()
+	}
+	return token{Query: rs.token.Query, Offset: rs.token.Offset + len(page)}.encode()
+}
+
+// fewRows is how many runs a condition may select to be worth starting from.
+const fewRows = 5000
+
+// driver finds the condition whose index gives the fewest runs, as a query of
+// their numbers; none if all give many.
+func (rs *runSearch) driver() (best clause, err error) {
+	fewest := fewRows
+	for _, c := range rs.comparisons {
+		candidate, err := rs.indexed(c)
+		if err != nil {
+			return clause{}, err
+		}
+		if candidate.sql == "" {
+			continue
+		}
+		var n int
+		if err := rs.t.Row("SELECT count(*) FROM ("+candidate.sql+" LIMIT ?)", append(slices.Clone(candidate.args), fewest)...).Scan(&n); err != nil {
+			return clause{}, err
+		}
+		if n < fewest {
+			fewest, best = n, candidate
+		}
+	}
+	return best, nil
+}
+
+// indexed is a comparison as a range of a value index.
+func (rs *runSearch) indexed(c filter.Comparison) (clause, error) {
+	metric := c.Entity == filter.Metric && c.Op != filter.Ne
+	text := (c.Entity == filter.Param || c.Entity == filter.Tag) && c.Op == filter.Eq
+	if !metric && !text {
+		return clause{}, nil
+	}
+	k, err := rs.t.keyID(c.Key)
+	if err != nil || k == 0 {
+		return clause{}, err
+	}
+	exps := jsonList(rs.experiments)
+	if metric {
+		return sqlf("SELECT run FROM run_latest INDEXED BY run_latest_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND nan IN (0, 1) AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
+	}
+	table := runTables[c.Entity]
+	return sqlf("SELECT run FROM "+table+" INDEXED BY "+table+"_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
+}
+
+const newestFirst = " ORDER BY r.start DESC, r.uuid"
+
+// findFrom starts from the few runs of a driver.
+func (rs *runSearch) findFrom(driver clause) ([]model.RunInfo, error) {
+	where := all(append(rs.conditions, rs.stage()))
+	args := append(slices.Clone(driver.args), where.args...)
+	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+")) o CROSS JOIN runs r ON r.id = o.run WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
+		append(args, rs.limit, rs.token.Offset)...)
+}
+
+func (rs *runSearch) stage() clause {
+	return sqlf("r.stage IN (SELECT value FROM json_each(?))", jsonList(rs.stages))
+}
+
+// manyLists is where merging the lists of experiments becomes dearer than sorting.
+const manyLists = 8
+
+// findByStart walks the list of each experiment and stage and merges them.
+func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
+	if len(rs.experiments)*len(rs.stages) > manyLists {
+		return rs.findSorted()
+	}
+	where := all(rs.conditions)
+	var parts []string
+	var args []any
+	for _, e := range rs.experiments {
+		for _, st := range rs.stages {
+			parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM runs r INDEXED BY runs_list WHERE r.exp = ? AND r.stage = ? AND "+where.sql+newestFirst+" LIMIT ?)")
+			args = append(append(append(args, e, st), where.args...), rs.limit+rs.token.Offset)
+		}
+	}
+	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
+}
+
+// findByMetric walks the value index: numbers, then NaN, then runs without the metric.
+func (rs *runSearch) findByMetric() ([]model.RunInfo, error) {
+	o := rs.orders[0]
+	k, err := rs.t.keyID(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	where := all(append(rs.conditions, rs.stage()))
+	walk := "SELECT " + runColumns + ` FROM run_latest o INDEXED BY run_latest_value CROSS JOIN runs r ON r.id = o.run
+		WHERE o.exp = ? AND o.k = ? AND o.nan = ? AND ` + where.sql + " ORDER BY o.value" + direction(o.Desc) + ", r.start DESC, r.uuid LIMIT ? OFFSET ?"
+	without := "SELECT " + runColumns + ` FROM runs r WHERE r.exp = ? AND NOT EXISTS(SELECT 1 FROM run_latest o WHERE o.run = r.id AND o.k = ?) AND ` + where.sql + newestFirst + " LIMIT ? OFFSET ?"
+	var found []model.RunInfo
+	skip := rs.token.Offset
+	for nan := range 3 {
+		need := rs.limit - len(found)
+		if need == 0 {
+			break
+		}
+		text, args := walk, append([]any{rs.experiments[0], k, nan}, where.args...)
+		if nan == 2 {
+			text, args = without, append([]any{rs.experiments[0], k}, where.args...)
+		}
+		part, err := rs.query(text, append(slices.Clone(args), need, skip)...)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, part...)
+		if len(part) > 0 || skip == 0 || nan == 2 {
+			skip = 0
+			continue
+		}
+		n, err := rs.count(text, args)
+		if err != nil {
+			return nil, err
+		}
+		skip -= n
+	}
+	return found, nil
+}
+
+// count tells how many rows a part has that lies before the page.
+func (rs *runSearch) count(text string, args []any) (n int, err error) {
+	err = rs.t.Row("SELECT count(*) FROM ("+text+")", append(slices.Clone(args), -1, 0)...).Scan(&n)
+	return n, err
+}
+
+// findSorted is the general way: everything that fits, sorted.
+func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
+	var joins, orders []string
+	var args []any
+	started := false
+	for i, o := range rs.orders {
+		name := fmt.Sprintf("o%d", i)
+		if o.Entity == filter.Attribute {
+			column := runAttributes[o.Key]
+			orders = append(orders, column+" IS NULL", column+direction(o.Desc))
+			started = started || o.Key == "start_time"
+			continue
+		}
+		k, err := rs.t.keyID(o.Key)
+		if err != nil {
+			return nil, err
+		}
+		table, value, rank := runTables[o.Entity], name+".v", name+".v IS NULL"
+		if o.Entity == filter.Metric {
+			table, value = "run_latest", name+".value"
+			rank = "CASE WHEN " + name + ".nan = 1 THEN 1 WHEN " + value + " IS NULL THEN 2 ELSE 0 END"
+		}
+		joins = append(joins, " LEFT JOIN "+table+" "+name+" ON "+name+".run = r.id AND "+name+".k = ?")
+		args = append(args, k)
+		orders = append(orders, rank, value+direction(o.Desc))
+	}
+	if !started {
+		orders = append(orders, "r.start DESC")
+	}
+	orders = append(orders, "r.uuid")
+	where := all(append(rs.conditions, rs.stage(), sqlf("r.exp IN (SELECT value FROM json_each(?))", jsonList(rs.experiments))))
+	return rs.query("SELECT "+runColumns+" FROM runs r"+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
+		append(append(args, where.args...), rs.limit, rs.token.Offset)...)
+}
+
+func (rs *runSearch) query(text string, args ...any) (list []model.RunInfo, err error) {
+	err = rs.t.Each(func(r *rows) error {
+		info, err := scanRun(r.Scan)
+		if err == nil {
+			list = append(list, info)
+		}
+		return err
+	}, text, args...)
+	return list, err
+}

@@ -1,0 +1,369 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// Query is a search for anything but runs.
+type Query struct {
+	Filter  string
+	Max     int
+	OrderBy []string
+	Token   string
+	View    model.View // experiments only
+}
+
+func (q Query) token(namespace, kind string) (token, error) {
+	return parseToken(q.Token, queryHash(append([]string{namespace, kind, q.Filter, fmt.Sprint(q.View)}, q.OrderBy...)...))
+}
+
+// page cuts a result that has one row more than asked for, and names the next page.
+func page[T any](list []T, limit int, t token) ([]T, string) {
+	if len(list) <= limit {
+		return list, ""
+	}
+	return list[:limit], token{Query: t.Query, Offset: t.Offset + limit}.encode()
+}
+
+// orderSQL writes ORDER BY with the columns of attributes and the last resort.
+func orderSQL(orders []filter.Order, columns map[string]string, last ...string) string {
+	var list []string
+	for _, o := range orders {
+		list = append(list, columns[o.Key]+direction(o.Desc))
+	}
+	return " ORDER BY " + strings.Join(append(list, last...), ", ") + " LIMIT ? OFFSET ?"
+}
+
+// wholeNumber refuses 1.5 where numbers of milliseconds or versions are compared.
+func wholeNumber(c filter.Comparison) error {
+	if c.Number != math.Trunc(c.Number) {
+		return model.Invalid("Invalid value for numeric attribute '%s': '%v'", c.Key, c.Number)
+	}
+	return nil
+}
+
+var experimentOrder = map[string]string{"name": "e.name", "experiment_id": "e.id", "creation_time": "e.created", "last_update_time": "e.updated"}
+
+// SearchExperiments finds experiments, newest first unless ordered otherwise.
+func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query) (list []model.Experiment, next string, err error) {
+	if len(q.OrderBy) == 0 {
+		q.OrderBy = []string{"creation_time DESC", "experiment_id ASC"}
+	}
+	comparisons, orders, err := parse(&experimentLanguage, q.Filter, q.OrderBy)
+	if err != nil {
+		return nil, "", err
+	}
+	tok, err := q.token(namespace, "experiments")
+	if err != nil {
+		return nil, "", err
+	}
+	conditions := []clause{
+		sqlf("e.namespace = ?", namespace),
+		sqlf("e.stage IN (SELECT value FROM json_each(?))", jsonList(stagesOf(q.View))),
+	}
+	for _, c := range comparisons {
+		condition, err := experimentCondition(c)
+		if err != nil {
+			return nil, "", err
+		}
+		conditions = append(conditions, condition)
+	}
+	where := all(conditions)
+	err = s.view(ctx, func(t *tx) error {
+		list = nil
+		err := t.Each(func(r *rows) error {
+			e, err := scanExperiment(r.Scan)
+			list = append(list, e)
+			return err
+		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.sql+orderSQL(orders, experimentOrder, "e.id DESC"), append(where.args, q.Max+1, tok.Offset)...)
+		if err != nil {
+			return err
+		}
+		list, next = page(list, q.Max, tok)
+		for i := range list {
+			if list[i].Tags, err = t.experimentTags(list[i].ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, next, err
+}
+
+func experimentCondition(c filter.Comparison) (clause, error) {
+	switch {
+	case c.Entity == filter.Tag:
+		return tagCondition("experiment_tags", "experiment = e.id", c), nil
+	case c.Key == "experiment_id":
+		if c.Op == filter.Like || c.Op == filter.ILike {
+			return clause{}, model.Invalid("Invalid comparator for experiment_id: %s", c.Op)
+		}
+		return textCondition("CAST(e.id AS TEXT)", c), nil
+	case c.Key == "name":
+		return textCondition("e.name", c), nil
+	default:
+		return numberCondition(experimentOrder[c.Key], c), wholeNumber(c)
+	}
+}
+
+// wantsPrompts: prompts live in the registry too and are shown only when asked for.
+func wantsPrompts(comparisons []filter.Comparison) bool {
+	for _, c := range comparisons {
+		if c.Entity == filter.Tag && c.Key == model.TagIsPrompt {
+			yes := strings.EqualFold(c.Text, "true")
+			return c.Op == filter.Eq && yes || c.Op == filter.Ne && strings.EqualFold(c.Text, "false")
+		}
+	}
+	return false
+}
+
+// promptCondition leaves prompts out. Rows without the tag are no prompts, so
+// a comparison that asks for "no prompt" is dropped with it.
+func registryConditions(comparisons []filter.Comparison, model string, condition func(filter.Comparison) (clause, error)) (list []clause, err error) {
+	prompts := wantsPrompts(comparisons)
+	if !prompts {
+		list = append(list, has(true, "SELECT 1 FROM registered_model_tags p WHERE p.model = "+model+" AND p.key = 'mlflow.prompt.is_prompt' AND p.value = 'true'"))
+	}
+	for _, c := range comparisons {
+		if c.Entity == filter.Tag && c.Key == "mlflow.prompt.is_prompt" && !prompts {
+			continue
+		}
+		cl, err := condition(c)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, cl)
+	}
+	return list, nil
+}
+
+var registeredOrder = map[string]string{"name": "g.name", "creation_timestamp": "g.created", "last_updated_timestamp": "g.updated"}
+
+// SearchRegisteredModels finds registered models in the order of their names unless ordered otherwise.
+func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q Query) (list []model.RegisteredModel, next string, err error) {
+	comparisons, orders, err := parse(&registeredLanguage, q.Filter, q.OrderBy)
+	if err != nil {
+		return nil, "", err
+	}
+	tok, err := q.token(namespace, "registered")
+	if err != nil {
+		return nil, "", err
+	}
+	conditions, err := registryConditions(comparisons, "g.id", func(c filter.Comparison) (clause, error) {
+		if c.Entity == filter.Tag {
+			return tagCondition("registered_model_tags", "model = g.id", c), nil
+		}
+		return textCondition("g.name", c), nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	where := all(append(conditions, sqlf("g.namespace = ?", namespace)))
+	err = s.view(ctx, func(t *tx) error {
+		list = nil
+		err := t.Each(func(r *rows) error {
+			m, err := scanRegistered(r.Scan)
+			list = append(list, m)
+			return err
+		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.sql+orderSQL(orders, registeredOrder, "g.name"), append(where.args, q.Max+1, tok.Offset)...)
+		if err != nil {
+			return err
+		}
+		list, next = page(list, q.Max, tok)
+		for i := range list {
+			if err := t.fillRegistered(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, next, err
+}
+
+const versionModelName = "(SELECT name FROM registered_models WHERE id = v.model)"
+
+var versionOrder = map[string]string{"name": versionModelName, "version_number": "v.version", "creation_timestamp": "v.created", "last_updated_timestamp": "v.updated"}
+
+// SearchModelVersions finds versions, last changed first unless ordered otherwise.
+func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Query) (list []model.ModelVersion, next string, err error) {
+	if len(q.OrderBy) == 0 {
+		q.OrderBy = []string{"last_updated_timestamp DESC", "name ASC", "version_number DESC"}
+	}
+	comparisons, orders, err := parse(&versionLanguage, q.Filter, q.OrderBy)
+	if err != nil {
+		return nil, "", err
+	}
+	tok, err := q.token(namespace, "versions")
+	if err != nil {
+		return nil, "", err
+	}
+	conditions, err := registryConditions(comparisons, "v.model", versionCondition)
+	if err != nil {
+		return nil, "", err
+	}
+	where := all(append(conditions, sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
+	err = s.view(ctx, func(t *tx) error {
+		found, err := t.versions("WHERE "+where.sql+orderSQL(orders, versionOrder, versionModelName, "v.version DESC"), append(where.args, q.Max+1, tok.Offset)...)
+		list, next = page(found, q.Max, tok)
+		return err
+	})
+	return list, next, err
+}
+
+func versionCondition(c filter.Comparison) (clause, error) {
+	switch {
+	case c.Entity == filter.Tag:
+		return tagCondition("model_version_tags", "version = v.id", c), nil
+	case c.Key == "version_number":
+		return numberCondition("v.version", c), wholeNumber(c)
+	case c.Key == "run_id":
+		return textCondition("v.run_id", c), nil
+	case c.Key == "source_path":
+		return textCondition("v.source", c), nil
+	default:
+		return textCondition(versionModelName, c), nil
+	}
+}
+
+// ModelOrder is an order of logged models; a metric can be that on one data set.
+type ModelOrder struct {
+	Field           string
+	Desc            bool
+	Dataset, Digest string
+}
+
+// DatasetFilter names a data set, with or without digest.
+type DatasetFilter struct{ Name, Digest string }
+
+// ModelQuery is a search for logged models.
+type ModelQuery struct {
+	Experiments []string
+	Filter      string
+	Datasets    []DatasetFilter
+	Max         int
+	OrderBy     []ModelOrder
+	Token       string
+}
+
+var modelAttributes = map[string]string{
+	"model_id": "m.uuid", "name": "m.name", "model_type": "nullif(m.type, '')", "source_run_id": "nullif(m.source_run, '')",
+	"creation_timestamp": "m.created", "last_updated_timestamp": "m.updated",
+	"status": "CASE m.status WHEN 1 THEN 'PENDING' WHEN 2 THEN 'READY' ELSE 'FAILED' END",
+}
+
+// SearchLoggedModels finds logged models, newest first unless ordered otherwise.
+func (s *Store) SearchLoggedModels(ctx context.Context, namespace string, q ModelQuery) (list []model.LoggedModel, next string, err error) {
+	comparisons, _, err := parse(&loggedModelLanguage, q.Filter, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	order, err := modelOrder(q.OrderBy)
+	if err != nil {
+		return nil, "", err
+	}
+	tok, err := parseToken(q.Token, queryHash(namespace, q.Filter, fmt.Sprint(q.Experiments, q.OrderBy, q.Datasets)))
+	if err != nil {
+		return nil, "", err
+	}
+	conditions, err := modelConditions(comparisons, q.Datasets)
+	if err != nil {
+		return nil, "", err
+	}
+	err = s.view(ctx, func(t *tx) error {
+		list = nil
+		exps, err := t.experimentsOf(namespace, q.Experiments)
+		if err != nil {
+			return err
+		}
+		where := all(append(conditions, sqlf("m.stage = 0 AND m.exp IN (SELECT value FROM json_each(?))", jsonList(exps))))
+		err = t.Each(func(r *rows) error {
+			m, err := scanLoggedModel(r.Scan)
+			list = append(list, m)
+			return err
+		}, "SELECT "+loggedModelColumns+" FROM logged_models m WHERE "+where.sql+" ORDER BY "+order.sql+" LIMIT ? OFFSET ?",
+			append(append(where.args, order.args...), q.Max+1, tok.Offset)...)
+		if err != nil {
+			return err
+		}
+		list, next = page(list, q.Max, tok)
+		for i := range list {
+			if err := t.fillLoggedModel(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, next, err
+}
+
+func modelOrder(orders []ModelOrder) (clause, error) {
+	var out clause
+	var texts []string
+	for _, o := range orders {
+		parsed, err := loggedModelLanguage.ParseOrder(o.Field)
+		if err != nil {
+			return out, model.Invalid("Invalid order by field name: %s. Attributes of models and metrics.<name> are supported.", o.Field)
+		}
+		column := modelAttributes[parsed.Key]
+		if parsed.Entity == filter.Metric {
+			// The newest value of the metric, on the data set if one is named.
+			column = `(SELECT CASE WHEN c.nan THEN NULL ELSE c.value END FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ?
+				AND (? = '' OR c.dataset = ?) AND (? = '' OR c.digest = ?) ORDER BY c.ts DESC, c.step DESC, c.run LIMIT 1)`
+			args := []any{parsed.Key, o.Dataset, o.Dataset, o.Digest, o.Digest}
+			out.args = append(append(out.args, args...), args...)
+		}
+		texts = append(texts, column+" IS NULL", column+direction(o.Desc))
+	}
+	out.sql = strings.Join(append(texts, "m.created DESC", "m.uuid"), ", ")
+	return out, nil
+}
+
+func modelConditions(comparisons []filter.Comparison, datasets []DatasetFilter) (list []clause, err error) {
+	on, measured := datasetClause(datasets), false
+	for _, c := range comparisons {
+		switch c.Entity {
+		case filter.Metric:
+			measured = true
+			list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ? AND c.value "+string(c.Op)+" ? AND ("+on.sql+")",
+				append([]any{c.Key, c.Number}, on.args...)...))
+		case filter.Param:
+			list = append(list, tagCondition("logged_model_params", "model = m.id", c))
+		case filter.Tag:
+			list = append(list, tagCondition("logged_model_tags", "model = m.id", c))
+		default:
+			if loggedModelLanguage.Attributes[c.Key] == filter.Number {
+				list = append(list, numberCondition(modelAttributes[c.Key], c))
+			} else {
+				list = append(list, textCondition(modelAttributes[c.Key], c))
+			}
+		}
+	}
+	if len(datasets) > 0 && !measured {
+		list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND ("+on.sql+")", on.args...))
+	}
+	for _, d := range datasets {
+		if d.Name == "" {
+			return nil, model.Invalid("`dataset_name` in the `datasets` clause must be specified.")
+		}
+	}
+	return list, nil
+}
+
+func datasetClause(datasets []DatasetFilter) clause {
+	if len(datasets) == 0 {
+		return always
+	}
+	var texts []string
+	var args []any
+	for _, d := range datasets {
+		texts = append(texts, "c.dataset = ? AND (? = '' OR c.digest = ?)")
+		args = append(args, d.Name, d.Digest, d.Digest)
+	}
+	return clause{strings.Join(texts, " OR "), args}
+}

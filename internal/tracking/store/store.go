@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"time"
+
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations is the schema.
+func Migrations() db.Migrations { return db.Migrations{Owner: "tracking", FS: migrations} }
+
+// Options of a store; all are required.
+type Options struct {
+	DB    *db.Store
+	Clock func() time.Time
+	// NewID makes ids of 32 hexadecimal digits.
+	NewID func() string
+	// ArtifactRoot begins the address of every artifact, e.g. "mlflow-artifacts:".
+	ArtifactRoot string
+	// DefaultNamespace has experiment 0.
+	DefaultNamespace string
+}
+
+// Store is tracking's data.
+type Store struct {
+	o    Options
+	db   *db.Store
+	keys keys
+}
+
+// New brings the schema up to date and makes experiment 0.
+func New(ctx context.Context, o Options) (*Store, error) {
+	if o.DB == nil || o.Clock == nil || o.NewID == nil || o.ArtifactRoot == "" || o.DefaultNamespace == "" {
+		return nil, errors.New("tracking store: all options are required")
+	}
+	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, db: o.DB}
+	err := s.update(ctx, func(t *tx) error {
+		_, err := t.Exec(`INSERT INTO experiments(id, namespace, name, artifact_location, created, updated)
+			VALUES(0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, o.DefaultNamespace, defaultExperiment, s.experimentURI(0), t.now, t.now)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// tx is a transaction with what most functions need beside it.
+type tx struct {
+	*db.Tx
+	s   *Store
+	now int64
+	// interned holds names made or found in this transaction.
+	interned map[string]int64
+}
+
+func (s *Store) now() int64 { return s.o.Clock().UnixMilli() }
+
+func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
+	t := &tx{s: s, now: s.now()}
+	err := s.db.Update(ctx, func(d *db.Tx) error {
+		t.Tx, t.interned = d, nil // it may run twice
+		return fn(t)
+	})
+	if err == nil {
+		s.keys.learn(t.interned)
+	}
+	return err
+}
+
+func (s *Store) view(ctx context.Context, fn func(*tx) error) error {
+	return s.db.View(ctx, func(d *db.Tx) error { return fn(&tx{Tx: d, s: s, now: s.now()}) })
+}
+
+// changed turns "no row was changed" into missing.
+func changed(n int64, err, missing error) error {
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return missing
+	}
+	return nil
+}
+
+// run executes a statement and tells how many rows it changed.
+func (t *tx) run(query string, args ...any) (int64, error) {
+	res, err := t.Exec(query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// pairs reads key and value columns.
+func (t *tx) pairs(query string, args ...any) (list []model.Pair, err error) {
+	err = t.Each(func(r *rows) error {
+		var p model.Pair
+		if err := r.Scan(&p.Key, &p.Value); err != nil {
+			return err
+		}
+		list = append(list, p)
+		return nil
+	}, query, args...)
+	return list, err
+}

@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+const versionColumns = `v.id, (SELECT name FROM registered_models WHERE id = v.model), v.version, v.created, v.updated, v.user, v.stage, v.description,
+	v.source, v.storage_location, v.run_id, v.run_link, v.model_id, v.model`
+
+// versions reads versions with their tags and aliases.
+func (t *tx) versions(where string, args ...any) (list []model.ModelVersion, err error) {
+	var models []int64
+	err = t.Each(func(r *rows) error {
+		var v model.ModelVersion
+		var m int64
+		if err := r.Scan(&v.Row, &v.Name, &v.Version, &v.Created, &v.Updated, &v.User, &v.Stage, &v.Description,
+			&v.Source, &v.StorageLocation, &v.RunID, &v.RunLink, &v.ModelID, &m); err != nil {
+			return err
+		}
+		list = append(list, v)
+		models = append(models, m)
+		return nil
+	}, "SELECT "+versionColumns+" FROM model_versions v "+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		v := &list[i]
+		if v.Tags, err = t.pairs("SELECT key, value FROM model_version_tags WHERE version = ?", v.Row); err != nil {
+			return nil, err
+		}
+		err = t.Each(func(r *rows) error {
+			var a string
+			if err := r.Scan(&a); err != nil {
+				return err
+			}
+			v.Aliases = append(v.Aliases, a)
+			return nil
+		}, "SELECT alias FROM model_aliases WHERE model = ? AND version = ? ORDER BY alias", models[i], v.Version)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// version finds a version that was not deleted.
+func (t *tx) version(namespace, name, version string) (v model.ModelVersion, err error) {
+	if err := model.CheckModelName("name", name); err != nil {
+		return v, err
+	}
+	n, err := model.ParseVersion(version)
+	if err != nil {
+		return v, err
+	}
+	list, err := t.versions("WHERE v.model = (SELECT id FROM registered_models WHERE namespace = ? AND name = ?) AND v.version = ? AND v.deleted = 0", namespace, name, n)
+	if err != nil {
+		return v, err
+	}
+	if len(list) == 0 {
+		return v, model.Missing("Model Version (name=%s, version=%d) not found", name, n)
+	}
+	return list[0], nil
+}
+
+// ModelVersion finds a version.
+func (s *Store) ModelVersion(ctx context.Context, namespace, name, version string) (v model.ModelVersion, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		v, err = t.version(namespace, name, version)
+		return err
+	})
+	return v, err
+}
+
+// NewVersion is what a version is made from; storage location and missing ids are found from the source.
+type NewVersion struct {
+	Name, Source, RunID, RunLink, ModelID, User string
+	Description                                 *string
+	Tags                                        []model.Pair
+}
+
+// CreateModelVersion adds a version to a registered model.
+func (s *Store) CreateModelVersion(ctx context.Context, namespace string, n NewVersion) (v model.ModelVersion, err error) {
+	if err := model.CheckModelName("name", n.Name); err != nil {
+		return v, err
+	}
+	for _, g := range n.Tags {
+		if err := model.CheckRegistryTag(g); err != nil {
+			return v, err
+		}
+	}
+	err = s.update(ctx, func(t *tx) error {
+		m, err := t.registered(namespace, n.Name)
+		if err != nil {
+			return err
+		}
+		n := n // the transaction may run twice
+		location, err := t.sourceLocation(namespace, &n)
+		if err != nil {
+			return err
+		}
+		var row, number int64
+		err = t.Row(`INSERT INTO model_versions(model, version, created, updated, user, description, source, storage_location, run_id, run_link, model_id)
+			VALUES(?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id, version`,
+			m.Row, t.now, n.User, n.Description, n.Source, location, n.RunID, n.RunLink, n.ModelID).Scan(&row, &number)
+		if err != nil {
+			return err
+		}
+		for _, g := range n.Tags {
+			if err := t.putVersionTag(row, g); err != nil {
+				return err
+			}
+		}
+		if err := t.touchRegistered(m.Row); err != nil {
+			return err
+		}
+		if err := t.noteRegistration(namespace, n, number); err != nil {
+			return err
+		}
+		list, err := t.versions("WHERE v.id = ?", row)
+		if err == nil {
+			v = list[0]
+		}
+		return err
+	})
+	return v, err
+}
+
+func (t *tx) touchRegistered(row int64) error {
+	_, err := t.Exec("UPDATE registered_models SET updated = ? WHERE id = ?", t.now, row)
+	return err
+}
+
+func (t *tx) putVersionTag(row int64, g model.Pair) error {
+	_, err := t.Exec("INSERT INTO model_version_tags(version, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", row, g.Key, g.Value)
+	return err
+}
+
+// changeVersion runs fn on a version, notes the time and returns the version as it is then.
+func (s *Store) changeVersion(ctx context.Context, namespace, name, version string, fn func(*tx, *model.ModelVersion) error) (v model.ModelVersion, err error) {
+	err = s.update(ctx, func(t *tx) error {
+		m, err := t.registered(namespace, name)
+		if err != nil {
+			return err
+		}
+		if v, err = t.version(namespace, name, version); err != nil {
+			return err
+		}
+		if err := fn(t, &v); err != nil {
+			return err
+		}
+		v.Updated = t.now
+		if _, err := t.Exec("UPDATE model_versions SET description = ?, stage = ?, updated = ? WHERE id = ?", v.Description, v.Stage, v.Updated, v.Row); err != nil {
+			return err
+		}
+		return t.touchRegistered(m.Row)
+	})
+	return v, err
+}
+
+// DescribeModelVersion sets the description.
+func (s *Store) DescribeModelVersion(ctx context.Context, namespace, name, version string, description *string) (model.ModelVersion, error) {
+	return s.changeVersion(ctx, namespace, name, version, func(_ *tx, v *model.ModelVersion) error {
+		v.Description = description
+		return nil
+	})
+}
+
+// Stages of versions, which MLflow has replaced by aliases and clients still use.
+var stages = map[string]string{"none": "None", "staging": "Staging", "production": "Production", "archived": "Archived"}
+
+// ParseStage gives the proper spelling of a stage.
+func ParseStage(s string) (string, error) {
+	if c, ok := stages[strings.ToLower(s)]; ok {
+		return c, nil
+	}
+	return "", model.Invalid("Invalid Model Version stage: %s. Value must be one of None, Staging, Production, Archived.", s)
+}
+
+// TransitionStage moves a version to a stage and, if asked, what was there to the archive.
+func (s *Store) TransitionStage(ctx context.Context, namespace, name, version, stage string, archive bool) (model.ModelVersion, error) {
+	stage, err := ParseStage(stage)
+	if err != nil {
+		return model.ModelVersion{}, err
+	}
+	if archive && stage != "Staging" && stage != "Production" {
+		return model.ModelVersion{}, model.Invalid("Model version transition cannot archive existing model versions because '%s' is not an Active stage. Valid stages are Staging, Production", stage)
+	}
+	return s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
+		v.Stage = stage
+		if !archive {
+			return nil
+		}
+		_, err := t.Exec(`UPDATE model_versions SET stage = 'Archived', updated = ? WHERE stage = ? AND id <> ? AND deleted = 0
+			AND model = (SELECT model FROM model_versions WHERE id = ?)`, t.now, stage, v.Row, v.Row)
+		return err
+	})
+}
+
+// DeleteModelVersion hides a version, forgets what it was made from and takes its aliases away.
+func (s *Store) DeleteModelVersion(ctx context.Context, namespace, name, version string) error {
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
+		if _, err := t.Exec("DELETE FROM model_aliases WHERE version = ? AND model = (SELECT model FROM model_versions WHERE id = ?)", v.Version, v.Row); err != nil {
+			return err
+		}
+		v.Description = nil
+		_, err := t.Exec("UPDATE model_versions SET deleted = 1, user = '', source = '', storage_location = '', run_id = '', run_link = '', model_id = '' WHERE id = ?", v.Row)
+		return err
+	})
+	return err
+}
+
+// SetModelVersionTag sets a tag.
+func (s *Store) SetModelVersionTag(ctx context.Context, namespace, name, version string, g model.Pair) error {
+	if err := model.CheckRegistryTag(g); err != nil {
+		return err
+	}
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error { return t.putVersionTag(v.Row, g) })
+	return err
+}
+
+// DeleteModelVersionTag deletes a tag; one that does not exist is no error.
+func (s *Store) DeleteModelVersionTag(ctx context.Context, namespace, name, version, key string) error {
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
+		_, err := t.Exec("DELETE FROM model_version_tags WHERE version = ? AND key = ?", v.Row, key)
+		return err
+	})
+	return err
+}
+
+// LatestVersions gives the newest version of each stage, or of those asked for.
+func (s *Store) LatestVersions(ctx context.Context, namespace, name string, wanted []string) (list []model.ModelVersion, err error) {
+	want := map[string]bool{}
+	for _, w := range wanted {
+		stage, err := ParseStage(w)
+		if err != nil {
+			return nil, err
+		}
+		want[stage] = true
+	}
+	m, err := s.RegisteredModel(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range m.Latest {
+		if len(want) == 0 || want[v.Stage] {
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}
