@@ -26,7 +26,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := serve(ctx, *dir, *listen); err != nil {
+	if err := serve(ctx, *dir, *listen, func(url string) { fmt.Println(url) }); err != nil {
 		fmt.Fprintln(os.Stderr, "serve:", err)
 		os.Exit(1)
 	}
@@ -41,7 +41,8 @@ func (anyone) Authenticate(*http.Request) (server.User, error) {
 
 func (anyone) Authorize(context.Context, server.User, server.Permission, string) error { return nil }
 
-func serve(ctx context.Context, dir, listen string) (err error) {
+// serve runs until ctx ends; ready hears the address.
+func serve(ctx context.Context, dir, listen string, ready func(url string)) (err error) {
 	if dir == "" {
 		return errors.New("--data-dir is required")
 	}
@@ -75,7 +76,7 @@ func serve(ctx context.Context, dir, listen string) (err error) {
 		return err
 	}
 	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	fmt.Printf("http://%s\n", l.Addr())
+	ready("http://" + l.Addr().String())
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
