@@ -70,8 +70,8 @@ func runDaemon(ctx context.Context) error {
 	out := logFile(filepath.Join(d.job.DataDir, logsDir, daemonLog), d.job.Config.Logs)
 	defer out.Close()
 	d.log = newLogger(out, d.job.Config.Logs.Level)
-	stop := d.watchLauncher()
-	err = d.run(ctx, files, stop)
+	stop := d.watchLauncher(ctx)
+	err = d.run(context.WithoutCancel(ctx), files, stop)
 	if err != nil {
 		d.log.Error("the platform ended", "phase", d.currentPhase(), "error", err)
 		_ = control.Send(event{Kind: eventFailed, Phase: d.currentPhase(), Detail: err.Error()}) // the launcher may be gone
@@ -82,8 +82,11 @@ func runDaemon(ctx context.Context) error {
 // watchLauncher returns a channel that is closed by the order to stop. A
 // launcher that is gone without one ends the process at once, as a crash
 // would: pods live on and the next start adopts them.
-func (d *daemon) watchLauncher() <-chan struct{} {
+func (d *daemon) watchLauncher(ctx context.Context) <-chan struct{} {
 	stop := make(chan struct{})
+	var once sync.Once
+	end := func() { once.Do(func() { close(stop) }) }
+	context.AfterFunc(ctx, end) // SIGTERM, from the holder
 	go func() {
 		var o order
 		_, err := d.control.Recv(&o)
@@ -91,7 +94,7 @@ func (d *daemon) watchLauncher() <-chan struct{} {
 			d.log.Warn("the launcher is gone; pods keep running", "error", err)
 			os.Exit(1)
 		}
-		close(stop)
+		end()
 		if _, err := d.control.Recv(&o); err != nil { // gone while we stop
 			d.log.Warn("the launcher is gone; pods keep running", "error", err)
 			os.Exit(1)
@@ -191,24 +194,24 @@ func listener(f *os.File) (net.Listener, error) {
 }
 
 func (d *daemon) buildCluster(api net.Listener) (err error) {
-	data := filepath.Join(d.job.DataDir, clusterDir)
+	data := d.job.DataDir
 	kubernetes := quieter(d.log, d.job.Config.Logs.Level)
 	d.ports = &ports2nodes{}
 	d.cluster, err = cluster.New(cluster.Config{
 		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api,
 		CRISocket: filepath.Join(d.job.RuntimeDir, criSocket),
 		Ports:     d.ports,
-		Logger:    kubernetes.With("component", "kubernetes"),
+		Logger:    kubernetes.With("event.module", "kubernetes"),
 		Phase:     d.clusterPhase,
 	})
 	if err != nil {
 		return err
 	}
 	d.pods, err = cri.New(cri.Config{
-		StateDir: filepath.Join(data, "runtime"), RuntimeDir: d.job.RuntimeDir,
+		StateDir: filepath.Join(data, runtimeStateDir), RuntimeDir: d.job.RuntimeDir,
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
 		Masks:      []string{d.job.DataDir, d.job.RuntimeDir},
-		VolumeDirs: []string{filepath.Join(data, "kubelet"), cluster.DefaultKubeletDir, filepath.Join(data, "volumes")},
+		VolumeDirs: []string{filepath.Join(data, "volumes")},
 		APIAddress: d.cluster.APIAddress(), NodeIP: d.cluster.NodeIP().String(),
 		Logger: d.log.With("component", "runtime"), Clock: d.clock,
 	})

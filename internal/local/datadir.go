@@ -31,7 +31,8 @@ const (
 	kubeconfigFile = "kubeconfig"
 	logsDir        = "logs"
 	backupsDir     = "backups"
-	clusterDir     = "cluster"
+	// runtimeStateDir has the records of containers.
+	runtimeStateDir = "runtime"
 )
 
 // minFree is what a start needs: etcd alone reserves 64 MB at once.
@@ -101,7 +102,7 @@ func (d *dataDir) makeOrRecognise() error {
 		return err
 	}
 	if owner, ok := ownerOf(st); ok && owner != os.Geteuid() {
-		return failure(text.S(text.DataDirOtherUser, d.path, owner), try("kiwerk up --data-dir DIR"), nil)
+		return failure(text.S(text.DataDirOtherUser, d.path, strconv.Itoa(owner)), try("kiwerk up --data-dir DIR"), nil)
 	}
 	if st.Mode().Perm()&0o077 != 0 {
 		return os.Chmod(d.path, 0o700)
@@ -172,7 +173,7 @@ func alreadyRuns(path string, pid int) error {
 	if run, err := readRun(path); err == nil {
 		where = "http://" + run.Address
 	}
-	return &cli.Failure{What: text.S(text.AlreadyRuns, path, pid, where), Try: try("kiwerk status --data-dir " + path)}
+	return &cli.Failure{What: text.S(text.AlreadyRuns, path, strconv.Itoa(pid), where), Try: try("kiwerk status --data-dir " + path)}
 }
 
 func waitLock(f *os.File, path string) error {

@@ -7,55 +7,94 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/cluster/holder"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
-// holderClient is what the launcher asks of the process that owns the namespaces.
-type holderClient interface {
-	// startDaemon runs program in the holder's namespaces with control as its
-	// file 3. exit delivers once, when the process has ended.
-	startDaemon(ctx context.Context, program string, control *os.File, stderr string) (pid int, exit <-chan error, err error)
-	// shutdown ends the holder after its last container.
-	shutdown(ctx context.Context) error
-}
+const (
+	// holderStart bounds the start of the process that owns the namespaces.
+	holderStart = 20 * time.Second
+	holderLog   = "holder.log"
+	// daemonErrors is where a daemon that panics says so.
+	daemonErrors = "daemon.err"
+)
 
-func (l *launcher) ensureHolder(context.Context) (holderClient, error) { return direct{}, nil }
-
-type direct struct{}
-
-func (direct) startDaemon(_ context.Context, program string, control *os.File, stderr string) (int, <-chan error, error) {
-	f, err := os.OpenFile(stderr, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// ensureHolder connects to the holder of the data directory or starts it.
+func (l *launcher) ensureHolder(ctx context.Context) (*holder.Client, error) {
+	log, err := l.appendTo(holderLog)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	defer f.Close()
-	cmd := exec.Command(program, "internal", "daemon")
-	cmd.Stderr, cmd.Stdout = f, f
-	cmd.ExtraFiles = []*os.File{control}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return 0, nil, err
+	defer log.Close()
+	ctx, cancel := context.WithTimeout(ctx, holderStart)
+	defer cancel()
+	h, err := holder.Ensure(ctx, holder.Options{
+		AgentPath: l.programs.agent, RuntimeDir: l.runtime, DataDir: l.dir.path, Log: log,
+	})
+	if err != nil {
+		return nil, failure(text.S(text.HolderFailed), text.S(text.SeeLog, l.dir.file(logsDir, holderLog)), err)
 	}
-	exit := make(chan error, 1)
-	go func() {
-		err := cmd.Wait()
-		var ee *exec.ExitError
-		if errors.As(err, &ee) && ee.ExitCode() == 0 {
-			err = nil
-		}
-		exit <- err
-	}()
-	return cmd.Process.Pid, exit, nil
+	return h, nil
 }
 
-func (direct) shutdown(context.Context) error { return nil }
+func (l *launcher) appendTo(name string) (*os.File, error) {
+	f, err := os.OpenFile(l.dir.file(logsDir, name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, failure(text.S(text.DataDirUnusable, l.dir.path), text.Sentence{}, err)
+	}
+	return f, nil
+}
 
-// downLost ends a holder whose platform is gone.
-func downLost(_ context.Context, s cli.Session, _ string) error {
-	fmt.Fprintln(s.Err, s.Text.T(text.DownNothing, s.DataDir))
+// spawn starts the daemon in the holder's namespaces with control as its file 3.
+func (l *launcher) spawn(ctx context.Context, h *holder.Client, control *os.File) (pid int, err error) {
+	errs, err := l.appendTo(daemonErrors)
+	if err != nil {
+		return 0, err
+	}
+	defer errs.Close()
+	return h.StartDaemon(ctx, holder.Command{
+		Path: l.programs.kiwerk, Args: []string{"kiwerk", "internal", "daemon"}, Env: os.Environ(), Dir: "/",
+		Stdout: errs, Stderr: errs,
+	}, []*os.File{control})
+}
+
+// exitOf delivers the end of the daemon.
+func exitOf(h *holder.Client) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		e, err := h.Wait(context.Background())
+		switch {
+		case err != nil:
+		case e.Signal != 0:
+			err = fmt.Errorf("the daemon was ended by signal %s", unix.SignalName(unix.Signal(e.Signal)))
+		case e.Code != 0:
+			err = fmt.Errorf("the daemon ended with code %d", e.Code)
+		}
+		done <- err
+	}()
+	return done
+}
+
+// downLost ends a holder whose platform is gone, with the containers it keeps.
+func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
+	h, err := holder.Connect(runtimeDir)
+	if errors.Is(err, holder.ErrNotRunning) {
+		fmt.Fprintln(s.Err, s.Text.T(text.DownNothing, s.DataDir))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	n := running(readContainers(s.DataDir))
+	if err := h.Shutdown(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.Err, s.Text.T(text.DownLost, n))
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
+	"github.com/kiwerk/kiwerk/internal/cluster/holder"
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -176,7 +177,7 @@ type daemonProcess struct {
 	events chan event // closed when the control connection ends
 	conn   *fdsock.Conn
 	exit   <-chan error // what the holder said when the process ended
-	holder holderClient
+	holder *holder.Client
 }
 
 func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (*daemonProcess, error) {
@@ -194,9 +195,10 @@ func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (
 		return nil, errors.Join(err, conn.Close())
 	}
 	d := &daemonProcess{conn: conn, events: make(chan event, 16), holder: h}
-	if d.pid, d.exit, err = h.startDaemon(ctx, l.programs.kiwerk, theirs, l.dir.file(logsDir, "daemon.err")); err != nil {
-		return nil, errors.Join(failure(text.S(text.HolderFailed), l.seeLog(), err), conn.Close())
+	if d.pid, err = l.spawn(ctx, h, theirs); err != nil {
+		return nil, errors.Join(failure(text.S(text.HolderFailed), l.seeLog(), err), conn.Close(), h.Close())
 	}
+	d.exit = exitOf(h)
 	a := assignment{
 		Config: l.config, DataDir: l.dir.path, RuntimeDir: l.runtime, Token: token, UID: uint32(os.Getuid()),
 		BaseURL: "http://" + l.config.Server.Listen, Agent: l.programs.agent, BinDir: l.programs.binDir, Python: l.programs.python,
@@ -315,7 +317,7 @@ func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), graceOfDaemon)
 	defer cancel()
-	err = errors.Join(err, d.holder.shutdown(ctx), os.Remove(l.dir.file(runFile)))
+	err = errors.Join(err, d.holder.Shutdown(ctx), os.Remove(l.dir.file(runFile)))
 	if asked != nil {
 		_ = asked.Send(event{Kind: eventStopped}) // kiwerk down may be gone
 		_ = asked.Close()

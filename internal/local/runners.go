@@ -16,9 +16,14 @@ func Runners(getenv func(string) string) cli.Runners {
 		Down: func(ctx context.Context, s cli.Session, o cli.DownOptions) error {
 			return down(ctx, s, o, getenv)
 		},
+		Status: func(ctx context.Context, s cli.Session) (*cli.Status, error) { return status(ctx, s, getenv) },
+		Doctor: func(ctx context.Context, s cli.Session) (*cli.Diagnosis, error) { return doctor(ctx, s, getenv) },
 		ControlPlane: func(ctx context.Context, s cli.Session) error {
 			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
 		},
-		Daemon: func(ctx context.Context, _ cli.Session) error { return runDaemon(context.WithoutCancel(ctx)) },
+		Kubectl: func(ctx context.Context, s cli.Session, args []string) error {
+			return runKubectl(ctx, s, args)
+		},
+		Daemon: func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}
 }

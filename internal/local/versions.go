@@ -100,7 +100,7 @@ func (d *dataDir) backUp(have versions, now time.Time) (string, error) {
 	if err := os.MkdirAll(partial, 0o700); err != nil {
 		return "", err
 	}
-	for _, part := range []string{"platform.db", "platform.db-wal", "platform.db-shm", versionsFile, clusterDir + "/etcd", clusterDir + "/pki"} {
+	for _, part := range []string{"platform.db", "platform.db-wal", "platform.db-shm", versionsFile, "etcd", "pki"} {
 		if err := copyTree(d.file(part), filepath.Join(partial, part)); err != nil {
 			return "", fmt.Errorf("copy %s: %w", part, err)
 		}

@@ -57,6 +57,19 @@ const (
 	StateStopped    Key = "status.stopped"
 	StateLost       Key = "status.lost"
 
+	DoctorRootNS        Key = "doctor.rootNS"
+	DoctorUserNS        Key = "doctor.userNS"
+	DoctorCgroups       Key = "doctor.cgroups"
+	DoctorDisk          Key = "doctor.disk"
+	DoctorNoPython      Key = "doctor.noPython"
+	DoctorPythonBroken  Key = "doctor.pythonBroken"
+	DoctorNoModelServer Key = "doctor.noModelServer"
+	DoctorNoONNX        Key = "doctor.noONNX"
+	DoctorNoData        Key = "doctor.noData"
+	DoctorFiles         Key = "doctor.files"
+	DoctorSecrets       Key = "doctor.secrets"
+	DoctorUserFiles     Key = "doctor.userFiles"
+
 	NoteNetworkPolicy Key = "note.networkPolicy"
 	NoteSharedKernel  Key = "note.sharedKernel"
 	NoteRoot          Key = "note.root"
@@ -74,7 +87,7 @@ var commandTexts = map[Key]entry{
 	NoHome:         {"the home directory of this user is unknown, so there is no default data directory", "das Heimatverzeichnis dieses Benutzers ist unbekannt, daher gibt es kein voreingestelltes Datenverzeichnis"},
 	NotOffered:     {"this command needs Linux; %s runs only the commands that talk to a running platform", "dieser Befehl braucht Linux; unter %s laufen nur die Befehle, die mit einer laufenden Plattform sprechen"},
 
-	UseLinux:       {"run it in WSL 2, in a Linux virtual machine or in the container image", "in WSL 2, einer virtuellen Linux-Maschine oder im Container-Image ausführen"},
+	UseLinux: {"run it in WSL 2, in a Linux virtual machine or in the container image", "in WSL 2, einer virtuellen Linux-Maschine oder im Container-Image ausführen"},
 
 	RootShort:           {"The machine-learning platform for Kubernetes in one program", "Die Machine-Learning-Plattform für Kubernetes in einem Programm"},
 	UpShort:             {"Start Kubernetes and the platform on this machine", "Kubernetes und die Plattform auf diesem Rechner starten"},
@@ -119,6 +132,19 @@ var commandTexts = map[Key]entry{
 	StateStarting:   {"starting (%s)", "startet (%s)"},
 	StateStopped:    {"stopped", "angehalten"},
 	StateLost:       {"the platform ended unexpectedly; %d containers still run (kiwerk up adopts them, kiwerk down stops them)", "die Plattform ist unerwartet beendet; %d Container laufen noch (kiwerk up übernimmt sie, kiwerk down hält sie an)"},
+
+	DoctorRootNS:        {"started as root; no user namespace is needed", "als root gestartet; kein User-Namespace nötig"},
+	DoctorUserNS:        {"user namespaces are allowed", "User-Namespaces sind erlaubt"},
+	DoctorCgroups:       {"cgroups %s; limits of CPU and memory in pods are not enforced on a laptop", "Cgroups %s; Grenzen für CPU und Speicher in Pods werden auf einem Laptop nicht durchgesetzt"},
+	DoctorDisk:          {"%.1f GiB free for %s", "%.1f GiB frei für %s"},
+	DoctorNoPython:      {"no Python found; pods that call python will fail", "kein Python gefunden; Pods, die python aufrufen, scheitern"},
+	DoctorPythonBroken:  {"%s does not start: %s", "%s startet nicht: %s"},
+	DoctorNoModelServer: {"the model server %s is missing; endpoints will not start", "der Modellserver %s fehlt; Endpunkte starten nicht"},
+	DoctorNoONNX:        {"no ONNX Runtime library in %s; endpoints will not start", "keine Bibliothek ONNX Runtime in %s; Endpunkte starten nicht"},
+	DoctorNoData:        {"no data in %s yet", "noch keine Daten in %s"},
+	DoctorFiles:         {"%d open files per process", "%d offene Dateien je Prozess"},
+	DoctorSecrets:       {"containers can read %s", "Container können %s lesen"},
+	DoctorUserFiles:     {"containers read what user %s may read; the data directory is masked", "Container lesen, was Benutzer %s lesen darf; das Datenverzeichnis ist verdeckt"},
 
 	NoteNetworkPolicy: {"NetworkPolicy objects are stored but not enforced: pods share this machine's network", "NetworkPolicy-Objekte werden gespeichert, aber nicht durchgesetzt: Pods teilen das Netz dieses Rechners"},
 	NoteSharedKernel:  {"containers are processes in their own namespaces; they share this machine's kernel and its files for reading", "Container sind Prozesse in eigenen Namespaces; sie teilen den Kernel dieses Rechners und lesen dessen Dateien"},

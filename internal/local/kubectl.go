@@ -1,0 +1,22 @@
+//go:build linux
+
+package local
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/cluster/kubectl"
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// runKubectl runs the real one against the platform of the data directory.
+func runKubectl(ctx context.Context, s cli.Session, args []string) error {
+	kubeconfig := filepath.Join(s.DataDir, kubeconfigFile)
+	if _, err := os.Stat(kubeconfig); err != nil {
+		return &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.NotRunning, s.DataDir), Try: try("kiwerk up --data-dir " + s.DataDir)}
+	}
+	return cli.Exit(kubectl.Run(ctx, kubeconfig, args, s.In, s.Out, s.Err))
+}
