@@ -5,7 +5,6 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -31,17 +30,24 @@ type builder struct {
 // namespace, and must have a single file system context (no other threads that
 // rely on the old root).
 func Build(spec Spec) error {
-	b := &builder{Spec: spec}
+	b := &builder{Spec: spec, userNS: InUserNamespace()}
+	b.Masks = []string{KubeletDir}
+	for _, m := range spec.Masks {
+		b.Masks = append(b.Masks, realPath(m))
+	}
+	// Modes below are meant exactly.
+	defer unix.Umask(unix.Umask(0))
 	for _, phase := range []struct {
 		what string
 		do   func() error
 	}{
 		{"detach mounts", detach},
-		{"plan container root", b.observe},
 		{"check volumes", b.openVolumes},
+		{"plan container root", b.observe},
 		{"make container root", b.makeRoot},
 		{"make mount points", b.makeMountPoints},
 		{"mount host directories", b.mountSteps},
+		{"bind container root", b.bindRoot},
 		{"mount /dev", b.mountDev},
 		{"mount /proc and /sys", b.mountKernel},
 		{"mount programs", b.mountPrograms},
@@ -67,29 +73,70 @@ func (b *builder) observe() error {
 	if err != nil {
 		return err
 	}
-	for i, m := range b.Masks {
-		if real, err := filepath.EvalSymlinks(m); err == nil {
-			b.Masks[i] = real
-		}
+	need, err := b.needs()
+	if err != nil {
+		return err
 	}
-	b.Masks = append(b.Masks, KubeletDir)
-	b.userNS = InUserNamespace()
-	b.steps, err = plan(mounts, b.Masks, host{list: listHost, locked: lockedBelow})
+	b.steps, err = plan(mounts, b.Masks, need, host{list: listHost, locked: lockedBelow})
 	return err
 }
 
-func (b *builder) root(p string) string  { return filepath.Join(b.Scratch, "root", p) }
-func (b *builder) upper(p string) string { return filepath.Join(b.Scratch, "upper", p) }
+// needs tells what the plan has to leave writable. An ordinary user's /usr is
+// not: nothing in it belongs to him, so he could change nothing anyway.
+func (b *builder) needs() (want, error) {
+	w := want{writable: []string{"/etc", "/var", "/opt"}}
+	if !b.userNS {
+		w.writable = append(w.writable, "/usr")
+	}
+	for name := range b.Files {
+		p, err := resolveParent(name)
+		if err != nil {
+			return w, err
+		}
+		w.points = append(w.points, p)
+	}
+	for _, v := range b.volumes {
+		if info, err := os.Stat(v.dest); err != nil || info.IsDir() != v.dir {
+			w.points = append(w.points, v.dest)
+		}
+	}
+	return w, nil
+}
 
-// makeRoot creates the plain parts of the root on a mount of its own.
+// root is where p of the container lies before its mounts are made: below, the
+// mount points; in place of an overlay, its upper layer.
+func (b *builder) root(p string) string { return filepath.Join(b.Scratch, "root", p) }
+
+// makeRoot creates the plain parts of the root.
 func (b *builder) makeRoot() error {
-	for _, dir := range []string{b.root(""), b.upper(""), filepath.Join(b.Scratch, "work")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	for _, dir := range []string{b.Scratch, b.root(""), filepath.Join(b.Scratch, "work")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
+	for _, d := range []struct {
+		path string
+		mode uint32
+	}{
+		{"/proc", 0o555}, {"/sys", 0o555}, {"/dev", 0o755}, {"/run", 0o755}, {"/run/lock", 0o755},
+		{"/tmp", 0o777 | unix.S_ISVTX}, {"/.kiwerk", 0o755}, {ProgramDir, 0o755}, {Home, 0o700},
+	} {
+		if err := unix.Mkdir(b.root(d.path), d.mode); err != nil {
+			return err
+		}
+	}
+	if b.OwnerUID != 0 || b.OwnerGID != 0 {
+		return os.Chown(b.root(Home), int(b.OwnerUID), int(b.OwnerGID))
+	}
+	return nil
+}
+
+// bindRoot makes the root a mount, as pivot_root needs it, with all that is
+// mounted in it so far. Not earlier: the kernel wants the two directories of
+// an overlay to lie on one and the same mount.
+func (b *builder) bindRoot() error {
 	root := b.root("")
-	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(root, root, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("bind %s: %w", root, err)
 	}
 	b.writable = append(b.writable, root)
@@ -98,23 +145,9 @@ func (b *builder) makeRoot() error {
 	}
 	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: root, Err: err}
 	}
 	b.rootFD = fd
-	for _, d := range []struct {
-		path string
-		mode fs.FileMode
-	}{
-		{"/proc", 0o555}, {"/sys", 0o555}, {"/dev", 0o755}, {"/run", 0o755}, {"/run/lock", 0o755},
-		{"/tmp", 0o777 | fs.ModeSticky}, {"/.kiwerk", 0o755}, {ProgramDir, 0o755}, {Home, 0o700},
-	} {
-		if err := mkdirMode(b.root(d.path), d.mode); err != nil {
-			return err
-		}
-	}
-	if b.OwnerUID != 0 || b.OwnerGID != 0 {
-		return os.Chown(b.root(Home), int(b.OwnerUID), int(b.OwnerGID))
-	}
 	return nil
 }
 
@@ -154,21 +187,16 @@ func (b *builder) prepare(s step) error {
 	switch s.Act {
 	case actLink:
 		return os.Symlink(s.Target, b.root(s.Path))
-	case actMkdir:
+	case actMkdir, actOverlay:
 		return copyDir(s.Path, b.root(s.Path))
-	case actOverlay:
-		if err := os.MkdirAll(b.upper(path.Dir(s.Path)), 0o755); err != nil {
-			return err
-		}
-		return errors.Join(copyDir(s.Path, b.root(s.Path)), copyDir(s.Path, b.upper(s.Path)))
 	case actBind:
 		if b.at(path.Dir(s.Path)).Act == actOverlay {
 			return nil // the host's own directory shows through
 		}
 		if s.Mode.IsDir() {
-			return mkdirMode(b.root(s.Path), 0o755)
+			return os.Mkdir(b.root(s.Path), 0o755)
 		}
-		return os.WriteFile(b.root(s.Path), nil, 0o644)
+		return makeFile(b.root(s.Path))
 	}
 	return fmt.Errorf("unknown action %d for %s", s.Act, s.Path)
 }
@@ -184,26 +212,31 @@ func (b *builder) at(p string) step {
 	return best
 }
 
-// layer returns where p has to be created so that the container sees it, and
-// whether the host shows through there.
-func (b *builder) layer(p string) (dir string, host bool, err error) {
+// hostShows tells whether the container sees what the host has at p.
+func (b *builder) hostShows(p string) (bool, error) {
 	s := b.at(p)
-	switch s.Act {
-	case actOverlay:
-		return b.upper(""), true, nil
-	case actBind:
-		return "", false, fmt.Errorf("%s lies in %s, which other file systems of the host are mounted below and which is therefore read-only; choose another path", p, s.Path)
-	default:
-		return b.root(""), false, nil
+	if s.Act == actBind {
+		return true, fmt.Errorf("%s lies in %s, which is shown read-only because other file systems are mounted there; choose another path", p, s.Path)
 	}
+	return s.Act == actOverlay, nil
 }
 
 // makePoint creates a mount point unless the host has one of the right kind.
 func (b *builder) makePoint(p string, dir bool) error {
-	if b.at(p).Act == actBind {
-		if info, err := os.Stat(p); err == nil && info.IsDir() == dir {
+	shows, err := b.hostShows(p)
+	if shows {
+		info, statErr := os.Stat(p)
+		switch {
+		case statErr == nil && info.IsDir() == dir:
 			return nil
+		case statErr == nil && dir:
+			return fmt.Errorf("%s is a file on the host, the volume is a directory", p)
+		case statErr == nil:
+			return fmt.Errorf("%s is a directory on the host, the volume is a file", p)
 		}
+	}
+	if err != nil {
+		return err
 	}
 	if dir {
 		return b.makeDir(p)
@@ -211,43 +244,29 @@ func (b *builder) makePoint(p string, dir bool) error {
 	if err := b.makeDir(path.Dir(p)); err != nil {
 		return err
 	}
-	base, host, err := b.layer(p)
-	if err != nil {
-		return err
-	}
-	if host {
-		if info, err := os.Stat(p); err == nil {
-			if info.IsDir() {
-				return fmt.Errorf("%s is a directory on the host, the volume is a file", p)
-			}
-			return nil
-		}
-	}
-	f, err := os.OpenFile(base+p, os.O_CREATE|os.O_RDONLY, 0o644)
+	return makeFile(b.root(p))
+}
+
+func makeFile(p string) error {
+	f, err := os.OpenFile(p, os.O_CREATE|os.O_RDONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-// makeDir creates p and its parents in the layers, like the host's where it has them.
+// makeDir creates p and its parents, like the host's where it has them.
 func (b *builder) makeDir(p string) error {
 	for i, part := 1, strings.Split(p, "/"); i < len(part); i++ {
 		sub := strings.Join(part[:i+1], "/")
-		base, host, err := b.layer(sub)
-		if err != nil {
-			if info, statErr := os.Stat(sub); statErr == nil && info.IsDir() {
-				continue // exists in the read-only tree
-			}
-			return err
-		}
-		if _, err := os.Lstat(base + sub); err == nil {
+		if _, err := os.Lstat(b.root(sub)); err == nil {
 			continue
 		}
-		if !host {
-			err = mkdirMode(base+sub, 0o755)
-		} else {
-			err = copyDir(sub, base+sub)
+		shows, err := b.hostShows(sub)
+		if err == nil && shows {
+			err = copyDir(sub, b.root(sub))
+		} else if err == nil {
+			err = os.Mkdir(b.root(sub), 0o755)
 		}
 		if err != nil {
 			return err
@@ -265,11 +284,10 @@ func (b *builder) writeFile(name, content string) error {
 	if err := b.makeDir(path.Dir(p)); err != nil {
 		return err
 	}
-	base, _, err := b.layer(p)
-	if err != nil {
+	if _, err := b.hostShows(p); err != nil {
 		return err
 	}
-	return os.WriteFile(base+p, []byte(content), 0o644)
+	return os.WriteFile(b.root(p), []byte(content), 0o644)
 }
 
 func (b *builder) nested(v volume) bool {
@@ -286,7 +304,7 @@ func copyDir(src, dst string) error {
 	var st unix.Stat_t
 	err := unix.Stat(src, &st)
 	if errors.Is(err, unix.ENOENT) {
-		return mkdirMode(dst, 0o755)
+		return os.Mkdir(dst, 0o755)
 	}
 	if err != nil {
 		return &os.PathError{Op: "stat", Path: src, Err: err}
@@ -294,23 +312,19 @@ func copyDir(src, dst string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return fmt.Errorf("%s is not a directory on the host", src)
 	}
-	if err := os.Mkdir(dst, 0o755); err != nil {
-		return err
+	mode := st.Mode & 0o7777
+	if err := unix.Mkdir(dst, mode); err != nil {
+		return &os.PathError{Op: "mkdir", Path: dst, Err: err}
 	}
 	if !InUserNamespace() && (st.Uid != 0 || st.Gid != 0) {
 		if err := os.Chown(dst, int(st.Uid), int(st.Gid)); err != nil {
 			return err
 		}
 	}
-	return unix.Chmod(dst, st.Mode&0o7777)
-}
-
-// mkdirMode creates a directory with exactly this mode, whatever the umask is.
-func mkdirMode(dir string, mode fs.FileMode) error {
-	if err := os.Mkdir(dir, mode.Perm()); err != nil {
-		return err
+	if mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		return nil
 	}
-	return os.Chmod(dir, mode)
+	return unix.Chmod(dst, mode) // mkdir leaves these bits out, chown drops them
 }
 
 func sortVolumes(v []volume) {

@@ -10,9 +10,10 @@
 // and makes that the root.
 //
 //	/            scratch/root bound to itself, writable, private
-//	├─ usr etc…  one overlay each: lower = the host's, upper = scratch/upper
+//	├─ usr etc…  one overlay each over the host's, its upper layer below scratch
+//	├─ home…     what containers have no business in: the host's, read-only
 //	│            mounts of the host below it: bound read-only in their place
-//	├─ home      locked mounts below (user namespace): plain directory, its
+//	├─ var       locked mounts below (user namespace): plain directory, its
 //	│            directories again; deeper ones are the host's tree, read-only
 //	├─ tmp run   fresh
 //	├─ dev       tmpfs with the harmless devices, own pts and shm

@@ -26,22 +26,22 @@ var InUserNamespace = sync.OnceValue(func() bool {
 	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
 })
 
-// mountSteps mounts the overlays and binds of the plan.
+// mountSteps mounts the overlays and binds of the plan. The overlays are made
+// side by side: each waits for the disk's journal several times.
 func (b *builder) mountSteps() error {
+	errs := make([]error, len(b.steps))
+	var wg sync.WaitGroup
+	for i, s := range b.steps {
+		if s.Act == actOverlay {
+			wg.Go(func() { errs[i] = b.mountOverlay(s, i) })
+		}
+	}
+	wg.Wait()
 	for i, s := range b.steps {
 		var err error
 		switch s.Act {
 		case actOverlay:
-			if err = b.mountOverlay(s, i); err == nil {
-				b.writable = append(b.writable, b.root(s.Path))
-				break
-			}
-			// Some file systems (FUSE, autofs) cannot lie below an overlay: show them as they are.
-			if bindErr := bindTree(s.Path, b.root(s.Path), true); bindErr != nil {
-				err = errors.Join(err, bindErr)
-			} else {
-				err = b.overlayHelp(s, err)
-			}
+			err = b.afterOverlay(s, errs[i])
 		case actBind:
 			err = bindTree(s.Path, b.root(s.Path), true)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
@@ -56,10 +56,26 @@ func (b *builder) mountSteps() error {
 	return nil
 }
 
+// afterOverlay deals with directories that cannot lie below an overlay (FUSE,
+// autofs): they are shown as they are.
+func (b *builder) afterOverlay(s step, err error) error {
+	if err == nil {
+		b.writable = append(b.writable, b.root(s.Path))
+		return nil
+	}
+	if help := b.overlayHelp(s, err); help != nil {
+		return help
+	}
+	if bindErr := bindTree(s.Path, b.root(s.Path), true); bindErr != nil {
+		return errors.Join(err, bindErr)
+	}
+	return nil
+}
+
 // overlayHelp tells an overlay that one directory refuses (nil: it is shown
 // read-only) from a file system that can hold no upper layer at all.
 func (b *builder) overlayHelp(s step, err error) error {
-	if s.Path != "/usr" && s.Path != "/etc" {
+	if s.Path != "/etc" {
 		return nil
 	}
 	return fmt.Errorf("%w: the file system of %s cannot hold container roots (overlay, NFS and FAT cannot); choose a data directory on a local disk", err, b.Scratch)
@@ -70,7 +86,8 @@ func (b *builder) mountOverlay(s step, n int) error {
 	if err := os.Mkdir(work, 0o700); err != nil {
 		return err
 	}
-	return MountOverlay(Overlay{Lower: s.Path, Upper: b.upper(s.Path), Work: work, Target: b.root(s.Path), Volatile: true})
+	// The upper layer lies where the overlay will be: one directory less to make.
+	return MountOverlay(Overlay{Lower: s.Path, Upper: b.root(s.Path), Work: work, Target: b.root(s.Path), Volatile: true})
 }
 
 // Overlay is one overlay mount with a single lower directory.
@@ -166,7 +183,7 @@ func setAttrs(fd int, attrs uint64) error {
 func (b *builder) mountPrograms() error {
 	for name, src := range b.Programs {
 		dst := b.root(path.Join(ProgramDir, path.Base(name)))
-		if err := os.WriteFile(dst, nil, 0o755); err != nil {
+		if err := makeFile(dst); err != nil {
 			return err
 		}
 		if err := bindTree(src, dst, true); err != nil {

@@ -50,17 +50,25 @@ type host struct {
 	locked func(dir string) bool
 }
 
+// want is what the container needs of the root, beyond reading it.
+type want struct {
+	// writable are top directories that the container may change for itself.
+	writable []string
+	// points are paths at which something has to be created.
+	points []string
+}
+
 // fresh are the top directories that every container gets anew.
 var fresh = []string{"/proc", "/sys", "/dev", "/tmp", "/run", "/.kiwerk"}
 
 // plan decides what the root consists of, parents before children.
-func plan(mounts []Mount, masks []string, h host) ([]step, error) {
-	p := planner{host: h}
+func plan(mounts []Mount, masks []string, w want, h host) ([]step, error) {
+	p := planner{host: h, want: w}
 	for _, m := range mounts {
 		if m.Point == "/" || slices.ContainsFunc(fresh, func(f string) bool { return within(m.Point, f) }) {
 			continue
 		}
-		p.points = append(p.points, m.Point)
+		p.mounts = append(p.mounts, m.Point)
 		if shown(m, masks) {
 			p.foreign = append(p.foreign, m.Point)
 		}
@@ -87,8 +95,9 @@ func shown(m Mount, masks []string) bool {
 
 type planner struct {
 	host
-	points  []string // of all mounts
-	foreign []string // of those to be shown
+	want
+	mounts  []string // where there is one
+	foreign []string // the ones to be shown
 	steps   []step
 }
 
@@ -120,7 +129,9 @@ func (p *planner) walk(dir string, depth int) error {
 func (p *planner) directory(at string, e entry, depth int) error {
 	below := func(m string) bool { return m != at && within(m, at) }
 	switch {
-	case !slices.ContainsFunc(p.points, below):
+	case !p.changes(at) && !e.Plain:
+		p.add(step{Act: actBind, Path: at, Mode: e.Mode})
+	case !slices.ContainsFunc(p.mounts, below):
 		act := actOverlay
 		if e.Plain {
 			act = actMkdir
@@ -136,6 +147,13 @@ func (p *planner) directory(at string, e entry, depth int) error {
 		p.add(step{Act: actBind, Path: at, Mode: e.Mode})
 	}
 	return nil
+}
+
+// changes tells whether an overlay is worth its price for a directory. Each
+// costs about ten changes of the disk's metadata when the container starts.
+func (p *planner) changes(at string) bool {
+	return slices.ContainsFunc(p.writable, func(w string) bool { return within(at, w) }) ||
+		slices.ContainsFunc(p.points, func(n string) bool { return within(n, at) })
 }
 
 // showMounts binds the host's mounts below an overlay, which does not show

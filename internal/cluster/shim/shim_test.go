@@ -177,7 +177,7 @@ func TestStart_isolation(t *testing.T) {
 hostname; id -u; grep -E 'NoNewPrivs|CapBnd' /proc/self/status
 echo procs $(ls -d /proc/[0-9]* | wc -l)
 echo err >&2
-touch /usr/x /etc/y /tmp/z $HOME/h /var/tmp/v && echo written
+touch /opt/x /etc/y /tmp/z $HOME/h /var/tmp/v && echo written
 ls /tmp
 mknod /tmp/disk b 254 0 2>/dev/null || echo no node
 mount -t tmpfs x /mnt 2>/dev/null || echo no mount
@@ -203,7 +203,7 @@ exit 3`)
 	if t.Failed() {
 		t.Log(out)
 	}
-	for _, p := range []string{"/usr/x", "/etc/y", "/var/tmp/v"} {
+	for _, p := range []string{"/opt/x", "/etc/y", "/var/tmp/v"} {
 		if _, err := os.Stat(p); err == nil {
 			t.Errorf("%s appeared on the host", p)
 		}
