@@ -33,15 +33,16 @@ TEST_LDFLAGS  = $(K8S_LDFLAGS)
 ORT_HEADER = $(shell go list -m -f '{{.Dir}}' github.com/yalue/onnxruntime_go 2>/dev/null)
 WITH_CGO   = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -I$(ORT_HEADER)"
 
-# Which packages are tested where. Only these link Kubernetes or start the built programs; the rest is quick.
-CLUSTER_PKGS = $(shell go list ./internal/cluster/... ./internal/local/... ./cmd/kiwerk 2>/dev/null)
-SYSTEM_PKGS  = $(shell go list ./conformance/... ./bench/... 2>/dev/null)
-CGO_PKGS     = $(shell CGO_ENABLED=1 go list ./internal/modelserver/... ./cmd/kiwerk-modelserver 2>/dev/null)
-# Packages whose tests start the built control plane as a child.
-KUBE_PKGS    = $(shell go list -f '{{range .TestImports}}{{if eq . "$(MODULE)/internal/kwtest"}}{{$$.ImportPath}}{{end}}{{end}} {{range .XTestImports}}{{if eq . "$(MODULE)/internal/kwtest"}}{{$$.ImportPath}}{{end}}{{end}}' ./internal/... 2>/dev/null) $(MODULE)/internal/kwtest
-UNIT_PKGS    = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS) $(KUBE_PKGS),$(shell go list ./... 2>/dev/null))
-
-PYTHON := .venv/bin/python
+# Which packages are tested where. Each line of the list is a package and whether its tests start the built control plane.
+KWTEST       := $(MODULE)/internal/kwtest
+PACKAGES      = $(shell CGO_ENABLED=1 go list -f '{{$$p := .ImportPath}}{{$$p}}{{range .TestImports}}{{if eq . "$(KWTEST)"}} kwtest:{{$$p}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "$(KWTEST)"}} kwtest:{{$$p}}{{end}}{{end}}' ./...)
+below         = $(filter $(1:%=$(MODULE)/%) $(1:%=$(MODULE)/%/%),$(PKGS))
+PKGS          = $(filter-out kwtest:%,$(PACKAGES))
+CLUSTER_PKGS  = $(call below,internal/cluster internal/local cmd/kiwerk)
+SYSTEM_PKGS   = $(call below,conformance bench)
+CGO_PKGS      = $(call below,internal/modelserver cmd/kiwerk-modelserver)
+KUBE_PKGS     = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS),$(sort $(patsubst kwtest:%,%,$(filter kwtest:%,$(PACKAGES))) $(KWTEST)))
+UNIT_PKGS     = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS) $(KUBE_PKGS),$(PKGS))
 
 ##@ Use
 
@@ -78,14 +79,15 @@ test-unit: setup-onnxruntime ## Tests of the packages that link no Kubernetes (a
 
 .PHONY: test-kube
 test-kube: bin/kiwerk ## Tests of the controllers, against the API server of the built program
-	go test -ldflags '-s -w' -timeout 15m $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS),$(sort $(KUBE_PKGS)))
+	go test -ldflags '-s -w' -timeout 15m $(KUBE_PKGS)
 
 bin/kiwerk:
 	@$(MAKE) build
 
 .PHONY: test-cluster
-test-cluster: setup-python setup-onnxruntime ## Tests of the embedded cluster; as root both halves (root and an ordinary user)
+test-cluster: setup-python build ## Tests of the embedded cluster; as root both halves (root and an ordinary user)
 	go test -ldflags '$(TEST_LDFLAGS)' -timeout 20m $(CLUSTER_PKGS)
+	@[ "$$(id -u)" = 0 ] || echo 'Only the half for ordinary users ran. The other half: sudo make test-cluster'
 
 .PHONY: conformance
 conformance: setup build ## Real upstream clients against a running Kiwerk
