@@ -27,7 +27,7 @@ type config struct {
 	maxBody, maxModel                   int64
 	roots                               []string
 	allowPrivate, check                 bool
-	drain, grace                        time.Duration
+	drain, grace, timeout               time.Duration
 	platform, tokenFile, namespace      string
 	termination                         string
 }
@@ -49,7 +49,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 	f.IntVar(&c.concurrency, "concurrency", 0, "inferences at a time; 0 is one per processor")
 	f.Int64Var(&c.maxBody, "max-body-bytes", 64<<20, "largest request")
 	f.Int64Var(&c.maxModel, "max-model-bytes", 4<<30, "largest model, all files together")
-	f.Func("file-root", "folder below which file:// may read; may be given again", func(v string) error {
+	f.Func("file-root", "folder below which file:// may read and links may lead; may be given again; default: everything that this process sees", func(v string) error {
 		c.roots = append(c.roots, filepath.Clean(v))
 		return nil
 	})
@@ -57,6 +57,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 	f.BoolVar(&c.check, "check", false, "ask the server on this address whether it is ready, and exit 0 if so")
 	f.DurationVar(&c.drain, "drain", 500*time.Millisecond, "how long requests are still taken after SIGTERM")
 	f.DurationVar(&c.grace, "grace", 25*time.Second, "how long requests under way may still take after that")
+	f.DurationVar(&c.timeout, "request-timeout", time.Minute, "how long one request may take")
 	f.StringVar(&c.termination, "termination-log", "/dev/termination-log", "where Kubernetes wants to read why the program ended")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -67,7 +68,22 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 	if c.uri == "" && !c.check {
 		return nil, errors.New("--model-uri is required")
 	}
+	if len(c.roots) == 0 {
+		c.roots = []string{"/"}
+	}
+	if c.namespace == "" {
+		c.namespace = podNamespace()
+	}
 	return c, nil
+}
+
+// podNamespace is the project that a pod belongs to, empty outside of one.
+func podNamespace() string {
+	b, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 // Main runs the program until ctx ends and returns its exit code.
@@ -150,7 +166,7 @@ func (c *config) findLibrary() (string, error) {
 
 // serve listens at once, so that probes get an answer, loads the model and drains when ctx ends.
 func (c *config) serve(ctx context.Context, log *slog.Logger) error {
-	s := NewServer(ServerOptions{Name: c.name, Version: c.version, MaxBody: c.maxBody, Concurrency: c.concurrency, Logger: log})
+	s := NewServer(ServerOptions{Name: c.name, Version: c.version, MaxBody: c.maxBody, Concurrency: c.concurrency, Timeout: c.timeout, Logger: log})
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.listen)
 	if err != nil {
 		return err

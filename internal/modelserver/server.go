@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/modelserver/ort"
 	"github.com/kiwerk/kiwerk/internal/wire"
@@ -25,7 +26,9 @@ type ServerOptions struct {
 	MaxBody int64
 	// Concurrency bounds inferences at a time; 0 means one per processor.
 	Concurrency int
-	Logger      *slog.Logger
+	// Timeout bounds one request from its arrival; 0 means a minute.
+	Timeout time.Duration
+	Logger  *slog.Logger
 }
 
 // Server answers inference requests for one model. Until SetModel it says that
@@ -41,6 +44,9 @@ type Server struct {
 func NewServer(o ServerOptions) *Server {
 	if o.Concurrency <= 0 {
 		o.Concurrency = runtime.GOMAXPROCS(0)
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = time.Minute
 	}
 	return &Server{o: o, slots: make(chan struct{}, o.Concurrency)}
 }
@@ -263,12 +269,14 @@ func (s *Server) run(ctx context.Context, m *ort.Session, inputs []wire.Tensor, 
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
 		return wire.Errorf(wire.DeadlineExceeded, "the request was given up before the model was free")
 	}
-	result, err := m.Run(ordered)
+	result, err := m.Run(ctx, ordered)
 	<-s.slots
 	if err != nil {
 		return err

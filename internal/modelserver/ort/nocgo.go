@@ -3,6 +3,7 @@
 package ort
 
 import (
+	"context"
 	"errors"
 
 	"github.com/kiwerk/kiwerk/internal/wire"
@@ -26,7 +27,7 @@ type Session struct{}
 func (*Session) Signature() wire.Signature { return wire.Signature{} }
 
 // Run says that cgo is missing.
-func (*Session) Run([]wire.Tensor) (*Result, error) { return nil, errNoCgo }
+func (*Session) Run(context.Context, []wire.Tensor) (*Result, error) { return nil, errNoCgo }
 
 // Close does nothing.
 func (*Session) Close() {}

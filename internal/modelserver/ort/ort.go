@@ -10,6 +10,7 @@ package ort
 import "C"
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -42,6 +43,7 @@ func take(failure *C.char) string {
 
 // Session is a loaded model. Run may be called by many goroutines at a time.
 type Session struct {
+	runtime   *Runtime
 	c         *C.kw_session
 	signature wire.Signature
 	pool      sync.Pool // *call
@@ -51,7 +53,7 @@ type Session struct {
 func (r *Runtime) Load(file string, o Options) (*Session, error) {
 	path := C.CString(file)
 	defer C.free(unsafe.Pointer(path))
-	s := &Session{}
+	s := &Session{runtime: r}
 	var failure *C.char
 	if kind := C.kw_load(r.c, path, C.int(max(o.Threads, 1)), &s.c, &failure); kind != C.KW_OK {
 		return nil, errors.New(take(failure))
@@ -99,38 +101,76 @@ func (s *Session) Close() { C.kw_unload(s.c) }
 type call struct {
 	in     []C.kw_input
 	out    []C.kw_output
+	stop   *C.kw_stop
 	pinner runtime.Pinner
 }
 
-func (s *Session) call() *call {
+func (s *Session) call() (*call, error) {
 	if c, ok := s.pool.Get().(*call); ok {
-		return c
+		return c, nil
 	}
-	return &call{in: make([]C.kw_input, len(s.signature.Inputs)+1), out: make([]C.kw_output, len(s.signature.Outputs)+1)}
+	c := &call{in: make([]C.kw_input, len(s.signature.Inputs)+1), out: make([]C.kw_output, len(s.signature.Outputs)+1)}
+	var failure *C.char
+	if kind := C.kw_stop_new(s.runtime.c, &c.stop, &failure); kind != C.KW_OK {
+		return nil, errors.New(take(failure))
+	}
+	// The pool may forget a call at any time.
+	r := s.runtime.c
+	runtime.AddCleanup(c, func(stop *C.kw_stop) { C.kw_stop_free(r, stop) }, c.stop)
+	return c, nil
+}
+
+// until ends the run of c when ctx ends. The function that it returns must be
+// called after the run; only then may c be used again.
+func (s *Session) until(ctx context.Context, c *call) func() {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	stopped := make(chan struct{})
+	forget := context.AfterFunc(ctx, func() {
+		C.kw_stop_now(s.runtime.c, c.stop)
+		close(stopped)
+	})
+	return func() {
+		if !forget() {
+			<-stopped
+			C.kw_stop_reset(s.runtime.c, c.stop)
+		}
+	}
 }
 
 // Run computes the outputs of inputs that are in the order of the signature.
-func (s *Session) Run(inputs []wire.Tensor) (*Result, error) {
+// It gives up when ctx ends.
+func (s *Session) Run(ctx context.Context, inputs []wire.Tensor) (*Result, error) {
 	if len(inputs) != len(s.signature.Inputs) {
 		return nil, wire.Errorf(wire.InvalidArgument, "%d inputs given, the model takes %d", len(inputs), len(s.signature.Inputs))
 	}
-	c := s.call()
+	c, err := s.call()
+	if err != nil {
+		return nil, err
+	}
 	for i := range inputs {
 		c.set(&c.in[i], &inputs[i])
 	}
 	var failure *C.char
-	kind := C.kw_run(s.c, &c.in[0], &c.out[0], &failure)
+	release := s.until(ctx, c)
+	kind := C.kw_run(s.c, c.stop, &c.in[0], &c.out[0], &failure)
+	release()
 	runtime.KeepAlive(inputs)
 	c.pinner.Unpin()
 	clear(c.in)
 	r := &Result{session: s, call: c}
 	if kind != C.KW_OK {
 		r.Close()
+		text := take(failure)
+		if ctx.Err() != nil {
+			return nil, wire.Errorf(wire.DeadlineExceeded, "the model did not answer in time")
+		}
 		code := wire.Internal
 		if kind == C.KW_INVALID_ARGUMENT {
 			code = wire.InvalidArgument
 		}
-		return nil, wire.Errorf(code, "the model could not be run: %s", take(failure))
+		return nil, wire.Errorf(code, "the model could not be run: %s", text)
 	}
 	r.Outputs = make([]wire.Tensor, len(s.signature.Outputs))
 	for i := range r.Outputs {

@@ -57,7 +57,8 @@ int kw_open(const char *library, kw_runtime **out, char **failure) {
   kw_runtime *r = calloc(1, sizeof *r);
   if (!r) return fail(failure, KW_FAILED, "", "out of memory");
   r->api = api;
-  TRY(CreateEnv(ORT_LOGGING_LEVEL_ERROR, "kiwerk", &r->env), "start ONNX Runtime");
+  // Failures are returned; the library's own lines would stand between those of our log.
+  TRY(CreateEnv(ORT_LOGGING_LEVEL_FATAL, "kiwerk", &r->env), "start ONNX Runtime");
   TRY(DisableTelemetryEvents(r->env), "start ONNX Runtime");
   TRY(CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &r->memory), "start ONNX Runtime");
   *out = r;
@@ -223,7 +224,23 @@ done:
   return result;
 }
 
-int kw_run(kw_session *s, const kw_input *inputs, kw_output *outputs, char **failure) {
+// A kw_stop is the library's run options under a name that says what they are for here.
+int kw_stop_new(kw_runtime *r, kw_stop **stop, char **failure) {
+  return check(r->api, r->api->CreateRunOptions((OrtRunOptions **)stop), "run model", failure);
+}
+
+void kw_stop_free(kw_runtime *r, kw_stop *stop) { r->api->ReleaseRunOptions((OrtRunOptions *)stop); }
+
+// drop frees a status that cannot be an error: the options are there.
+static void drop(const OrtApi *api, OrtStatus *status) {
+  if (status) api->ReleaseStatus(status);
+}
+
+void kw_stop_now(kw_runtime *r, kw_stop *stop) { drop(r->api, r->api->RunOptionsSetTerminate((OrtRunOptions *)stop)); }
+
+void kw_stop_reset(kw_runtime *r, kw_stop *stop) { drop(r->api, r->api->RunOptionsUnsetTerminate((OrtRunOptions *)stop)); }
+
+int kw_run(kw_session *s, kw_stop *stop, const kw_input *inputs, kw_output *outputs, char **failure) {
   const OrtApi *api = s->runtime->api;
   int result = KW_OK;
   static char nothing[8];  // a tensor without elements still needs an address
@@ -240,7 +257,7 @@ int kw_run(kw_session *s, const kw_input *inputs, kw_output *outputs, char **fai
     void *data = x->size ? (void *)x->data : nothing;
     TRY(CreateTensorWithDataAsOrtValue(s->runtime->memory, data, x->size, x->dims, (size_t)x->rank, (ONNXTensorElementDataType)x->type, &in[i]), s->input_names[i]);
   }
-  TRY(Run(s->session, NULL, s->input_names, (const OrtValue *const *)in, s->n_inputs, s->output_names, s->n_outputs, out), "");
+  TRY(Run(s->session, (OrtRunOptions *)stop, s->input_names, (const OrtValue *const *)in, s->n_inputs, s->output_names, s->n_outputs, out), "");
   for (size_t i = 0; i < s->n_outputs; i++) {
     if (!out[i]) { result = fail(failure, KW_FAILED, s->output_names[i], "the model gave no value for this output"); goto done; }
     outputs[i].value = out[i];

@@ -10,6 +10,7 @@
 
 typedef struct kw_runtime kw_runtime;
 typedef struct kw_session kw_session;
+typedef struct kw_stop kw_stop;
 
 // Kinds of failure. The text of a failure is allocated; the caller frees it.
 enum { KW_OK = 0, KW_INVALID_ARGUMENT = 1, KW_FAILED = 2 };
@@ -55,8 +56,13 @@ size_t kw_inputs(const kw_session *session);
 size_t kw_outputs(const kw_session *session);
 const kw_spec *kw_input_spec(const kw_session *session, size_t i);
 const kw_spec *kw_output_spec(const kw_session *session, size_t i);
+// A kw_stop ends the run that it was given to, from another thread, until it is reset.
+int kw_stop_new(kw_runtime *runtime, kw_stop **stop, char **failure);
+void kw_stop_free(kw_runtime *runtime, kw_stop *stop);
+void kw_stop_now(kw_runtime *runtime, kw_stop *stop);
+void kw_stop_reset(kw_runtime *runtime, kw_stop *stop);
 // outputs must have room for kw_outputs() elements and be zeroed.
-int kw_run(kw_session *session, const kw_input *inputs, kw_output *outputs, char **failure);
+int kw_run(kw_session *session, kw_stop *stop, const kw_input *inputs, kw_output *outputs, char **failure);
 void kw_release(kw_session *session, kw_output *outputs, size_t n);
 
 #endif
