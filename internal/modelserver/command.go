@@ -150,7 +150,8 @@ func (c *config) findLibrary() (string, error) {
 	}
 	var tried []string
 	if self, err := os.Executable(); err == nil {
-		tried = append(tried, filepath.Join(filepath.Dir(self), "lib", Library))
+		// Beside it in a container of the process runtime, in lib where it was built or installed.
+		tried = append(tried, filepath.Join(filepath.Dir(self), "lib", Library), filepath.Join(filepath.Dir(self), Library))
 	}
 	if cache, err := os.UserCacheDir(); err == nil {
 		version := strings.TrimPrefix(Library, "libonnxruntime.so.")

@@ -51,6 +51,9 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 	}
 	if taken.Path != "" {
 		root.Programs[filepath.Base(taken.Path)] = taken.Path
+		for _, library := range librariesOf(taken.Path) {
+			root.Programs[filepath.Base(library)] = library
+		}
 	}
 	if b.ResolvConf != "" {
 		root.Files["/etc/resolv.conf"] = b.ResolvConf
@@ -66,6 +69,16 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 		StopSignal: signalNumber(cfg.GetStopSignal()), Grace: c.grace(),
 		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()),
 	}, taken, nil
+}
+
+// librariesOf are those that a program of ours loads when it runs (ONNX
+// Runtime). They lie in lib beside it and appear beside it in the container.
+func librariesOf(program string) []string {
+	list, err := filepath.Glob(filepath.Join(filepath.Dir(program), "lib", "*.so*"))
+	if err != nil {
+		return nil // only a malformed pattern is an error
+	}
+	return list
 }
 
 // environment is what every container gets, then what the pod says. Only the
