@@ -1,6 +1,9 @@
 package rest
 
-import "github.com/kiwerk/kiwerk/internal/tracking/model"
+import (
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
 
 type metricIn struct {
 	Key       string   `ml:"key,required"`
@@ -22,6 +25,14 @@ type logBatch struct {
 	fast *model.Batch
 }
 
+// check: every param and tag has a key.
+func (q *logBatch) check() error {
+	if err := checkKeys("params", q.Params); err != nil {
+		return err
+	}
+	return checkKeys("tags", q.Tags)
+}
+
 func (q *logBatch) batch() model.Batch {
 	if q.fast != nil {
 		return *q.fast
@@ -32,4 +43,84 @@ func (q *logBatch) batch() model.Batch {
 		}),
 		Params: pairsIn(q.Params), Tags: pairsIn(q.Tags),
 	}
+}
+
+// DecodeFast implements mlwire.FastDecoder: log-batch is most of the traffic.
+func (q *logBatch) DecodeFast(body []byte) bool {
+	d := batchScanner{Scanner: mlwire.NewScanner(body), out: &model.Batch{}}
+	ok := d.Object(func(name []byte) bool {
+		switch string(name) {
+		case "run_id":
+			id, ok := d.Text()
+			q.ID = id
+			return ok
+		case "metrics":
+			return d.Array(d.metric)
+		case "params":
+			return d.Array(func() bool { return d.pair(&d.out.Params) })
+		case "tags":
+			return d.Array(func() bool { return d.pair(&d.out.Tags) })
+		}
+		return false
+	}) && d.End()
+	if !ok {
+		*q = logBatch{}
+		return false
+	}
+	q.fast = d.out
+	return true
+}
+
+type batchScanner struct {
+	*mlwire.Scanner
+	out *model.Batch
+	// last is the key of the metric before, which is often that of the next.
+	last string
+}
+
+func (d *batchScanner) metric() bool {
+	var m model.Metric
+	var value, timestamp bool
+	ok := d.Object(func(name []byte) (ok bool) {
+		switch string(name) {
+		case "key":
+			var b []byte
+			if b, ok = d.Bytes(); ok && string(b) != d.last {
+				d.last = string(b)
+			}
+			m.Key = d.last
+		case "value":
+			m.Value, ok = d.Float()
+			value = ok
+		case "timestamp":
+			m.Timestamp, ok = d.Int()
+			timestamp = ok
+		case "step":
+			m.Step, ok = d.Int()
+		case "model_id":
+			m.ModelID, ok = d.Text()
+		case "dataset_name":
+			m.DatasetName, ok = d.Text()
+		case "dataset_digest":
+			m.DatasetDigest, ok = d.Text()
+		}
+		return ok
+	})
+	d.out.Metrics = append(d.out.Metrics, m)
+	return ok && value && timestamp && m.Key != ""
+}
+
+func (d *batchScanner) pair(list *[]model.Pair) bool {
+	var p model.Pair
+	ok := d.Object(func(name []byte) (ok bool) {
+		switch string(name) {
+		case "key":
+			p.Key, ok = d.Text()
+		case "value":
+			p.Value, ok = d.Text()
+		}
+		return ok
+	})
+	*list = append(*list, p)
+	return ok && p.Key != ""
 }

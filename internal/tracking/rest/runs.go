@@ -152,6 +152,9 @@ func (a *API) logging() []server.Endpoint {
 			return done(a.store.DeleteTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
 		}),
 		call("POST", "/runs/log-batch", "update", experiments, "write many metrics, params and tags, all or none", batch, func(ctx context.Context, q *logBatch) (*empty, error) {
+			if err := q.check(); err != nil {
+				return nil, err
+			}
 			return done(a.store.LogBatch(ctx, server.NamespaceOf(ctx), q.ID, q.batch()))
 		}),
 		call("POST", "/runs/log-inputs", "update", experiments, "note what a run read", inputs, func(ctx context.Context, q *logInputs) (*empty, error) {
