@@ -273,10 +273,10 @@ func newWindowCounts(t *store.Tx, stream int64, g *streamBatch) *windowCounts {
 }
 
 func (w *windowCounts) add(seq int64, row []float64) error {
-	if w.rec == nil {
+	if w.rec == nil || seq < w.rec.Origin {
 		return nil
 	}
-	if window := seq / int64(w.rec.WindowSize); window != w.window {
+	if window := (seq - w.rec.Origin) / int64(w.rec.WindowSize); window != w.window {
 		if err := w.close(); err != nil {
 			return err
 		}

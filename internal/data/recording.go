@@ -25,11 +25,13 @@ type Recording struct {
 	Masked []string `json:"masked,omitempty"`
 	// Retention of everything that is kept of a prediction; 0 is the service's.
 	Retention time.Duration `json:"retention,omitempty"`
-	// Rows of Model and ModelVersion are counted in the bins of Profile, WindowSize rows per window.
+	// Rows of Model and ModelVersion from row Origin of their stream on are
+	// counted in the bins of Profile, WindowSize rows per window.
 	Model        string   `json:"model,omitempty"`
 	ModelVersion string   `json:"modelVersion,omitempty"`
 	Profile      *Profile `json:"profile,omitempty"`
 	WindowSize   int      `json:"windowSize,omitempty"`
+	Origin       int64    `json:"origin,omitempty"`
 
 	digest string
 	masked []int
@@ -51,7 +53,7 @@ func (r *Recording) prepare() error {
 	if r.WindowSize <= 0 || len(r.Profile.Names) != len(r.Profile.Cuts) {
 		return fmt.Errorf("data: recording of %s/%s: a window size and one list of cuts per feature are needed", r.Namespace, r.Endpoint)
 	}
-	r.digest = fmt.Sprintf("%s-%d", r.Profile.Digest(), r.WindowSize)
+	r.digest = fmt.Sprintf("%s-%d-%d", r.Profile.Digest(), r.WindowSize, r.Origin)
 	return nil
 }
 

@@ -276,9 +276,13 @@ func (f *fixture) counter(t *testing.T, name string) (sum float64) {
 func TestService_Window_samplesAndCounts(t *testing.T) {
 	f := newFixture(t)
 	profile := data.NewProfile([]string{"a", "b"}, [][]float64{{0, 1, 2}, {10, 20}})
+	f.Record(prediction("before", 50, 50)) // answered before anybody asked: row 0
+	if err := f.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	rec := data.Recording{
 		Namespace: "default", Endpoint: "parts", Names: profile.Names, Samples: true, Masked: []string{"b"},
-		Model: "reader", ModelVersion: "1", Profile: &profile, WindowSize: 3,
+		Model: "reader", ModelVersion: "1", Profile: &profile, WindowSize: 3, Origin: 1,
 	}
 	if err := f.SetRecording(t.Context(), rec); err != nil {
 		t.Fatal(err)
@@ -302,7 +306,7 @@ func TestService_Window_samplesAndCounts(t *testing.T) {
 	}
 	query := func(i int64) *data.Window {
 		w, err := f.Window(t.Context(), data.WindowQuery{
-			Namespace: "default", Endpoint: "parts", Model: "reader", Version: "1", Index: i, Size: 3, Profile: &profile, Features: 2,
+			Namespace: "default", Endpoint: "parts", Model: "reader", Version: "1", Origin: 1, Index: i, Size: 3, Profile: &profile, Features: 2,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -63,11 +63,11 @@ type Window struct {
 	Labelled, Correct int
 }
 
-// WindowQuery names a window: rows [Index·Size, (Index+1)·Size) of a stream.
+// WindowQuery names a window: rows [Index·Size, (Index+1)·Size) of a stream, counted from row Origin.
 type WindowQuery struct {
 	Namespace, Endpoint string
 	Model, Version      string
-	Index               int64
+	Origin, Index       int64
 	Size                int
 	// Profile whose counts are wanted.
 	Profile *Profile
@@ -94,7 +94,7 @@ func (s *Service) Window(ctx context.Context, q WindowQuery) (*Window, error) {
 		if q.Profile == nil {
 			return nil
 		}
-		r := Recording{Profile: q.Profile, WindowSize: q.Size}
+		r := Recording{Profile: q.Profile, WindowSize: q.Size, Origin: q.Origin}
 		if err := r.prepare(); err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (w *Window) readRows(t *store.Tx, stream int64, q WindowQuery) error {
 		}
 		return nil
 	}, "SELECT id, time, features, features IS NOT NULL, correct FROM data_predictions WHERE stream = ? AND seq >= ? AND seq < ? ORDER BY seq",
-		stream, q.Index*int64(q.Size), (q.Index+1)*int64(q.Size))
+		stream, q.Origin+q.Index*int64(q.Size), q.Origin+(q.Index+1)*int64(q.Size))
 	if complete && w.Rows > 0 {
 		w.Columns = columns
 	}

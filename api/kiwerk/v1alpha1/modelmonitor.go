@@ -134,8 +134,6 @@ type ChampionStatus struct {
 	ModelVersion string `json:"modelVersion"`
 	Revision     string `json:"revision,omitempty"`
 	Run          string `json:"run,omitempty"`
-	// FirstWindow is where judging began after it became the champion.
-	FirstWindow int64 `json:"firstWindow"`
 }
 
 // ReferenceStatus is what is compared with.
@@ -157,14 +155,13 @@ const (
 
 // WindowStatus is what was found in a window.
 type WindowStatus struct {
-	ModelVersion string      `json:"modelVersion"`
-	Index        int64       `json:"index"`
-	Start        metav1.Time `json:"start"`
-	// StartTime and EndTime have the full resolution of the predictions' times.
-	StartTime metav1.MicroTime `json:"startTime"`
-	EndTime   metav1.MicroTime `json:"endTime"`
-	Rows      int              `json:"rows"`
-	Verdict   string           `json:"verdict"`
+	ModelVersion string `json:"modelVersion"`
+	Index        int64  `json:"index"`
+	// Start and End are the times of the first and the last prediction.
+	Start   metav1.MicroTime `json:"start"`
+	End     metav1.MicroTime `json:"end"`
+	Rows    int              `json:"rows"`
+	Verdict string           `json:"verdict"`
 	// DriftedFeatures is their number, Features names those that drifted most, at most five.
 	DriftedFeatures int             `json:"driftedFeatures"`
 	Features        []FeatureStatus `json:"features,omitempty"`

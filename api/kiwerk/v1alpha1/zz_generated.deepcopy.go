@@ -788,8 +788,7 @@ func (in *WebhookSpec) DeepCopy() *WebhookSpec {
 func (in *WindowStatus) DeepCopyInto(out *WindowStatus) {
 	*out = *in
 	in.Start.DeepCopyInto(&out.Start)
-	in.StartTime.DeepCopyInto(&out.StartTime)
-	in.EndTime.DeepCopyInto(&out.EndTime)
+	in.End.DeepCopyInto(&out.End)
 	if in.Features != nil {
 		in, out := &in.Features, &out.Features
 		*out = make([]FeatureStatus, len(*in))
