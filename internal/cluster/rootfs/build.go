@@ -19,10 +19,19 @@ type builder struct {
 	Spec
 	steps   []step
 	volumes []volume
+	onDisk  []diskDir
 	rootFD  int
 	userNS  bool
 	// writable are the mounts that ReadOnly concerns.
 	writable []string
+}
+
+// diskDir is a directory of the container for large files.
+type diskDir struct {
+	path string
+	name string // below Scratch
+	mode uint32
+	fd   int
 }
 
 // Build makes the root described by spec and moves the calling process into
@@ -44,10 +53,12 @@ func Build(spec Spec) error {
 		{"detach mounts", detach},
 		{"check volumes", b.openVolumes},
 		{"plan container root", b.observe},
+		{"make container directories", b.makeDiskDirs},
 		{"make container root", b.makeRoot},
 		{"make mount points", b.makeMountPoints},
 		{"mount host directories", b.mountSteps},
 		{"bind container root", b.bindRoot},
+		{"mount /tmp", b.mountDiskDirs},
 		{"mount /dev", b.mountDev},
 		{"mount /proc and /sys", b.mountKernel},
 		{"mount programs", b.mountPrograms},
@@ -107,9 +118,44 @@ func (b *builder) needs() (want, error) {
 // mount points; in place of an overlay, its upper layer.
 func (b *builder) root(p string) string { return filepath.Join(b.Scratch, "root", p) }
 
+// makeDiskDirs creates what lies on the disk and then covers Scratch with a
+// file system in memory for all the rest. A root needs some fifty directories,
+// most of them made by the kernel for overlays. In memory they cost nothing;
+// on the disk they were most of the time that a container took to start.
+func (b *builder) makeDiskDirs() error {
+	if err := os.Mkdir(b.Scratch, 0o755); err != nil {
+		return err
+	}
+	b.onDisk = []diskDir{
+		{path: "/tmp", name: "tmp", mode: 0o777 | unix.S_ISVTX},
+		{path: "/var/tmp", name: "var-tmp", mode: 0o777 | unix.S_ISVTX},
+		{path: Home, name: "home", mode: 0o700},
+	}
+	for i, d := range b.onDisk {
+		at := filepath.Join(b.Scratch, d.name)
+		if err := unix.Mkdir(at, d.mode); err != nil {
+			return &os.PathError{Op: "mkdir", Path: at, Err: err}
+		}
+		fd, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open", Path: at, Err: err}
+		}
+		b.onDisk[i].fd = fd
+		if d.path == Home && (b.OwnerUID != 0 || b.OwnerGID != 0) {
+			if err := os.Chown(at, int(b.OwnerUID), int(b.OwnerGID)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := unix.Mount(OwnSource, b.Scratch, "tmpfs", unix.MS_NODEV, "mode=755,size="+memoryShare); err != nil {
+		return fmt.Errorf("tmpfs: %w", err)
+	}
+	return nil
+}
+
 // makeRoot creates the plain parts of the root.
 func (b *builder) makeRoot() error {
-	for _, dir := range []string{b.Scratch, b.root(""), filepath.Join(b.Scratch, "work")} {
+	for _, dir := range []string{b.root(""), filepath.Join(b.Scratch, "work")} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
@@ -119,14 +165,11 @@ func (b *builder) makeRoot() error {
 		mode uint32
 	}{
 		{"/proc", 0o555}, {"/sys", 0o555}, {"/dev", 0o755}, {"/run", 0o755}, {"/run/lock", 0o755},
-		{"/tmp", 0o777 | unix.S_ISVTX}, {"/.kiwerk", 0o755}, {ProgramDir, 0o755}, {Home, 0o700},
+		{"/tmp", 0o755}, {"/.kiwerk", 0o755}, {ProgramDir, 0o755}, {Home, 0o700},
 	} {
 		if err := unix.Mkdir(b.root(d.path), d.mode); err != nil {
-			return err
+			return &os.PathError{Op: "mkdir", Path: b.root(d.path), Err: err}
 		}
-	}
-	if b.OwnerUID != 0 || b.OwnerGID != 0 {
-		return os.Chown(b.root(Home), int(b.OwnerUID), int(b.OwnerGID))
 	}
 	return nil
 }
@@ -158,12 +201,6 @@ func (b *builder) bindRoot() error {
 func (b *builder) makeMountPoints() error {
 	for _, s := range b.steps {
 		if err := b.prepare(s); err != nil {
-			return err
-		}
-	}
-	if b.at("/var").Act == actOverlay {
-		// The host's /var/tmp belongs to root: an ordinary user could not copy it up.
-		if err := b.makeDir("/var/tmp"); err != nil {
 			return err
 		}
 	}

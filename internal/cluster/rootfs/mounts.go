@@ -63,22 +63,10 @@ func (b *builder) afterOverlay(s step, err error) error {
 		b.writable = append(b.writable, b.root(s.Path))
 		return nil
 	}
-	if help := b.overlayHelp(s, err); help != nil {
-		return help
-	}
 	if bindErr := bindTree(s.Path, b.root(s.Path), true); bindErr != nil {
 		return errors.Join(err, bindErr)
 	}
 	return nil
-}
-
-// overlayHelp tells an overlay that one directory refuses (nil: it is shown
-// read-only) from a file system that can hold no upper layer at all.
-func (b *builder) overlayHelp(s step, err error) error {
-	if s.Path != "/etc" {
-		return nil
-	}
-	return fmt.Errorf("%w: the file system of %s cannot hold container roots (overlay, NFS and FAT cannot); choose a data directory on a local disk", err, b.Scratch)
 }
 
 func (b *builder) mountOverlay(s step, n int) error {

@@ -2,8 +2,9 @@ package rootfs
 
 // Spec says how the root of one container looks.
 type Spec struct {
-	// Scratch is an empty directory of the container's own, on a file system
-	// that can hold an overlay's upper layer. It may be removed after the container's end.
+	// Scratch is a path of the container's own that does not exist yet. It may
+	// be removed after the container's end. It holds /tmp, /var/tmp and the home
+	// directory; what is written elsewhere outside of volumes stays in memory.
 	Scratch string
 	// Volumes are mounted in the order of their destinations' depth.
 	Volumes []Volume
@@ -28,6 +29,10 @@ type Spec struct {
 // KubeletDir is where the kubelet insists on having its own folder, whatever its
 // settings say. The holder binds one of ours there.
 const KubeletDir = "/var/lib/kubelet"
+
+// memoryShare bounds what one container can write outside of its volumes, /tmp,
+// /var/tmp and its home.
+const memoryShare = "25%"
 
 // Home is the home directory of every container: fresh, writable, nobody's else.
 const Home = "/.kiwerk/home"

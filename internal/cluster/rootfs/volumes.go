@@ -93,6 +93,21 @@ func realPath(p string) string {
 	return p
 }
 
+// mountDiskDirs puts the directories on the disk into their places.
+func (b *builder) mountDiskDirs() error {
+	for _, d := range b.onDisk {
+		v := volume{Volume: Volume{Dest: d.path, ReadOnly: b.ReadOnly}, fd: d.fd, source: d.name, dest: d.path, dir: true}
+		err := b.mountVolume(v)
+		if err != nil && d.path == "/var/tmp" {
+			continue // no such directory on the host, and none can be made
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", d.path, err)
+		}
+	}
+	return nil
+}
+
 func (b *builder) mountVolumes() error {
 	for _, v := range b.volumes {
 		if err := b.mountVolume(v); err != nil {
