@@ -115,9 +115,7 @@ func (e *engine) templateScope(c call, t *argo.Template, in argo.Inputs) *expand
 	}
 	s.SetJSON("inputs.parameters", parameters)
 	for _, a := range t.Inputs.Artifacts { // an optional one that is not there has a path all the same
-		if a.Path != "" {
-			s.Set("inputs.artifacts."+a.Name+".path", a.Path)
-		}
+		setPath(s, "inputs.artifacts."+a.Name+".path", a.Path)
 		if a.Optional {
 			s.SetAbsent("inputs.artifacts." + a.Name)
 		}
@@ -129,16 +127,25 @@ func (e *engine) templateScope(c call, t *argo.Template, in argo.Inputs) *expand
 		}
 	}
 	for _, p := range t.Outputs.Parameters {
-		if p.ValueFrom != nil && p.ValueFrom.Path != "" {
-			s.Set("outputs.parameters."+p.Name+".path", p.ValueFrom.Path)
+		if p.ValueFrom != nil {
+			setPath(s, "outputs.parameters."+p.Name+".path", p.ValueFrom.Path)
 		}
 	}
 	for _, a := range t.Outputs.Artifacts {
-		if a.Path != "" {
-			s.Set("outputs.artifacts."+a.Name+".path", a.Path)
-		}
+		setPath(s, "outputs.artifacts."+a.Name+".path", a.Path)
 	}
 	return s
+}
+
+// setPath sets a path, which may itself be given with variables.
+func setPath(s *expand.Scope, name, path string) {
+	if path == "" {
+		return
+	}
+	if resolved, err := expand.Text(path, s); err == nil {
+		path = resolved // else the path is found again, unresolved, where the body is
+	}
+	s.Set(name, path)
 }
 
 // setNode makes a finished node known as steps.NAME or tasks.NAME.

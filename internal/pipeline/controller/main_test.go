@@ -1,0 +1,9 @@
+package controller
+
+import (
+	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest"
+)
+
+func TestMain(m *testing.M) { kwtest.Main(m) }
