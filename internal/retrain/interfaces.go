@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/data"
@@ -14,8 +15,19 @@ type Data interface {
 	CountSamples(ctx context.Context, namespace, endpoint string, from time.Time) (int, error)
 	Freeze(ctx context.Context, r data.FreezeRequest) (*data.Frozen, error)
 	Scores(ctx context.Context, namespace, endpoint string, from time.Time) ([]data.VersionScore, error)
+}
+
+// Datasets reads what was frozen. *data.Service is one.
+type Datasets interface {
 	Version(ctx context.Context, namespace, name, version string) (*data.Version, error)
+	LatestOf(ctx context.Context, namespace, name, origin string) (*data.Version, error)
 	Frame(ctx context.Context, v *data.Version, label string) (data.Frame, error)
+	Open(ctx context.Context, v *data.Version) (io.ReadCloser, error)
+}
+
+// Artifacts takes what workflows get as input artifacts.
+type Artifacts interface {
+	Put(ctx context.Context, namespace, key string, r io.Reader) error
 }
 
 // ErrNotFound means that the registry has no such version.

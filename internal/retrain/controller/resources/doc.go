@@ -1,0 +1,3 @@
+// Package resources makes the children of a RetrainPolicy: pure functions with
+// deterministic names. Kinds of other capabilities are made in their wire form.
+package resources

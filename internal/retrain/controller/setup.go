@@ -1,0 +1,124 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/retrain"
+)
+
+// Name of the controller, in logs and metrics.
+const Name = "retrain.retrainpolicy"
+
+// Deps are what the controller needs; all are required.
+type Deps struct {
+	Clock     clock.PassiveClock
+	Recorder  events.EventRecorder
+	Logger    *slog.Logger
+	Data      retrain.Data
+	Datasets  retrain.Datasets
+	Artifacts retrain.Artifacts
+	Registry  retrain.Registry
+	Predictor retrain.Predictor
+	Traffic   retrain.Traffic
+	Decisions *retrain.Store
+	// Watch calls a function when something was recorded of an endpoint.
+	Watch func(func(namespace, endpoint string)) (stop func())
+}
+
+// Setup adds the controller to a manager.
+func Setup(mgr ctrl.Manager, d Deps) error {
+	if d.Clock == nil || d.Recorder == nil || d.Logger == nil || d.Decisions == nil || d.Watch == nil ||
+		d.Data == nil || d.Datasets == nil || d.Artifacts == nil || d.Registry == nil || d.Predictor == nil || d.Traffic == nil {
+		return errors.New("retrain: all dependencies are required")
+	}
+	r := &reconciler{Deps: d, client: mgr.GetClient()}
+	recorded := make(chan event.GenericEvent, 1)
+	if err := mgr.Add(r.follow(recorded)); err != nil {
+		return err
+	}
+	byEndpoint := handler.EnqueueRequestsFromMapFunc(r.policiesOf(func(o client.Object) string { return o.GetName() }))
+	byLabel := handler.EnqueueRequestsFromMapFunc(r.policiesOf(func(o client.Object) string { return o.GetLabels()[labelService] }))
+	byMonitor := handler.EnqueueRequestsFromMapFunc(r.policiesOf(func(o client.Object) string {
+		if m, ok := o.(*v1alpha1.ModelMonitor); ok {
+			return m.Spec.EndpointRef.Name
+		}
+		return ""
+	}))
+	return ctrl.NewControllerManagedBy(mgr).Named(Name).
+		For(&v1alpha1.RetrainPolicy{}).
+		Owns(newObject(workflowKind, "", "")).
+		Owns(newObject(inferenceService, "", "")).
+		Watches(newObject(inferenceService, "", ""), byEndpoint).
+		Watches(&appsv1.Deployment{}, byLabel).
+		Watches(&v1alpha1.ModelMonitor{}, byMonitor).
+		WatchesRawSource(source.Channel(recorded, byEndpoint)).
+		Complete(r)
+}
+
+// follow hands on what is recorded. What comes while the last news waits is
+// the same news.
+func (r *reconciler) follow(out chan<- event.GenericEvent) runnable {
+	type key struct{ namespace, name string }
+	news := make(chan key, 256)
+	return func(ctx context.Context) error {
+		stop := r.Watch(func(namespace, endpoint string) {
+			select {
+			case news <- key{namespace, endpoint}:
+			default: // the policy is woken by those before
+			}
+		})
+		defer stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case k := <-news:
+				select {
+				case out <- event.GenericEvent{Object: newObject(inferenceService, k.namespace, k.name)}:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}
+	}
+}
+
+type runnable func(context.Context) error
+
+// Start runs until ctx ends.
+func (r runnable) Start(ctx context.Context) error { return r(ctx) }
+
+// policiesOf wakes the policies of the endpoint that an object belongs to.
+func (r *reconciler) policiesOf(endpointOf func(client.Object) string) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		name := endpointOf(o)
+		if name == "" {
+			return nil
+		}
+		var list v1alpha1.RetrainPolicyList
+		if err := r.client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
+			r.Logger.ErrorContext(ctx, "cannot list RetrainPolicies", "error", err)
+			return nil
+		}
+		var requests []reconcile.Request
+		for i := range list.Items {
+			if p := &list.Items[i]; p.Spec.EndpointRef.Name == name || name == p.Spec.EndpointRef.Name+challengerSuffix {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+			}
+		}
+		return requests
+	}
+}
