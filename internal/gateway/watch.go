@@ -154,4 +154,3 @@ func address(p *corev1.Pod, direct bool) (string, bool) {
 	}
 	return net.JoinHostPort(p.Status.PodIP, podPort), true
 }
-
