@@ -39,13 +39,13 @@ const (
 func (r *recorder) init(size int) {
 	r.queue = make(chan item, size)
 	r.recorded = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "kiwerk_predictions_recorded_total", Help: "Predictions that were stored.",
+		Name: "kiwerk_data_predictions_stored_total", Help: "Predictions that were stored.",
 	})
 	r.dropped = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "kiwerk_predictions_dropped_total", Help: "Predictions that were answered but not stored.",
+		Name: "kiwerk_data_predictions_dropped_total", Help: "Predictions that were answered but not stored.",
 	}, []string{"reason"})
 	r.labelled = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "kiwerk_feedback_total", Help: "Labels that came back for predictions.",
+		Name: "kiwerk_data_labels_total", Help: "Labels that came back for predictions.",
 	})
 }
 

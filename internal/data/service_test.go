@@ -252,7 +252,7 @@ func TestService_Record_neverBlocks(t *testing.T) {
 	if err != nil || len(streams) != 1 {
 		t.Fatalf("streams %v, %v", streams, err)
 	}
-	if dropped := f.counter(t, "kiwerk_predictions_dropped_total"); dropped == 0 || int64(dropped)+streams[0].Rows != sent {
+	if dropped := f.counter(t, "kiwerk_data_predictions_dropped_total"); dropped == 0 || int64(dropped)+streams[0].Rows != sent {
 		t.Errorf("%v dropped and %d stored of %d", dropped, streams[0].Rows, sent)
 	}
 }
