@@ -22,10 +22,11 @@ const (
 	// cluster's own mount namespace.
 	DefaultKubeletDir = "/var/lib/kubelet"
 
-	maxSocketPath = 107
-	longestSocket = "kubelet.sock"
-	maxNodeName   = 63
-	privateDir    = 0o700
+	defaultNodeName = "kiwerk"
+	maxSocketPath   = 107
+	longestSocket   = "kubelet.sock"
+	maxNodeName     = 63
+	privateDir      = 0o700
 )
 
 // Config of a [Cluster].
@@ -104,13 +105,18 @@ func isLoopback(a net.Addr) bool {
 func hostNodeName() string {
 	name, err := os.Hostname()
 	if err != nil {
-		return "kiwerk"
+		return defaultNodeName
 	}
-	name, _, _ = strings.Cut(strings.ToLower(name), ".")
+	return nodeName(name)
+}
+
+// nodeName is the first label of a host name as Kubernetes allows it.
+func nodeName(host string) string {
+	name, _, _ := strings.Cut(strings.ToLower(host), ".")
 	name = notDNS.ReplaceAllString(name, "-")
 	name = strings.Trim(name[:min(len(name), maxNodeName)], "-")
 	if name == "" {
-		return "kiwerk"
+		return defaultNodeName
 	}
 	return name
 }

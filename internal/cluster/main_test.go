@@ -96,9 +96,10 @@ func readReady(t *testing.T, r io.Reader) ready {
 // plane is a control plane in a child process.
 type plane struct {
 	ready
-	cmd   *exec.Cmd
-	stdin io.Closer
-	tmp   string
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stderr *strings.Builder
+	tmp    string
 }
 
 func startPlane(t *testing.T, dir string) *plane {
@@ -111,7 +112,8 @@ func startPlane(t *testing.T, dir string) *plane {
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	cmd := exec.Command("/proc/self/exe", "--data-dir", dir)
 	cmd.Env = append(os.Environ(), envRole+"="+roleControlPlane, "TMPDIR="+tmp)
-	cmd.Stderr = os.Stderr
+	stderr := &strings.Builder{}
+	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +125,7 @@ func startPlane(t *testing.T, dir string) *plane {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &plane{cmd: cmd, stdin: stdin, tmp: tmp}
+	p := &plane{cmd: cmd, stdin: stdin, stderr: stderr, tmp: tmp}
 	t.Cleanup(func() {
 		if cmd.ProcessState == nil {
 			p.stop(t)
@@ -146,6 +148,10 @@ func (p *plane) wait(t *testing.T) {
 	defer kill.Stop()
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("control plane: %v", err)
+	}
+	// Whatever the components have to say belongs into the log.
+	if said := p.stderr.String(); said != "" {
+		t.Errorf("the control plane wrote to the terminal:\n%s", said)
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 	"k8s.io/kubernetes/pkg/controller/job"
 	// Registers all features before gates are set.
 	_ "k8s.io/kubernetes/pkg/features"
+
+	// Must be initialised before the etcd client.
+	_ "github.com/kiwerk/kiwerk/internal/cluster/quiet"
 )
 
 // The Job controller collects pod changes for this long before it looks at a
