@@ -194,7 +194,7 @@ func (p *Provisioner) reclaim(ctx context.Context, name string) error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	if err != nil || !reclaimable(volume) {
+	if err != nil || !reclaimable(volume, p.dir) {
 		return err
 	}
 	root, err := os.OpenRoot(p.dir)
@@ -202,7 +202,7 @@ func (p *Provisioner) reclaim(ctx context.Context, name string) error {
 		return err
 	}
 	defer root.Close() //nolint:errcheck // Only a directory handle.
-	if err = root.RemoveAll(filepath.Base(volume.Spec.HostPath.Path)); err != nil {
+	if err = root.RemoveAll(volume.Name); err != nil {
 		p.events.Eventf(volume, corev1.EventTypeWarning, "VolumeFailedDelete", "remove the folder of the volume: %v", err)
 		return err
 	}
@@ -227,8 +227,9 @@ func (p *Provisioner) makeFolder(name string) error {
 }
 
 // reclaimable tells whether the volume is ours, its claim is gone and its data is to go, too.
-func reclaimable(v *corev1.PersistentVolume) bool {
-	return v.Annotations[annotationProvisionedBy] == ProvisionerName && v.Spec.HostPath != nil &&
+func reclaimable(v *corev1.PersistentVolume, dir string) bool {
+	return v.Annotations[annotationProvisionedBy] == ProvisionerName &&
+		v.Spec.HostPath != nil && v.Spec.HostPath.Path == filepath.Join(dir, v.Name) &&
 		v.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimDelete &&
 		v.Status.Phase == corev1.VolumeReleased && v.DeletionTimestamp == nil
 }
