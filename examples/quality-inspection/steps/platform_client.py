@@ -12,8 +12,15 @@ import sys
 
 import pandas as pd
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 TIMEOUT = 60
+
+# The platform may be restarted while a step runs. Every call here may be made twice: a data-set version is
+# the same when its bytes are.
+http = requests.Session()
+http.mount("http://", HTTPAdapter(max_retries=Retry(8, backoff_factor=0.5, allowed_methods=None, status_forcelist=[502, 503, 504])))
 
 
 def token() -> str:
@@ -50,7 +57,10 @@ def address(reference: str) -> str:
 def call(method: str, path: str, **kwargs) -> requests.Response:
     """One request to the platform; ends the step with the platform's own words when it refuses."""
     headers = {"Authorization": f"Bearer {token()}", **kwargs.pop("headers", {})}
-    answer = requests.request(method, f"{project()}/{path}", headers=headers, timeout=TIMEOUT, **kwargs)
+    try:
+        answer = http.request(method, f"{project()}/{path}", headers=headers, timeout=TIMEOUT, **kwargs)
+    except requests.RequestException as problem:
+        sys.exit(f"{method} {path}: the platform at {os.environ['KIWERK_URL']} does not answer ({type(problem).__name__})")
     if not answer.ok:
         sys.exit(f"{method} {path}: {answer.status_code} {answer.text.strip()}")
     return answer
