@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,44 +23,78 @@ import (
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
 )
 
+// storeAfter is how long a change of the status may wait for the next one.
+const storeAfter = 100 * time.Millisecond
+
 // act carries out a plan: children first, then the status that tells of them,
-// then what may wait.
-func (r *Reconciler) act(ctx context.Context, u *unstructured.Unstructured, before, wf *argo.Workflow, seen engine.Seen, plan engine.Plan) (ctrl.Result, error) {
-	var errs []error
-	if before.Status.Phase == "" {
+// then what may only happen when that is stored.
+func (r *Reconciler) act(ctx context.Context, u *unstructured.Unstructured, p *pending, seen engine.Seen, plan engine.Plan) (ctrl.Result, error) {
+	key, wf := client.ObjectKeyFromObject(u), p.after
+	again, err := r.children(ctx, p, seen, plan)
+	p.events = append(p.events[:len(p.events):len(p.events)], plan.Events...)
+	if err == nil && len(plan.Delete) == 0 && !plan.DeleteWorkflow && len(plan.DeleteClaims) == 0 && same(p.before, wf) {
+		r.setPending(key, nil)
+		return ctrl.Result{RequeueAfter: again}, nil
+	}
+	if left := storeAfter - r.Clock.Since(p.since); err == nil && left > 0 && mayWait(p, plan) {
+		r.setPending(key, p)
+		return ctrl.Result{RequeueAfter: sooner(again, left)}, nil
+	}
+	r.setPending(key, nil)
+	if patchErr := r.patchDifference(ctx, u, p.before, wf); patchErr != nil {
+		return ctrl.Result{}, errors.Join(err, patchErr)
+	}
+	for _, e := range p.events {
+		r.Recorder.Eventf(u, nil, e.Type, e.Reason, e.Action, "%s", e.Message)
+	}
+	if err := errors.Join(err, r.tidy(ctx, wf, plan)); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: again}, nil
+}
+
+// same tells whether there is nothing to store.
+func same(a, b *argo.Workflow) bool {
+	return equality.Semantic.DeepEqual(a.Status, b.Status) && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+// mayWait tells whether nothing depends on the state being stored now: the
+// beginning and the end of a workflow are stored at once, and a pod is only
+// deleted when what it tells is stored.
+func mayWait(p *pending, plan engine.Plan) bool {
+	return p.before.Status.Phase != "" && !p.after.Status.Phase.Completed() && len(plan.Delete) == 0 && !plan.DeleteWorkflow
+}
+
+// sooner is the shorter one of two durations; zero is never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// children creates and stops what the plan says. again is when to look without being told.
+func (r *Reconciler) children(ctx context.Context, p *pending, seen engine.Seen, plan engine.Plan) (again time.Duration, err error) {
+	again = plan.Again
+	wf := p.after
+	if p.before.Status.Phase == "" {
 		for _, c := range plan.Claims {
 			c.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(wf, argo.GroupVersion.WithKind("Workflow"))}
 			if err := r.client.Create(ctx, c, client.FieldOwner(kube.FieldOwner)); err != nil && !apierrors.IsAlreadyExists(err) {
-				errs = append(errs, fmt.Errorf("create claim %s/%s: %w", c.Namespace, c.Name, err))
+				return again, fmt.Errorf("create claim %s/%s: %w", c.Namespace, c.Name, err)
 			}
 		}
-		if len(errs) > 0 {
-			return ctrl.Result{}, errors.Join(errs...)
-		}
 	}
+	var errs []error
 	for _, p := range plan.Create {
-		again, err := r.createPod(ctx, wf, p)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		if again > 0 && (plan.Again == 0 || again < plan.Again) {
-			plan.Again = again
-		}
+		pause, err := r.createPod(ctx, wf, p)
+		errs = append(errs, err)
+		again = sooner(again, pause)
 	}
 	for _, name := range plan.Stop {
 		errs = append(errs, r.stopPod(ctx, seen.Pods[name]))
 	}
-	if err := r.patchDifference(ctx, u, before, wf); err != nil {
-		return ctrl.Result{}, errors.Join(append(errs, err)...)
-	}
-	for _, e := range plan.Events {
-		r.Recorder.Eventf(u, nil, e.Type, e.Reason, e.Action, "%s", e.Message)
-	}
-	errs = append(errs, r.tidy(ctx, wf, plan))
-	if err := errors.Join(errs...); err != nil {
-		return ctrl.Result{}, err
-	}
-	return ctrl.Result{RequeueAfter: plan.Again}, nil
+	return again, errors.Join(errs...)
 }
 
 const (
@@ -133,20 +169,8 @@ func (r *Reconciler) tidy(ctx context.Context, wf *argo.Workflow, plan engine.Pl
 			errs = append(errs, fmt.Errorf("delete %T %s/%s: %w", obj, wf.Namespace, name, err))
 		}
 	}
-	deleted := map[string]bool{}
 	for _, name := range plan.Delete {
-		deleted[name] = true
 		remove(&corev1.Pod{}, name)
-	}
-	for _, name := range plan.Finished {
-		if deleted[name] {
-			continue
-		}
-		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: wf.Namespace}}
-		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+argo.LabelCompleted+`":"true"}}}`))
-		if err := r.client.Patch(ctx, p, patch, client.FieldOwner(kube.FieldOwner)); client.IgnoreNotFound(err) != nil {
-			errs = append(errs, fmt.Errorf("label pod %s/%s: %w", wf.Namespace, name, err))
-		}
 	}
 	for _, name := range plan.DeleteClaims {
 		remove(&corev1.PersistentVolumeClaim{}, name)

@@ -44,7 +44,7 @@ const testToken = "token-of-the-step"
 // artifact routes over HTTP, and a kubelet that runs the commands of pods with
 // the real step agent as host processes.
 type cluster struct {
-	t      *testing.T
+	t      testing.TB
 	ns     string
 	client client.WithWatch
 	scheme *runtime.Scheme
@@ -67,7 +67,7 @@ func kinds() []kube.Kind {
 	}
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	agent, err := kwtest.Program("kiwerk-agent")
 	if err != nil {
@@ -254,14 +254,14 @@ func (c *cluster) status(ctx context.Context, p *corev1.Pod, phase corev1.PodPha
 }
 
 // submit creates a workflow from a file of examples/workflows or from YAML text.
-func (c *cluster) submit(t *testing.T, text string) *argo.Workflow {
+func (c *cluster) submit(t testing.TB, text string) *argo.Workflow {
 	t.Helper()
 	wf := &argo.Workflow{}
 	c.create(t, text, wf)
 	return wf
 }
 
-func (c *cluster) create(t *testing.T, text string, obj client.Object) {
+func (c *cluster) create(t testing.TB, text string, obj client.Object) {
 	t.Helper()
 	if strings.HasSuffix(text, ".yaml") {
 		b, err := os.ReadFile(filepath.Join("../../../examples/workflows", text))
@@ -280,7 +280,7 @@ func (c *cluster) create(t *testing.T, text string, obj client.Object) {
 }
 
 // finish waits for the end of a workflow.
-func (c *cluster) finish(t *testing.T, wf *argo.Workflow, want argo.WorkflowPhase) {
+func (c *cluster) finish(t testing.TB, wf *argo.Workflow, want argo.WorkflowPhase) {
 	t.Helper()
 	kwtest.WaitFor(t, c.client, wf, func(wf *argo.Workflow) bool { return wf.Status.Phase.Completed() })
 	if wf.Status.Phase != want {
@@ -292,7 +292,7 @@ func (c *cluster) finish(t *testing.T, wf *argo.Workflow, want argo.WorkflowPhas
 	}
 }
 
-func (c *cluster) node(t *testing.T, wf *argo.Workflow, name string) argo.NodeStatus {
+func (c *cluster) node(t testing.TB, wf *argo.Workflow, name string) argo.NodeStatus {
 	t.Helper()
 	for _, n := range wf.Status.Nodes {
 		if n.Name == wf.Name+name {

@@ -10,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/kube"
 )
 
 // memory is what we have written and the cache may not show yet. Losing it
@@ -18,6 +21,36 @@ type memory struct {
 	uid     types.UID
 	written *unstructured.Unstructured
 	pods    map[string]createdPod
+	pending *pending
+}
+
+// pending is a state that is decided and not stored yet: changes that follow
+// each other within moments are stored together. Losing it in a crash costs
+// nothing, because it is decided again from the pods.
+type pending struct {
+	version       string // of the object that it was decided from
+	before, after *argo.Workflow
+	since         time.Time
+	events        []kube.Event
+}
+
+// resume continues from a pending state, unless somebody else has changed the object.
+func (r *Reconciler) resume(key client.ObjectKey, u *unstructured.Unstructured) *pending {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.recent[key]
+	if m == nil || m.pending == nil || m.pending.version != u.GetResourceVersion() {
+		return nil
+	}
+	return m.pending
+}
+
+func (r *Reconciler) setPending(key client.ObjectKey, p *pending) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.recent[key]; m != nil {
+		m.pending = p
+	}
 }
 
 type createdPod struct {

@@ -21,25 +21,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil || u == nil || u.GetDeletionTimestamp() != nil {
 		return ctrl.Result{}, err
 	}
-	wf, err := decode(u)
-	if err != nil {
-		return ctrl.Result{}, r.rejectMalformed(ctx, u, err)
+	p := r.resume(req.NamespacedName, u)
+	if p == nil {
+		wf, err := decode(u)
+		if err != nil {
+			return ctrl.Result{}, r.rejectMalformed(ctx, u, err)
+		}
+		p = &pending{version: u.GetResourceVersion(), before: wf, since: r.Clock.Now()}
+		p.after = wf
 	}
-	before := wf.DeepCopy()
-	if wf.Status.Phase == "" {
-		rejected, err := r.admit(ctx, wf, u)
+	p = &pending{version: p.version, before: p.before, after: p.after.DeepCopy(), since: p.since, events: p.events}
+	if p.after.Status.Phase == "" {
+		rejected, err := r.admit(ctx, p.after, u)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
 		if rejected != nil {
-			return r.act(ctx, u, before, wf, engine.Seen{}, engine.Reject(wf, r.Clock.Now(), rejected))
+			return r.act(ctx, u, p, engine.Seen{}, engine.Reject(p.after, r.Clock.Now(), rejected))
 		}
 	}
-	seen, err := r.observe(ctx, wf)
+	seen, err := r.observe(ctx, p.after)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.act(ctx, u, before, wf, seen, engine.Decide(seen))
+	return r.act(ctx, u, p, seen, engine.Decide(seen))
 }
 
 // decode turns the stored object into Go types.

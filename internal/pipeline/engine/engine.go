@@ -43,8 +43,6 @@ type Plan struct {
 	Stop []string
 	// Delete pods.
 	Delete []string
-	// Finished pods get their label when all else is done.
-	Finished []string
 	// DeleteClaims when the workflow has ended.
 	DeleteClaims []string
 	// DeleteWorkflow because its time to live is over.

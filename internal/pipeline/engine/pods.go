@@ -154,9 +154,6 @@ func (e *engine) updatePod(n *argo.NodeStatus, p *corev1.Pod) {
 			n.Message = m
 		}
 	}
-	if n.Phase.Fulfilled() && p.Labels[argo.LabelCompleted] != "true" {
-		e.plan.Finished = append(e.plan.Finished, p.Name)
-	}
 }
 
 func mainStatus(p *corev1.Pod) *corev1.ContainerStatus {

@@ -82,7 +82,8 @@ func mainContainer(t *argo.Template) (corev1.Container, *string, error) {
 func metadata(o Options) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Name: o.Name, Namespace: o.Workflow.Namespace,
-		Labels: map[string]string{argo.LabelWorkflow: o.Workflow.Name, argo.LabelCompleted: "false"},
+		// Upstream also keeps a label that tells whether the pod has ended; that would be one more write for each step.
+		Labels: map[string]string{argo.LabelWorkflow: o.Workflow.Name},
 		Annotations: map[string]string{
 			argo.AnnotationNodeID: o.NodeID, argo.AnnotationNodeName: o.NodeName, argo.AnnotationMainContainer: argo.MainContainer,
 		},
