@@ -64,7 +64,7 @@ func (f *httpForwarder) send(ctx context.Context, address string, c *call) (*ans
 	if len(c.body) > 0 {
 		r.Body = io.NopCloser(bytes.NewReader(c.body))
 	}
-	resp, err := f.transport.RoundTrip(r)
+	resp, err := f.transport.RoundTrip(r) //nolint:bodyclose // The caller closes the answer.
 	if err != nil {
 		return nil, err
 	}

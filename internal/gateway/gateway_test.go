@@ -112,6 +112,7 @@ func (tokens) Authorize(_ context.Context, u server.User, p server.Permission, _
 }
 
 func scheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
 		if err := add(s); err != nil {

@@ -29,6 +29,7 @@ type exchange struct {
 func (g *Gateway) predict(w http.ResponseWriter, r *http.Request, t target) {
 	g.infers(w, r, t, false)
 }
+
 func (g *Gateway) infer(w http.ResponseWriter, r *http.Request, t target) { g.infers(w, r, t, true) }
 
 // infers forwards a request that is recorded.

@@ -219,7 +219,7 @@ func TestNewID(t *testing.T) {
 	if !slices.IsSorted(ids) {
 		t.Error("ids do not sort by time")
 	}
-	if newID(time.Unix(1, 0), random) == newID(time.Unix(1, 0), random) {
+	if a, b := newID(time.Unix(1, 0), random), newID(time.Unix(1, 0), random); a == b {
 		t.Error("two ids of one moment are the same")
 	}
 }

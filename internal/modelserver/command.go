@@ -118,7 +118,7 @@ func (c *config) tell(err error) {
 	if openErr != nil {
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()  // the log has the text too
 	_, _ = f.WriteString(err.Error()) // the log has it too
 }
 
@@ -218,7 +218,7 @@ func (c *config) load(ctx context.Context, log *slog.Logger) (*ort.Session, erro
 		return nil, err
 	}
 	// The library maps what it needs; the copy is of no use afterwards.
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	f := &Fetcher{
 		Platform: c.platform, TokenFile: c.tokenFile, Namespace: c.namespace,
 		Roots: c.roots, AllowPrivate: c.allowPrivate, MaxBytes: c.maxModel,

@@ -327,21 +327,21 @@ func readError(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &tooLarge):
-		return &bodyTooLarge{tooLarge.Limit}
+		return &bodyTooLargeError{tooLarge.Limit}
 	default:
 		return wire.Errorf(wire.InvalidArgument, "the body cannot be read: %v", err)
 	}
 }
 
-// bodyTooLarge is answered with 413, which has no canonical code.
-type bodyTooLarge struct{ limit int64 }
+// bodyTooLargeError is answered with 413, which has no canonical code.
+type bodyTooLargeError struct{ limit int64 }
 
-func (e *bodyTooLarge) Error() string {
+func (e *bodyTooLargeError) Error() string {
 	return "the body is larger than " + strconv.FormatInt(e.limit, 10) + " bytes"
 }
 
 func fail(w http.ResponseWriter, err error) {
-	var tooLarge *bodyTooLarge
+	var tooLarge *bodyTooLargeError
 	if errors.As(err, &tooLarge) {
 		body, _ := wire.AppendError(nil, wire.Errorf(wire.InvalidArgument, "%v", tooLarge))
 		send(w, http.StatusRequestEntityTooLarge, body)

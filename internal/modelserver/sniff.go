@@ -8,10 +8,10 @@ import (
 	"os"
 )
 
-// notONNX describes a file that is something else, and what to do.
-type notONNX struct{ file, what, remedy string }
+// foreignFormatError describes a file that is something else, and what to do.
+type foreignFormatError struct{ file, what, remedy string }
 
-func (e *notONNX) Error() string {
+func (e *foreignFormatError) Error() string {
 	return fmt.Sprintf("%s is no ONNX model but %s; %s", e.file, e.what, e.remedy)
 }
 
@@ -53,7 +53,7 @@ func checkONNX(path, shown string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	info, err := f.Stat()
 	if err != nil {
 		return err
@@ -63,25 +63,25 @@ func checkONNX(path, shown string) error {
 
 func sniff(f io.ReaderAt, size int64, shown string) error {
 	head := make([]byte, min(size, 64))
-	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF { //nolint:errorlint // ReaderAt returns io.EOF itself.
+	if _, err := f.ReadAt(head, 0); err != nil && err != io.EOF {
 		return err
 	}
 	if len(head) == 0 {
-		return &notONNX{shown, "an empty file", "check how it was written"}
+		return &foreignFormatError{shown, "an empty file", "check how it was written"}
 	}
 	if head[0] == 0x80 && len(head) > 1 && 2 <= head[1] && head[1] <= 5 {
-		return &notONNX{shown, "a Python pickle", convertPickle}
+		return &foreignFormatError{shown, "a Python pickle", convertPickle}
 	}
 	for _, s := range signatures {
 		if len(head) >= s.offset && bytes.HasPrefix(head[s.offset:], []byte(s.magic)) {
-			return &notONNX{shown, s.what, s.remedy}
+			return &foreignFormatError{shown, s.what, s.remedy}
 		}
 	}
 	if len(head) > 9 && head[8] == '{' && binary.LittleEndian.Uint64(head) < uint64(size) {
-		return &notONNX{shown, "a safetensors file, which has weights but no computation", convertTorch}
+		return &foreignFormatError{shown, "a safetensors file, which has weights but no computation", convertTorch}
 	}
 	if !looksLikeModelProto(f, size) {
-		return &notONNX{shown, "a file of unknown format", convertAny}
+		return &foreignFormatError{shown, "a file of unknown format", convertAny}
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func looksLikeModelProto(f io.ReaderAt, size int64) bool {
 func varint(f io.ReaderAt, at int64) (value uint64, length int64) {
 	var b [binary.MaxVarintLen64]byte
 	n, err := f.ReadAt(b[:], at)
-	if err != nil && err != io.EOF { //nolint:errorlint // ReaderAt returns io.EOF itself.
+	if err != nil && err != io.EOF {
 		return 0, 0
 	}
 	value, used := binary.Uvarint(b[:n])

@@ -58,7 +58,7 @@ func (f *Fetcher) Fetch(ctx context.Context, uri, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }() // the files in it are closed one by one
 	t := &transfer{src: src, out: out, left: f.MaxBytes, max: f.MaxBytes}
 	file, err := t.model(ctx, root)
 	if err != nil {
@@ -208,7 +208,7 @@ func (t *transfer) onnxFile(ctx context.Context, root string, entries []entry) (
 			return t.fromMLmodel(ctx, path.Join(root, e.name))
 		case e.name == "model.onnx" && !e.dir:
 			found = []string{e.name}
-		case isONNX(e.name) && !e.dir && !(len(found) == 1 && found[0] == "model.onnx"):
+		case isONNX(e.name) && !e.dir && (len(found) != 1 || found[0] != "model.onnx"):
 			found = append(found, e.name)
 		}
 	}

@@ -51,21 +51,61 @@ func (t *builder) list(c *cursor, level int) error {
 		c.i++
 	}
 	for more {
-		var err error
-		if c.peek() == '[' {
-			err = t.list(c, level+1)
-		} else {
-			err = t.leaf(c, level+1)
-		}
+		taken, err := t.elements(c, level)
 		if err != nil {
 			return err
 		}
-		size++
+		size += taken
 		if more, err = c.more(); err != nil {
 			return err
 		}
 	}
 	return t.close(level, size)
+}
+
+// elements takes one element of a list, or several at once where that is possible.
+func (t *builder) elements(c *cursor, level int) (taken int64, err error) {
+	if c.peek() == '[' {
+		return 1, t.list(c, level+1)
+	}
+	if t.typ == Float32 && t.mayHoldLeaves(level) {
+		if taken = t.plainFloats(c); taken > 0 {
+			t.rank = level + 1
+		}
+	}
+	if c.peek() == '[' {
+		return taken + 1, t.list(c, level+1)
+	}
+	return taken + 1, t.leaf(c, level+1)
+}
+
+// mayHoldLeaves tells whether a list of this level is an innermost one.
+func (t *builder) mayHoldLeaves(level int) bool {
+	return t.rank == level+1 || t.rank < 0 && level+1 == len(t.dims)
+}
+
+// plainFloats takes elements of an innermost list as long as each is a plain
+// decimal followed by a comma: nearly all of what images consist of. Whatever
+// else comes is left to the general way, which then takes the next element.
+func (t *builder) plainFloats(c *cursor) (taken int64) {
+	b, i := c.b, c.i
+	if t.data == nil {
+		// Numbers of images take about eight bytes of text and four of memory.
+		t.data = make([]byte, 0, (len(b)-i)/2)
+	}
+	for {
+		for i < len(b) && (b[i] == ' ' || b[i] == '\n') {
+			i++
+		}
+		f, next, ok := plainFloat(b, i)
+		if !ok || next >= len(b) || b[next] != ',' {
+			return taken
+		}
+		t.data = binary.LittleEndian.AppendUint32(t.data, math.Float32bits(f))
+		i = next + 1
+		c.i = i
+		taken++
+	}
 }
 
 // close compares the size of a list with the first one of its level.

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/base64"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -208,7 +209,7 @@ func (c *cursor) escaped() ([]byte, error) {
 // escape appends what the escape at the cursor stands for and leaves the cursor on its last byte.
 func (c *cursor) escape(out []byte) ([]byte, error) {
 	const from, to = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-	if k := bytes.IndexByte([]byte(from), c.b[c.i]); k >= 0 {
+	if k := strings.IndexByte(from, c.b[c.i]); k >= 0 {
 		return append(out, to[k]), nil
 	}
 	if c.b[c.i] != 'u' {
@@ -244,7 +245,7 @@ func (c *cursor) hex4(at int) (rune, bool) {
 		case '0' <= b && b <= '9':
 			b -= '0'
 		case 'a' <= b|0x20 && b|0x20 <= 'f':
-			b = b|0x20 - 'a' + 10
+			b = (b | 0x20) - 'a' + 10
 		default:
 			return 0, false
 		}

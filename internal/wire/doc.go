@@ -2,8 +2,8 @@
 // REST predict, status and metadata, and the Open Inference Protocol v2 over
 // REST with its binary tensor extension.
 //
-//	body ─ ParsePredict / ParseInfer ─ []Tensor ─ model ─ []Tensor ─ AppendPredict / AppendInfer ─ body
-//	body + answer ─ PredictRows / InferRows ─ []Row            (what the record of predictions keeps)
+//	request ─ ParsePredict / ParseInfer ─ []Tensor ─ model ─ []Tensor ─ AppendPredict / AppendInfer ─ answer
+//	request + answer ─ PredictRows / InferRows ─ []Row            (what the record of predictions keeps)
 //
 // Numbers are parsed by hand, straight into the bytes that the model reads,
 // because a general JSON decoder costs several times the inference itself for

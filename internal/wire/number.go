@@ -189,6 +189,44 @@ func (n *number) uint64(bits int) (uint64, bool) {
 	return n.mant, bits == 64 || n.mant < 1<<bits
 }
 
+// plainFloat reads digits with at most one point, where 15 digits are enough
+// and the nearest double is not near the middle of two floats; see [number.float32].
+func plainFloat(b []byte, i int) (f float32, next int, ok bool) {
+	start := i
+	neg := i < len(b) && b[i] == '-'
+	if neg {
+		i++
+	}
+	first, mant, point := i, uint64(0), -1
+	for ; i < len(b); i++ {
+		if d := b[i] - '0'; d <= 9 {
+			mant = mant*10 + uint64(d)
+		} else if b[i] == '.' && point < 0 {
+			point = i
+		} else {
+			break
+		}
+	}
+	if n := i - first; n == 0 || n > 16 || i-1 == point || first == point || b[first] == '0' && n > 1 && point != first+1 {
+		return 0, start, false
+	}
+	d := float64(mant)
+	if point >= 0 {
+		if mant >= 1<<53 {
+			return 0, start, false
+		}
+		d /= pow10[i-1-point]
+	}
+	const half = 1 << 28
+	if low := math.Float64bits(d) & (1<<29 - 1); low >= half-1 && low <= half+1 {
+		return 0, start, false
+	}
+	if neg {
+		d = -d
+	}
+	return float32(d), i, true
+}
+
 // appendFloat writes a number as TensorFlow Serving does: six digits if they
 // are enough to read the same number back, else as many as always are; whole
 // numbers get ".0" unless they are in scientific form.
@@ -256,10 +294,10 @@ func appendShortest(dst []byte, f float64, bits int) []byte {
 func halfToFloat(h uint16) float32 {
 	sign := uint32(h>>15) << 31
 	exp, frac := uint32(h>>10&0x1f), uint32(h&0x3ff)
-	switch {
-	case exp == 0x1f:
+	switch exp {
+	case 0x1f:
 		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	case exp == 0:
+	case 0:
 		f := float32(frac) * 0x1p-24
 		return math.Float32frombits(sign | math.Float32bits(f))
 	default:

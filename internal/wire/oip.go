@@ -217,80 +217,94 @@ func (p *inferParser) output() error {
 	return err
 }
 
-// input takes one element of "inputs". Its data may stand before its datatype;
-// then it is skipped first and read again at the end.
+// element is an input while it is read. Its data may stand before its
+// datatype; then it is skipped first and read again at the end.
+type element struct {
+	Tensor
+
+	built  *builder
+	dataAt int   // -1: none yet
+	size   int64 // of its binary data; -1: none
+}
+
+// input takes one element of "inputs".
 func (p *inferParser) input() (Tensor, error) {
-	t := Tensor{}
-	dataAt, size := -1, int64(-1)
-	var b *builder
-	err := p.c.object(func(key []byte) error {
-		switch string(key) {
-		case "name":
-			name, err := p.c.string()
-			t.Name = string(name)
+	e := &element{dataAt: -1, size: -1}
+	if err := p.c.object(func(key []byte) error { return p.inputMember(e, key) }); err != nil {
+		return e.Tensor, err
+	}
+	return e.Tensor, p.complete(e)
+}
+
+func (p *inferParser) inputMember(e *element, key []byte) error {
+	switch string(key) {
+	case "name":
+		name, err := p.c.string()
+		e.Name = string(name)
+		return err
+	case "datatype":
+		name, err := p.c.string()
+		if err != nil {
 			return err
-		case "datatype":
-			name, err := p.c.string()
-			if err != nil {
-				return err
-			}
-			var ok bool
-			if t.Type, ok = ParseDataType(string(name)); !ok {
-				return Errorf(InvalidArgument, "input %q has unknown datatype %q", t.Name, name)
-			}
-			return nil
-		case "shape":
-			t.Shape = []int64{}
-			return p.c.array(func(int) error { return p.dimension(&t) })
-		case "parameters":
-			return p.parameters(func(name []byte) error {
-				if string(name) != "binary_data_size" {
-					return p.c.skip(0)
-				}
-				return p.size(&size)
-			})
-		case "data":
-			p.c.peek()
-			dataAt = p.c.i
-			if t.Type == Invalid {
+		}
+		var ok bool
+		if e.Type, ok = ParseDataType(string(name)); !ok {
+			return Errorf(InvalidArgument, "input %q has unknown datatype %q", e.Name, name)
+		}
+		return nil
+	case "shape":
+		e.Shape = []int64{}
+		return p.c.array(func(int) error { return p.dimension(&e.Tensor) })
+	case "parameters":
+		return p.parameters(func(name []byte) error {
+			if string(name) != "binary_data_size" {
 				return p.c.skip(0)
 			}
-			b = newBuilder(t.Type)
-			return b.value(p.c, 0)
-		default:
+			return p.size(&e.size)
+		})
+	case "data":
+		p.c.peek()
+		e.dataAt = p.c.i
+		if e.Type == Invalid {
 			return p.c.skip(0)
 		}
-	})
-	if err != nil {
-		return t, err
+		e.built = newBuilder(e.Type)
+		return e.built.value(p.c, 0)
+	default:
+		return p.c.skip(0)
 	}
-	if t.Name == "" || t.Type == Invalid || t.Shape == nil {
-		return t, Errorf(InvalidArgument, "an input needs name, shape and datatype")
+}
+
+// complete checks an element and gives it its data.
+func (p *inferParser) complete(e *element) error {
+	if e.Name == "" || e.Type == Invalid || e.Shape == nil {
+		return Errorf(InvalidArgument, "an input needs name, shape and datatype")
 	}
-	want, ok := Elements(t.Shape)
+	want, ok := Elements(e.Shape)
 	if !ok {
-		return t, Errorf(InvalidArgument, "input %q has the impossible shape %s", t.Name, shapeText(t.Shape))
+		return Errorf(InvalidArgument, "input %q has the impossible shape %s", e.Name, shapeText(e.Shape))
 	}
-	if size >= 0 {
-		return t, p.takeBinary(&t, size, want)
+	if e.size >= 0 {
+		return p.takeBinary(&e.Tensor, e.size, want)
 	}
-	if dataAt < 0 {
-		return t, Errorf(InvalidArgument, "input %q has neither data nor parameters.binary_data_size", t.Name)
+	if e.dataAt < 0 {
+		return Errorf(InvalidArgument, "input %q has neither data nor parameters.binary_data_size", e.Name)
 	}
-	if b == nil {
-		b = newBuilder(t.Type)
-		if err := b.value(&cursor{b: p.c.b, i: dataAt}, 0); err != nil {
-			return t, err
+	b := e.built
+	if b == nil || b.typ != e.Type {
+		b = newBuilder(e.Type)
+		if err := b.value(&cursor{b: p.c.b, i: e.dataAt}, 0); err != nil {
+			return err
 		}
 	}
-	t.Data, t.Strings = b.data, b.strs
-	if got := int64(t.Len()); got != want {
-		return t, Errorf(InvalidArgument, "input %q has %d elements, its shape %s needs %d", t.Name, got, shapeText(t.Shape), want)
+	e.Data, e.Strings = b.data, b.strs
+	if got := int64(e.Len()); got != want {
+		return Errorf(InvalidArgument, "input %q has %d elements, its shape %s needs %d", e.Name, got, shapeText(e.Shape), want)
 	}
-	if len(b.dims) > 1 && shapeText(b.dims) != shapeText(t.Shape) {
-		return t, Errorf(InvalidArgument, "input %q has data nested as %s, its shape is %s", t.Name, shapeText(b.dims), shapeText(t.Shape))
+	if len(b.dims) > 1 && shapeText(b.dims) != shapeText(e.Shape) {
+		return Errorf(InvalidArgument, "input %q has data nested as %s, its shape is %s", e.Name, shapeText(b.dims), shapeText(e.Shape))
 	}
-	return t, nil
+	return nil
 }
 
 func (p *inferParser) dimension(t *Tensor) error {

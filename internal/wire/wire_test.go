@@ -40,6 +40,12 @@ func TestParsePredict_accepts(t *testing.T) {
 		inputs []Spec
 		want   PredictRequest
 	}{
+		"RowMixedNotation": {`{"instances": [[ 1 ,2.50], [-0.25, 1e1],[0,-0]]}`, oneFloat, PredictRequest{Inputs: []Tensor{
+			{Name: "x", Type: Float32, Shape: []int64{3, 2}, Data: floats(1, 2.5, -.25, 10, 0, float32(math.Copysign(0, -1)))},
+		}}},
+		"LongInner": {`{"inputs": [[1,2,3.5,4],[5,6,7,8]]}`, oneFloat, PredictRequest{Columnar: true, Inputs: []Tensor{
+			{Name: "x", Type: Float32, Shape: []int64{2, 4}, Data: floats(1, 2, 3.5, 4, 5, 6, 7, 8)},
+		}}},
 		"Row": {`{"instances": [[1, 2], [3.5, -4e-1]]}`, oneFloat, PredictRequest{Inputs: []Tensor{
 			{Name: "x", Type: Float32, Shape: []int64{2, 2}, Data: floats(1, 2, 3.5, -.4)},
 		}}},
@@ -104,6 +110,12 @@ func TestParsePredict_refuses(t *testing.T) {
 		"Cut":            {`{"instances":[1`, oneInt, "Missing a comma or ] after an array element."},
 		"BadBase64":      {`{"instances":[{"b64":"***"}]}`, oneText, "base64"},
 		"LeadingZero":    {`{"instances":[01]}`, oneInt, errValue},
+		"LeadingZeroes":  {`{"instances":[[1,00.5,2]]}`, oneFloat, errValue},
+		"NoFraction":     {`{"instances":[[1,2.,2]]}`, oneFloat, "Miss fraction part"},
+		"OnlyFraction":   {`{"instances":[[1,.5,2]]}`, oneFloat, errValue},
+		"TrailingComma":  {`{"instances":[[1,2,]]}`, oneFloat, errValue},
+		"ListAfterLeaf":  {`{"instances":[[1,[2]]]}`, oneFloat, "unexpected level: 2 expected < 2"},
+		"LeafAfterList":  {`{"instances":[[[1],2.5,3]]}`, oneFloat, "found at incorrect level"},
 		"DeepTensor":     {`{"instances":` + strings.Repeat("[", 100), oneFloat, "unexpected level: 32"},
 		"DeepUnknown":    {`{"u":` + strings.Repeat("[", 100), oneFloat, "nested deeper"},
 	}
@@ -373,6 +385,9 @@ func FuzzNumber(f *testing.F) {
 		if got := n.float32(); got != float32(want32) {
 			t.Errorf("float32(%q) = %v, want %v", s, got, want32)
 		}
+		if got, next, ok := plainFloat([]byte(s), 0); ok && next == len(s) && got != float32(want32) {
+			t.Errorf("plainFloat(%q) = %v, %d, want %v", s, got, next, want32)
+		}
 		if i, ok := n.int64(64); ok {
 			if want, err := strconv.ParseInt(s, 10, 64); err != nil || want != i {
 				t.Errorf("int64(%q) = %d, want %d, %v", s, i, want, err)
@@ -385,13 +400,13 @@ func FuzzParsePredict(f *testing.F) {
 	f.Add([]byte(`{"instances":[{"a":1,"b":[1,2]}]}`))
 	f.Add([]byte(`{"inputs":{"a":[1],"b":[[1,2]]}}`))
 	f.Add([]byte(`{"instances":[[1,2],[3,4]]}`))
-	f.Fuzz(func(_ *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, specs := range [][]Spec{oneFloat, oneInt, oneText, two} {
 			if req, err := ParsePredict(body, specs); err == nil {
 				for i := range req.Inputs {
 					n, ok := Elements(req.Inputs[i].Shape)
 					if ok && n != int64(req.Inputs[i].Len()) {
-						panic("shape and data differ")
+						t.Error("shape and data differ")
 					}
 				}
 			}
@@ -405,7 +420,7 @@ func FuzzParsePredict(f *testing.F) {
 func FuzzParseInfer(f *testing.F) {
 	f.Add([]byte(`{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[1,2,3,4]}]}`), -1)
 	f.Add([]byte(`{"inputs":[{"name":"s","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":5}}]}`+"\x01\x00\x00\x00x"), 90)
-	f.Fuzz(func(_ *testing.T, body []byte, header int) {
+	f.Fuzz(func(t *testing.T, body []byte, header int) {
 		if header > len(body) || header < 0 {
 			header = -1
 		}
@@ -415,7 +430,7 @@ func FuzzParseInfer(f *testing.F) {
 		}
 		for i := range req.Inputs {
 			if n, ok := Elements(req.Inputs[i].Shape); !ok || n != int64(req.Inputs[i].Len()) {
-				panic("shape and data differ")
+				t.Error("shape and data differ")
 			}
 		}
 		_, _ = InferRows(body, header, body, header)
