@@ -15,6 +15,9 @@ const (
 	sigRTMax = 64
 )
 
+// otherNames are second names of signals.
+var otherNames = map[string]unix.Signal{"SIGIOT": unix.SIGABRT, "SIGPOLL": unix.SIGIO, "SIGCLD": unix.SIGCHLD}
+
 // signalByName returns the number of SIGTERM, SIGRTMIN+3 (written
 // SIGRTMINPLUS3 in the CRI) and the like, 0 if there is no such signal.
 func signalByName(name string) int {
@@ -23,6 +26,9 @@ func signalByName(name string) int {
 	}
 	if rest, ok := strings.CutPrefix(name, "SIGRTMAX"); ok {
 		return sigRTMax - offset(rest, "MINUS")
+	}
+	if other, ok := otherNames[name]; ok {
+		return int(other)
 	}
 	return int(unix.SignalNum(name))
 }

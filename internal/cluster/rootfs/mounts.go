@@ -268,4 +268,3 @@ func openIn(dir int, p string, flags uint64) (int, error) {
 		}
 	}
 }
-

@@ -335,4 +335,3 @@ func (s *shim) serve(conn *fdsock.Conn) {
 	}
 	_ = conn.Send(ev) // a peer that did not wait
 }
-

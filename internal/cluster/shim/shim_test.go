@@ -253,7 +253,7 @@ func TestStart_errors(t *testing.T) {
 		"NoSource":     {func(b *box) { b.spec.Root.Volumes = []rootfs.Volume{{Source: "/no/such/dir", Dest: "/v"}} }, "volume at /v: open /no/such/dir"},
 		"OverRoot":     {func(b *box) { b.spec.Root.Volumes = []rootfs.Volume{{Source: "/etc", Dest: "/"}} }, "not the root"},
 		"PlatformData": {func(b *box) { b.spec.Root.Volumes = []rootfs.Volume{{Source: b.dir, Dest: "/v"}} }, "belongs to the platform"},
-		"FileOverDir": {func(b *box) { b.spec.Root.Volumes = []rootfs.Volume{{Source: "/etc/passwd", Dest: "/usr/bin"}} }, "is a directory"},
+		"FileOverDir":  {func(b *box) { b.spec.Root.Volumes = []rootfs.Volume{{Source: "/etc/passwd", Dest: "/usr/bin"}} }, "is a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

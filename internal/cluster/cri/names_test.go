@@ -1,0 +1,94 @@
+//go:build linux
+
+package cri
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+func TestOwnProgram(t *testing.T) {
+	for image, want := range map[string]string{
+		"kiwerk/modelserver":                 "modelserver",
+		"kiwerk/modelserver:v1":              "modelserver",
+		"ghcr.io/kiwerk/modelserver@sha256:": "modelserver",
+		"reg:5000/kiwerk/model-server:x":     "model-server",
+		"kiwerk/../etc/passwd":               "",
+		"kiwerk/..":                          "",
+		"other/modelserver":                  "",
+		"modelserver":                        "",
+		"python:3.12":                        "",
+		"":                                   "",
+	} {
+		if got := ownProgram(image); got != want {
+			t.Errorf("ownProgram(%q) = %q, want %q", image, got, want)
+		}
+	}
+}
+
+func FuzzOwnProgram(f *testing.F) {
+	f.Add("ghcr.io/kiwerk/modelserver:v1@sha256:0")
+	f.Add("kiwerk/a/../b")
+	f.Fuzz(func(t *testing.T, image string) {
+		if name := ownProgram(image); strings.ContainsAny(name, "/.\x00") {
+			t.Errorf("ownProgram(%q) = %q", image, name)
+		}
+	})
+}
+
+func TestSignalNumber(t *testing.T) {
+	for s, want := range map[runtimeapi.Signal]int{
+		runtimeapi.Signal_SIGNAL_RUNTIME_DEFAULT: 0,
+		runtimeapi.Signal_SIGNAL_SIGTERM:         int(unix.SIGTERM),
+		runtimeapi.Signal_SIGNAL_SIGUSR1:         int(unix.SIGUSR1),
+		runtimeapi.Signal_SIGNAL_SIGRTMIN:        34,
+		runtimeapi.Signal_SIGNAL_SIGRTMINPLUS3:   37,
+		runtimeapi.Signal_SIGNAL_SIGRTMAXMINUS14: 50,
+		runtimeapi.Signal_SIGNAL_SIGRTMAX:        64,
+		runtimeapi.Signal_SIGNAL_SIGKILL:         int(unix.SIGKILL),
+	} {
+		if got := signalNumber(s); got != want {
+			t.Errorf("%v is %d, want %d", s, got, want)
+		}
+	}
+	for n, name := range runtimeapi.Signal_name {
+		if n != 0 && signalNumber(runtimeapi.Signal(n)) == 0 {
+			t.Errorf("%s has no number", name)
+		}
+	}
+}
+
+func TestHub(t *testing.T) {
+	var h hub[int]
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := h.subscribe(ctx, []int{-1})
+	fast := h.subscribe(t.Context(), nil)
+	for i := range 1000 {
+		h.publish(i)
+	}
+	for want := -1; want < 1000; want++ {
+		if got := <-slow; got != want {
+			t.Fatalf("got %d, want %d", got, want)
+		}
+	}
+	cancel()
+	if _, open := <-slow; open {
+		t.Error("still open after the end of its context")
+	}
+	h.close()
+	for want := range 1000 {
+		if got := <-fast; got != want {
+			t.Fatalf("got %d, want %d", got, want)
+		}
+	}
+	if _, open := <-fast; open {
+		t.Error("still open after the end of the hub")
+	}
+	if _, open := <-h.subscribe(t.Context(), nil); open {
+		t.Error("a subscription to an ended hub stays open")
+	}
+}
