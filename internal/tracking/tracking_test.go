@@ -27,7 +27,7 @@ import (
 // platform is tracking behind the HTTP server.
 type platform struct {
 	*tracking.Service
-	t       *testing.T
+	t       testing.TB
 	handler http.Handler
 	db      *store.Store
 }
@@ -49,7 +49,7 @@ func (f rights) Authorize(_ context.Context, _ server.User, p server.Permission,
 	return nil
 }
 
-func start(t *testing.T, dir string, may rights) *platform {
+func start(t testing.TB, dir string, may rights) *platform {
 	t.Helper()
 	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(dir, "kiwerk.db")})
 	if err != nil {

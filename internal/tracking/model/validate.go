@@ -51,8 +51,23 @@ func quote(s string) string {
 	return string(b)
 }
 
+// field is where a value stands in a request: metrics[3].name. It becomes
+// text only in an error, because there are a thousand of them in a request.
+type field struct {
+	list string
+	i    int
+	name string
+}
+
+func (f field) String() string {
+	if f.list == "" {
+		return f.name
+	}
+	return f.list + "[" + strconv.Itoa(f.i) + "]." + f.name
+}
+
 // checkKey accepts the names of metrics, params and tags.
-func checkKey(field, key string) error {
+func checkKey(f field, key string) error {
 	for i, r := range key {
 		if r < utf8.RuneSelf {
 			c := byte(r)
@@ -62,19 +77,19 @@ func checkKey(field, key string) error {
 		} else if unicode.IsLetter(r) || unicode.IsNumber(r) {
 			continue
 		}
-		return Invalid("Invalid value %s for parameter '%s' supplied: %s (at byte %d)", quote(key), field, keyHint, i)
+		return Invalid("Invalid value %s for parameter '%s' supplied: %s (at byte %d)", quote(key), f, keyHint, i)
 	}
 	if strings.IndexByte(key, '/') >= 0 || strings.IndexByte(key, '.') >= 0 || key == "" {
 		if clean := path.Clean(key); clean != key || clean == "." || strings.HasPrefix(clean, "..") || clean[0] == '/' {
-			return Invalid("Invalid value %s for parameter '%s' supplied: Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This name would resolve to '%s'", quote(key), field, clean)
+			return Invalid("Invalid value %s for parameter '%s' supplied: Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This name would resolve to '%s'", quote(key), f, clean)
 		}
 	}
 	return nil
 }
 
-func tooLong(field, value string, limit int) error {
+func tooLong(name, value string, limit int) error {
 	if len(value) > limit && utf8.RuneCountInString(value) > limit {
-		return Invalid("'%s' exceeds the maximum length of %d characters", field, limit)
+		return Invalid("'%s' exceeds the maximum length of %d characters", name, limit)
 	}
 	return nil
 }
@@ -94,20 +109,12 @@ func Cut(value string, limit int) string {
 	return value
 }
 
-// where puts an index before a field name: metrics[3].name.
-func where(list string, i int, field string) string {
-	if list == "" {
-		return field
-	}
-	return list + "[" + strconv.Itoa(i) + "]." + field
-}
-
 // CheckMetrics validates points; list names them in errors.
 func CheckMetrics(list string, metrics []Metric) error {
 	last := "" // series repeat their key
 	for i, m := range metrics {
 		if m.Key != last {
-			if err := checkKey(where(list, i, "name"), m.Key); err != nil {
+			if err := checkKey(field{list, i, "name"}, m.Key); err != nil {
 				return err
 			}
 			if err := tooLong("Metric name", m.Key, maxKey); err != nil {
@@ -116,7 +123,7 @@ func CheckMetrics(list string, metrics []Metric) error {
 			last = m.Key
 		}
 		if m.Timestamp < 0 {
-			return Invalid("Invalid value %d for parameter '%s' supplied: metric '%s'. Timestamp must be a nonnegative long (64-bit integer)", m.Timestamp, where(list, i, "timestamp"), m.Key)
+			return Invalid("Invalid value %d for parameter '%s' supplied: metric '%s'. Timestamp must be a nonnegative long (64-bit integer)", m.Timestamp, field{list, i, "timestamp"}, m.Key)
 		}
 	}
 	return nil
@@ -125,7 +132,7 @@ func CheckMetrics(list string, metrics []Metric) error {
 // CheckParams validates parameters and cuts long values as MLflow does.
 func CheckParams(list string, params []Pair) error {
 	for i, p := range params {
-		if err := checkKey(where(list, i, "key"), p.Key); err != nil {
+		if err := checkKey(field{list, i, "key"}, p.Key); err != nil {
 			return err
 		}
 		if err := tooLong("Param key", p.Key, maxKey); err != nil {
@@ -139,10 +146,10 @@ func CheckParams(list string, params []Pair) error {
 // CheckTags validates the tags of a run and cuts long values as MLflow does.
 func CheckTags(list string, tags []Pair) error {
 	for i, t := range tags {
-		if err := checkKey(where(list, i, "key"), t.Key); err != nil {
+		if err := checkKey(field{list, i, "key"}, t.Key); err != nil {
 			return err
 		}
-		if err := tooLong(where(list, i, "key"), t.Key, maxKey); err != nil {
+		if err := tooLong("Tag key", t.Key, maxKey); err != nil {
 			return err
 		}
 		tags[i].Value = Cut(t.Value, maxTagValue)
@@ -211,7 +218,7 @@ func CheckExperimentTag(t Pair) error { return checkTag(t, maxExperimentTag) }
 func CheckRegistryTag(t Pair) error { return checkTag(t, maxRegistryTag) }
 
 func checkTag(t Pair, limit int) error {
-	if err := checkKey("key", t.Key); err != nil {
+	if err := checkKey(field{name: "key"}, t.Key); err != nil {
 		return err
 	}
 	if err := tooLong("key", t.Key, maxKey); err != nil {
@@ -221,17 +228,17 @@ func checkTag(t Pair, limit int) error {
 }
 
 // CheckModelName accepts the name of a registered model.
-func CheckModelName(field, name string) error {
+func CheckModelName(parameter, name string) error {
 	if strings.TrimSpace(name) == "" {
-		return Invalid("Missing value for required parameter '%s'.", field)
+		return Invalid("Missing value for required parameter '%s'.", parameter)
 	}
 	if strings.ContainsAny(name, "/:") {
 		return Invalid("Invalid model name '%s'. Names cannot contain '/' or ':'.", name)
 	}
 	if name == "." || strings.HasPrefix(name, "..") || strings.ContainsFunc(name, unicode.IsControl) {
-		return Invalid("Invalid value %s for parameter '%s' supplied: the name must not look like a path or contain control characters.", quote(name), field)
+		return Invalid("Invalid value %s for parameter '%s' supplied: the name must not look like a path or contain control characters.", quote(name), parameter)
 	}
-	return tooLong(field, name, maxModelName)
+	return tooLong(parameter, name, maxModelName)
 }
 
 // CheckLoggedModelName accepts the name of a logged model.

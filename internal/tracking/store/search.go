@@ -207,13 +207,18 @@ func (rs *runSearch) next(page []model.RunInfo) string {
 	return token{Query: rs.token.Query, Offset: rs.token.Offset + len(page)}.encode()
 }
 
-// fewRows is how many runs a condition may select to be worth starting from.
+// fewRows bounds the counting of what a condition selects.
 const fewRows = 5000
 
 // driver finds the condition whose index gives the fewest runs, as a query of
-// their numbers; none if all give many.
+// their numbers. There is none if all give many, or if so large a share of all
+// runs fits that walking the list finds a page sooner.
 func (rs *runSearch) driver() (best clause, err error) {
-	fewest := fewRows
+	var total int
+	if err := rs.t.Row("SELECT coalesce(max(id), 0) FROM runs").Scan(&total); err != nil {
+		return clause{}, err
+	}
+	fewest, walk := fewRows, float64(rs.limit)
 	for _, c := range rs.comparisons {
 		candidate, err := rs.indexed(c)
 		if err != nil {
@@ -223,12 +228,18 @@ func (rs *runSearch) driver() (best clause, err error) {
 			continue
 		}
 		var n int
-		if err := rs.t.Row("SELECT count(*) FROM ("+candidate.sql+" LIMIT ?)", append(slices.Clone(candidate.args), fewest)...).Scan(&n); err != nil {
+		if err := rs.t.Row("SELECT count(*) FROM ("+candidate.sql+" LIMIT ?)", append(slices.Clone(candidate.args), fewRows)...).Scan(&n); err != nil {
 			return clause{}, err
+		}
+		if n < fewRows {
+			walk *= float64(total) / float64(max(n, 1))
 		}
 		if n < fewest {
 			fewest, best = n, candidate
 		}
+	}
+	if walk < float64(fewest) {
+		return clause{}, nil
 	}
 	return best, nil
 }
@@ -264,6 +275,14 @@ func (rs *runSearch) findFrom(driver clause) ([]model.RunInfo, error) {
 
 func (rs *runSearch) stage() clause {
 	return sqlf("r.stage IN (SELECT value FROM json_each(?))", jsonList(rs.stages))
+}
+
+// scope is the experiments and stages; a single list can be walked in order.
+func (rs *runSearch) scope() clause {
+	if len(rs.experiments) == 1 && len(rs.stages) == 1 {
+		return sqlf("r.exp = ? AND r.stage = ?", rs.experiments[0], rs.stages[0])
+	}
+	return all([]clause{rs.stage(), sqlf("r.exp IN (SELECT value FROM json_each(?))", jsonList(rs.experiments))})
 }
 
 // manyLists is where merging the lists of experiments becomes dearer than sorting.
@@ -341,7 +360,10 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 		name := fmt.Sprintf("o%d", i)
 		if o.Entity == filter.Attribute {
 			column := runAttributes[o.Key]
-			orders = append(orders, column+" IS NULL", column+direction(o.Desc))
+			if o.Key == "end_time" {
+				orders = append(orders, column+" IS NULL")
+			}
+			orders = append(orders, column+direction(o.Desc))
 			started = started || o.Key == "start_time"
 			continue
 		}
@@ -362,7 +384,7 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 		orders = append(orders, "r.start DESC")
 	}
 	orders = append(orders, "r.uuid")
-	where := all(append(rs.conditions, rs.stage(), sqlf("r.exp IN (SELECT value FROM json_each(?))", jsonList(rs.experiments))))
+	where := all(append(rs.conditions, rs.scope()))
 	return rs.query("SELECT "+runColumns+" FROM runs r"+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
 		append(append(args, where.args...), rs.limit, rs.token.Offset)...)
 }
