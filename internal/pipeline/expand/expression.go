@@ -83,7 +83,7 @@ func Stringify(v any) (string, error) {
 }
 
 const (
-	maxExpression = 64 << 10
+	maxExpression = 16 << 10
 	// maxRepeat bounds functions whose argument is a size.
 	maxRepeat = 100_000
 )

@@ -29,6 +29,10 @@ func Text(in string, r Resolver) (string, error) {
 			return out.String(), nil
 		}
 		out.WriteString(in[:i])
+		if !strings.Contains(in[i+2:], "}}") { // nothing is closed any more
+			out.WriteString(in[i:])
+			return out.String(), nil
+		}
 		tag, n, err := readTag(in[i+2:], r, 0)
 		if err != nil {
 			return "", err
@@ -108,7 +112,7 @@ func (n nestedOnly) Resolve(tag string) (string, bool, error) {
 func expressionEnd(in string) int {
 	depth := 0
 	var quote byte
-	for i := 0; i < len(in); i++ {
+	for i := 0; i < min(len(in), maxExpression); i++ {
 		c := in[i]
 		switch {
 		case quote != 0:
