@@ -126,23 +126,31 @@ func readFrame(t table, label string, maxRows int) (Frame, error) {
 		if rows > maxRows {
 			return Frame{}, server.Invalid("the table has more than %d rows", maxRows)
 		}
-		k := 0
-		for i, c := range cells {
-			if columns[i].Name == label {
-				f.Labels = append(f.Labels, c.plain())
-				continue
-			}
-			v, ok := c.number()
-			if c.null {
-				v, ok = math.NaN(), true
-			}
-			if !ok {
-				return Frame{}, server.Invalid("row %d, column %q: %s is not a number", rows, columns[i].Name, c)
-			}
-			f.Columns[k] = append(f.Columns[k], v)
-			k++
+		if err := f.add(columns, cells, label, rows); err != nil {
+			return Frame{}, err
 		}
 	}
+}
+
+// add appends a row.
+func (f *Frame) add(columns []Column, cells []cell, label string, row int) error {
+	k := 0
+	for i, c := range cells {
+		if columns[i].Name == label {
+			f.Labels = append(f.Labels, c.plain())
+			continue
+		}
+		v, ok := c.number()
+		if c.null {
+			v, ok = math.NaN(), true
+		}
+		if !ok {
+			return server.Invalid("row %d, column %q: %s is not a number", row, columns[i].Name, c)
+		}
+		f.Columns[k] = append(f.Columns[k], v)
+		k++
+	}
+	return nil
 }
 
 // plain is the value without quotes.

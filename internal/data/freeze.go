@@ -169,23 +169,13 @@ func (s *Service) featureNames(r FreezeRequest, previous *Frame, features int) (
 func (s *Service) split(f *Frozen, samples []sample, previous *Frame, names []string, r FreezeRequest) (training, gate []byte, err error) {
 	train, held := newCSVWriter(names, r.Label), newCSVWriter(names, r.Label)
 	known := map[string]bool{} // rows that the serving model was trained on
-	if previous != nil {
-		order := make([]int, len(names))
-		for i, n := range names {
-			order[i] = slices.Index(previous.Names, n)
+	previous.each(names, func(row []float64, label string) {
+		known[string(encodeRow(row))] = true
+		if r.IncludePrevious {
+			train.add(row, label)
+			f.PreviousRows++
 		}
-		row := make([]float64, len(names))
-		for i := range previous.Rows() {
-			for k, c := range order {
-				row[k] = previous.Columns[c][i]
-			}
-			known[string(encodeRow(row))] = true
-			if r.IncludePrevious {
-				train.add(row, previous.Labels[i])
-				f.PreviousRows++
-			}
-		}
-	}
+	})
 	seen := map[string]bool{}
 	for _, sm := range samples {
 		if len(sm.features) != 8*len(names) || seen[string(sm.features)] {
@@ -211,6 +201,24 @@ func (s *Service) split(f *Frozen, samples []sample, previous *Frame, names []st
 	}
 	gate, err = held.bytes()
 	return training, gate, err
+}
+
+// each calls fn with every row, its values in the order of names. No frame has no row.
+func (f *Frame) each(names []string, fn func(row []float64, label string)) {
+	if f == nil {
+		return
+	}
+	order := make([]int, len(names))
+	for i, n := range names {
+		order[i] = slices.Index(f.Names, n)
+	}
+	row := make([]float64, len(names))
+	for i := range f.Rows() {
+		for k, c := range order {
+			row[k] = f.Columns[c][i]
+		}
+		fn(row, f.Labels[i])
+	}
 }
 
 // heldBack draws by the id, so that the same sample always gets the same lot.

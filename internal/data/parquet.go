@@ -26,8 +26,14 @@ const parquetBatch = 128
 // here is one more way to say that the bytes are not valid.
 func newParquet(r io.ReaderAt, size int64) (t *parquetTable, err error) {
 	defer recoverParquet(&err)
+	if err := checkFooter(r, size); err != nil {
+		return nil, server.Invalid("the data are not valid Parquet: %w", err)
+	}
 	file, err := parquet.OpenFile(r, size, parquet.SkipBloomFilters(true), parquet.SkipPageIndex(true))
 	if err != nil {
+		return nil, server.Invalid("the data are not valid Parquet: %w", err)
+	}
+	if err := checkPages(file, r, size); err != nil {
 		return nil, server.Invalid("the data are not valid Parquet: %w", err)
 	}
 	t = &parquetTable{groups: file.RowGroups(), buffer: make([]parquet.Row, parquetBatch)}
@@ -121,6 +127,9 @@ func (t *parquetTable) fill() error {
 				return io.EOF
 			}
 			t.rows, t.groups = t.groups[0].Rows(), t.groups[1:]
+		}
+		for i := range t.buffer {
+			t.buffer[i] = t.buffer[i][:0] // rows are appended to
 		}
 		n, err := t.rows.ReadRows(t.buffer)
 		if n > 0 {

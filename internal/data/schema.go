@@ -103,18 +103,8 @@ func check(t table, demand *Schema) (Schema, int64, error) {
 	if err := checkHeader(found, demand); err != nil {
 		return Schema{}, 0, err
 	}
-	guesses := make([]guess, len(found))
-	demands := make([]*Column, len(found))
-	for i, c := range found {
-		guesses[i] = newGuess(c.Type)
-		if demand != nil {
-			k := slices.IndexFunc(demand.Columns, func(d Column) bool { return d.Name == c.Name })
-			demands[i] = &demand.Columns[k]
-		}
-	}
-	var violations []string
-	rows := int64(0)
-	for {
+	c := newChecker(found, demand)
+	for len(c.violations) < maxViolations {
 		cells, err := t.next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -122,36 +112,65 @@ func check(t table, demand *Schema) (Schema, int64, error) {
 		if err != nil {
 			return Schema{}, 0, err
 		}
-		rows++
-		for i, c := range cells {
-			guesses[i].see(c)
-			if demands[i] == nil {
-				continue
-			}
-			if why := demands[i].fault(c); why != "" {
-				violations = append(violations, fmt.Sprintf("row %d, column %q: %s", rows, found[i].Name, why))
-			}
-		}
-		if len(violations) >= maxViolations {
-			violations = append(violations[:maxViolations], "checking stopped here")
-			break
-		}
+		c.row(cells)
 	}
-	if len(violations) > 0 {
-		return Schema{}, 0, violationError(violations)
+	if len(c.violations) >= maxViolations {
+		c.violations = append(c.violations[:maxViolations], "checking stopped here")
 	}
-	if rows == 0 {
+	if len(c.violations) > 0 {
+		return Schema{}, 0, violationError(c.violations)
+	}
+	if c.rows == 0 {
 		return Schema{}, 0, server.Invalid("the data set has columns but no row")
 	}
-	s := Schema{Columns: found}
-	for i := range found {
-		if demands[i] != nil {
-			s.Columns[i] = *demands[i]
+	return c.schema(), c.rows, nil
+}
+
+// checker sees the rows of a table one after the other.
+type checker struct {
+	found      []Column
+	demands    []*Column // of each column that was found; nil where nothing is demanded
+	guesses    []guess
+	rows       int64
+	violations []string
+}
+
+func newChecker(found []Column, demand *Schema) *checker {
+	c := &checker{found: found, demands: make([]*Column, len(found)), guesses: make([]guess, len(found))}
+	for i, f := range found {
+		c.guesses[i] = newGuess(f.Type)
+		if demand != nil {
+			k := slices.IndexFunc(demand.Columns, func(d Column) bool { return d.Name == f.Name })
+			c.demands[i] = &demand.Columns[k] // checkHeader has made sure that it is there
+		}
+	}
+	return c
+}
+
+func (c *checker) row(cells []cell) {
+	c.rows++
+	for i, v := range cells {
+		c.guesses[i].see(v)
+		if c.demands[i] == nil {
 			continue
 		}
-		s.Columns[i].Type, s.Columns[i].Nullable = guesses[i].result()
+		if why := c.demands[i].fault(v); why != "" {
+			c.violations = append(c.violations, fmt.Sprintf("row %d, column %q: %s", c.rows, c.found[i].Name, why))
+		}
 	}
-	return s, rows, nil
+}
+
+// schema is what was demanded, else what was found.
+func (c *checker) schema() Schema {
+	s := Schema{Columns: c.found}
+	for i := range c.found {
+		if c.demands[i] != nil {
+			s.Columns[i] = *c.demands[i]
+			continue
+		}
+		s.Columns[i].Type, s.Columns[i].Nullable = c.guesses[i].result()
+	}
+	return s
 }
 
 func violationError(violations []string) error {

@@ -74,7 +74,7 @@ func New(d Deps) (*Service, error) {
 		d.Queue = defaultQueue
 	}
 	s := &Service{deps: d, recordings: map[endpointKey]*Recording{}, watchers: map[int]func(string, string){}}
-	s.recorder.init(d.Queue)
+	s.init(d.Queue)
 	if d.Metrics != nil {
 		for _, c := range s.collectors() {
 			if err := d.Metrics.Register(c); err != nil {

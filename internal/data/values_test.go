@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func FuzzCorrect(f *testing.F) {
 	f.Add(`{"label":[7]}`, "7")
 	f.Add(`[1e400]`, `"x"`)
 	f.Fuzz(func(_ *testing.T, output, label string) {
-		Correct(json.RawMessage(output), json.RawMessage(label)) //nolint:errcheck // Only panics count here.
+		Correct(json.RawMessage(output), json.RawMessage(label))
 	})
 }
 
@@ -107,8 +108,8 @@ type parquetRow struct {
 	Label string   `parquet:"label"`
 }
 
-func parquetBytes(t testing.TB, rows int) []byte {
-	t.Helper()
+func parquetBytes(tb testing.TB, rows int) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[parquetRow](&b, parquet.MaxRowsPerRowGroup(200))
 	for i := range rows {
@@ -118,11 +119,11 @@ func parquetBytes(t testing.TB, rows int) []byte {
 			row.Gauge = nil
 		}
 		if _, err := w.Write([]parquetRow{row}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
@@ -171,7 +172,7 @@ func FuzzOpenTable(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		tab, _, err := openTable(bytes.NewReader(b), int64(len(b)))
 		if err == nil {
-			check(tab, nil) //nolint:errcheck // Only panics count here.
+			check(tab, nil)
 		}
 	})
 }
@@ -208,5 +209,44 @@ func TestReadFrame(t *testing.T) {
 		if _, err := ReadFrame(strings.NewReader(text), "label", 2); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestOpenTable_pyarrow(t *testing.T) {
+	b, err := os.ReadFile("testdata/pyarrow.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab, _, err := openTable(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, rows, err := check(tab, nil)
+	want := []Column{{Name: "pixel", Type: Int}, {Name: "gauge", Type: Float, Nullable: true}, {Name: "good", Type: Bool}, {Name: "part", Type: String}}
+	if err != nil || rows != 300 || !cmp.Equal(s.Columns, want) {
+		t.Errorf("%d rows, %v\n%s", rows, err, cmp.Diff(want, s.Columns))
+	}
+	if _, _, err := openTable(bytes.NewReader(b[:len(b)/2]), int64(len(b)/2)); err == nil || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("half of it: %v", err)
+	}
+}
+
+// Sizes that a file claims must not be believed: each of these once cost gigabytes.
+func TestOpenTable_liesAboutSizes(t *testing.T) {
+	b := parquetBytes(t, 3)
+	for name, change := range map[string]func([]byte){
+		"Footer": func(b []byte) { b[len(b)-5] = 0xf8 },
+		"Short":  func(b []byte) { copy(b[4:], "PAR1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := bytes.Clone(b)
+			change(c)
+			if name == "Short" {
+				c = c[:8]
+			}
+			if _, _, err := openTable(bytes.NewReader(c), int64(len(c))); err == nil {
+				t.Error("it was accepted")
+			}
+		})
 	}
 }

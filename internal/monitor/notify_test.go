@@ -49,7 +49,12 @@ func TestNotifier_Send_failuresKeepTheAddressSecret(t *testing.T) {
 		case "/redirect/secret-token":
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		case "/hangup/secret-token":
-			panic(http.ErrAbortHandler)
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
 		default:
 			redirected = true
 		}

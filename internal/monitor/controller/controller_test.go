@@ -17,6 +17,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -271,6 +272,7 @@ func TestReconciler_storyOfADrift(t *testing.T) {
 }
 
 func story(t *testing.T, samples bool) {
+	t.Helper()
 	f := newFixture(t)
 	h := &hook{broken: true}
 	server := httptest.NewServer(h)
@@ -352,11 +354,10 @@ func deleteAndWait(t *testing.T, f *fixture, m *v1alpha1.ModelMonitor) {
 		t.Fatal(err)
 	}
 	kwtest.Eventually(t, func() error {
-		err := f.Get(t.Context(), client.ObjectKeyFromObject(m), m)
-		if client.IgnoreNotFound(err) == nil && err != nil {
-			return nil
+		if err := f.Get(t.Context(), client.ObjectKeyFromObject(m), m); !apierrors.IsNotFound(err) {
+			return fmt.Errorf("the monitor is still there: %w", err)
 		}
-		return fmt.Errorf("the monitor is still there: %w", err)
+		return nil
 	})
 }
 

@@ -51,7 +51,7 @@ func TwoSample(reference, window []float64, ties Ties) Result {
 		h = max(h, g.distance(i, j))
 		ends[i+j] = true
 	}
-	constant := reference[0] == reference[n-1] && reference[0] == window[0] && window[0] == window[m-1]
+	constant := max(reference[n-1], window[m-1]) == min(reference[0], window[0]) // both are sorted
 	if ties == TiesIgnored {
 		ends = nil
 	}
