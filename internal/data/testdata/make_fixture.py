@@ -1,6 +1,6 @@
 """Makes pyarrow.parquet, as data scientists write it: pandas, Snappy, dictionaries, missing values.
 
-    .venv/bin/python internal/data/testdata/pyarrow.py
+    .venv/bin/python internal/data/testdata/make_fixture.py
 """
 
 import pathlib
