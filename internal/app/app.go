@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -59,6 +60,8 @@ type App struct {
 	blobs   *blob.Folder
 	manager ctrl.Manager
 	group   *lifecycle.Group
+	// metrics of the capabilities; those of the controllers are in controller-runtime's registry.
+	metrics *prometheus.Registry
 
 	capabilities []capability
 	stopOnce     sync.Once
@@ -73,7 +76,7 @@ func New(o Options) (*App, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	return &App{opts: o, log: o.Logger, group: lifecycle.NewGroup()}, nil
+	return &App{opts: o, log: o.Logger, group: lifecycle.NewGroup(), metrics: prometheus.NewRegistry()}, nil
 }
 
 // DatabaseFile is where the SQL database lies below the data directory.
@@ -86,7 +89,7 @@ func ArtifactDir(dataDir string) string { return filepath.Join(dataDir, "artifac
 // local start does it while the API server comes up.
 func (a *App) Open(ctx context.Context) error {
 	return a.phase(PhaseData, func() (err error) {
-		a.store, err = store.Open(ctx, store.Options{Path: DatabaseFile(a.opts.DataDir), Logger: a.log.With("component", "store")})
+		a.store, err = store.Open(ctx, store.Options{Path: DatabaseFile(a.opts.DataDir), Logger: a.logger("store")})
 		if err != nil {
 			return err
 		}
@@ -102,17 +105,17 @@ func (a *App) Start(ctx context.Context, cfg *rest.Config) error {
 		return errors.New("app: Open was not called")
 	}
 	cfg = clientConfig(cfg)
-	if a.capabilities == nil {
-		list, err := a.build(cfg)
-		if err != nil {
-			return err
-		}
-		a.capabilities = list
+	if err := a.buildManager(cfg); err != nil {
+		return err
+	}
+	var err error
+	if a.capabilities, err = a.build(ctx, a.manager); err != nil {
+		return err
 	}
 	if err := a.phase(PhaseDefinitions, func() error { return a.define(ctx, cfg) }); err != nil {
 		return err
 	}
-	if err := a.phase(PhaseControllers, func() error { return a.startControllers(ctx, cfg) }); err != nil {
+	if err := a.phase(PhaseControllers, func() error { return a.startControllers(ctx) }); err != nil {
 		return err
 	}
 	if err := a.canWrite(ctx); err != nil {
@@ -129,6 +132,29 @@ func clientConfig(cfg *rest.Config) *rest.Config {
 	return cfg
 }
 
+func (a *App) buildManager(cfg *rest.Config) error {
+	scheme := runtime.NewScheme()
+	for _, add := range schemes {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	skipNames := true // two platforms in one test process are two managers
+	var err error
+	a.manager, err = ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: scheme, Logger: logr.FromSlogHandler(Quieter(a.logger("controllers"), slog.LevelWarn).Handler()),
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: "0",
+		Controller:             ctrlconfig.Controller{SkipNameValidation: &skipNames},
+		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
+	})
+	if err != nil {
+		return fmt.Errorf("controllers: %w", err)
+	}
+	return nil
+}
+
 // define installs kinds and roles.
 func (a *App) define(ctx context.Context, cfg *rest.Config) error {
 	var kinds []kube.Kind
@@ -141,51 +167,46 @@ func (a *App) define(ctx context.Context, cfg *rest.Config) error {
 	return ensureRoles(ctx, cfg)
 }
 
-func (a *App) startControllers(ctx context.Context, cfg *rest.Config) error {
-	scheme := runtime.NewScheme()
-	if err := addSchemes(scheme, a.capabilities); err != nil {
-		return err
-	}
-	skipNames := true // two platforms in one test process are two managers
-	manager, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: scheme, Logger: logr.FromSlogHandler(a.log.With("component", "controllers").Handler()),
-		Metrics:                metricsserver.Options{BindAddress: "0"},
-		HealthProbeBindAddress: "0",
-		Controller:             ctrlconfig.Controller{SkipNameValidation: &skipNames},
-		Cache:                  cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: uncached()}},
-	})
-	if err != nil {
-		return fmt.Errorf("controllers: %w", err)
-	}
-	a.manager = manager
+func (a *App) startControllers(ctx context.Context) error {
 	for _, c := range a.capabilities {
+		if c.before != nil {
+			a.group.Add(c.name, c.before)
+		}
 		if c.setup == nil {
 			continue
 		}
-		if err := c.setup(ctx, manager); err != nil {
+		if err := c.setup(a.manager); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
 	a.group.Add("controllers", &lifecycle.Runner{
-		Run: manager.Start,
-		OnExit: func(err error) {
-			a.group.Fail(fmt.Errorf("the controllers ended: %w", err))
-		},
+		Run:    a.manager.Start,
+		OnExit: func(err error) { a.group.Fail(fmt.Errorf("the controllers ended: %w", err)) },
 	})
+	a.group.Add("caches", synced{a.manager.GetCache()})
 	for _, c := range a.capabilities {
-		if c.component != nil {
-			a.group.Add(c.name, c.component)
+		if c.after != nil {
+			a.group.Add(c.name, c.after)
 		}
 	}
-	if err := a.group.Start(ctx); err != nil {
-		return err
-	}
-	if !manager.GetCache().WaitForCacheSync(ctx) {
+	return a.group.Start(ctx)
+}
+
+// synced is started when the caches are full.
+type synced struct{ cache cache.Cache }
+
+func (synced) Init(context.Context) error { return nil }
+
+func (s synced) Start(ctx context.Context) error {
+	if !s.cache.WaitForCacheSync(ctx) {
 		return fmt.Errorf("the caches of the controllers were not filled in time: %w", ctx.Err())
 	}
 	return nil
 }
+
+func (synced) Stop(context.Context) error { return nil }
+
+func (a *App) logger(component string) *slog.Logger { return a.log.With("component", component) }
 
 // canWrite proves that an acknowledged write reaches the disk.
 func (a *App) canWrite(ctx context.Context) error {
@@ -211,7 +232,7 @@ func (a *App) serve() error {
 		Authorizer:    newAuthorizer(c, a.opts.Clock),
 		Hosts:         a.opts.Config.Server.Hosts,
 		Endpoints:     endpoints,
-		Logger:        a.log.With("component", "server"),
+		Logger:        a.logger("server"),
 	})
 	if err != nil {
 		return err

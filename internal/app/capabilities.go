@@ -2,49 +2,136 @@ package app
 
 import (
 	"context"
+	"math/rand/v2"
+	"path/filepath"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
+	kiwerk "github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
+	kserve "github.com/kiwerk/kiwerk/api/serving/v1beta1"
+	"github.com/kiwerk/kiwerk/internal/data"
+	datahttp "github.com/kiwerk/kiwerk/internal/data/http"
+	"github.com/kiwerk/kiwerk/internal/gateway"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
+	"github.com/kiwerk/kiwerk/internal/monitor"
+	monitorcontroller "github.com/kiwerk/kiwerk/internal/monitor/controller"
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/serving"
+	servingcontroller "github.com/kiwerk/kiwerk/internal/serving/controller"
+	"github.com/kiwerk/kiwerk/internal/tracking"
 )
 
 // capability is what one part of the platform brings along.
 type capability struct {
-	name      string
-	kinds     []kube.Kind
-	scheme    func(*runtime.Scheme) error
-	setup     func(context.Context, ctrl.Manager) error
-	component lifecycle.Component
-	endpoints []server.Endpoint
+	name  string
+	kinds []kube.Kind
+	// setup adds controllers to the manager.
+	setup func(ctrl.Manager) error
+	// before starts ahead of the controllers, after behind them, when the caches are full.
+	before, after lifecycle.Component
+	endpoints     []server.Endpoint
 }
 
-// build makes the services of all capabilities. Where one needs another it
-// declares a small interface, which is filled here.
-func (a *App) build(*rest.Config) ([]capability, error) {
-	return []capability{}, nil
+// schemes of all kinds that controllers read.
+var schemes = []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, argo.AddToScheme, kserve.AddToScheme, kiwerk.AddToScheme}
+
+// services are what capabilities offer to each other through the interfaces
+// that the one who needs them declares.
+type services struct {
+	tracking *tracking.Service
+	data     *data.Service
+	gateway  *gateway.Gateway
+	metrics  prometheus.Registerer
 }
 
-func addSchemes(s *runtime.Scheme, list []capability) error {
-	if err := clientgoscheme.AddToScheme(s); err != nil {
-		return err
-	}
-	for _, c := range list {
-		if c.scheme == nil {
-			continue
+// build makes the services of all capabilities, in the order in which they need each other.
+func (a *App) build(ctx context.Context, mgr ctrl.Manager) ([]capability, error) {
+	s := &services{metrics: a.metrics}
+	var list []capability
+	for _, make := range []func(context.Context, ctrl.Manager, *services) (capability, error){
+		a.buildTracking, a.buildData, a.buildServing, a.buildGateway, a.buildMonitor,
+	} {
+		c, err := make(ctx, mgr, s)
+		if err != nil {
+			return nil, err
 		}
-		if err := c.scheme(s); err != nil {
-			return err
-		}
+		list = append(list, c)
 	}
-	return nil
+	return list, nil
+}
+
+func (a *App) buildTracking(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
+	t, err := tracking.New(ctx, tracking.Deps{
+		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
+	})
+	if err != nil {
+		return capability{}, err
+	}
+	s.tracking = t
+	return capability{name: "tracking", endpoints: t.Endpoints()}, nil
+}
+
+func (a *App) buildData(_ context.Context, _ ctrl.Manager, s *services) (capability, error) {
+	d, err := data.New(data.Deps{
+		Store: a.store, Blobs: a.blobs, TempDir: filepath.Join(a.opts.DataDir, "incoming"), Now: a.opts.Clock.Now,
+		Logger: a.logger("data"), Metrics: s.metrics, Retention: a.opts.Config.Data.FeedbackRetention.Value(),
+		MaxUpload: a.opts.Config.Tracking.MaxArtifactBytes,
+	})
+	if err != nil {
+		return capability{}, err
+	}
+	s.data = d
+	return capability{name: "data", before: d, endpoints: datahttp.Endpoints(d, a.logger("data"))}, nil
+}
+
+func (a *App) buildServing(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
+	changes, ticks := newTicker(s.tracking)
+	return capability{
+		name: "serving", kinds: serving.Kinds(), before: ticks,
+		setup: func(mgr ctrl.Manager) error {
+			return servingcontroller.Setup(mgr, servingcontroller.Deps{
+				Clock: a.opts.Clock, Recorder: mgr.GetEventRecorder("kiwerk-serving"), Logger: a.logger("serving"),
+				Platform: a.opts.Platform, Resolver: resolver{s.tracking}, Changes: changes,
+				Policy: serving.Policy{FileRoots: a.opts.Config.Serving.FileRoots, AllowPrivateAddresses: a.opts.Config.Serving.AllowPrivateAddresses},
+			})
+		},
+	}, nil
+}
+
+func (a *App) buildGateway(_ context.Context, mgr ctrl.Manager, s *services) (capability, error) {
+	g, err := gateway.New(gateway.Deps{
+		Cache: mgr.GetCache(), Recorder: s.data, Feedback: s.data, Clock: a.opts.Clock, Logger: a.logger("gateway"),
+		Random: rand.Uint64N, DirectPods: a.opts.Local == nil, Metrics: s.metrics,
+	})
+	if err != nil {
+		return capability{}, err
+	}
+	s.gateway = g
+	return capability{name: "gateway", after: g, endpoints: g.Endpoints()}, nil
+}
+
+func (a *App) buildMonitor(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
+	st, err := monitor.NewStore(ctx, a.store, a.opts.Clock.Now)
+	if err != nil {
+		return capability{}, err
+	}
+	return capability{
+		name: "monitoring", kinds: monitorcontroller.Kinds(),
+		setup: func(mgr ctrl.Manager) error {
+			return monitorcontroller.Setup(mgr, monitorcontroller.Deps{
+				Clock: a.opts.Clock, Logger: a.logger("monitor"), Data: s.data, Store: st, Source: references{s.tracking},
+				Notifier: monitor.NewNotifier(a.opts.Local != nil), Metrics: s.metrics,
+			})
+		},
+	}, nil
 }
 
 // uncached are kinds that are read rarely: a cache of them would hold every

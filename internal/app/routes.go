@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -28,7 +29,7 @@ func (o *ownRoutes) endpoints() []server.Endpoint {
 		server.Typed(http.MethodGet, "/kiwerk/v1/version", noData, server.JSONCodec{}, o.version),
 		{
 			Method: http.MethodGet, Pattern: "/metrics", Permission: server.Can("get", "metrics"), Summary: "Metrics in Prometheus' format",
-			Handler: promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}),
+			Handler: promhttp.HandlerFor(prometheus.Gatherers{metrics.Registry, o.app.metrics}, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}),
 		},
 	}
 }

@@ -71,11 +71,14 @@ func runDaemon(ctx context.Context) error {
 	defer out.Close()
 	d.log = newLogger(out, d.job.Config.Logs.Level)
 	stop := d.watchLauncher(ctx)
-	err = d.run(context.WithoutCancel(ctx), files, stop)
-	if err != nil {
-		d.log.Error("the platform ended", "phase", d.currentPhase(), "error", err)
-		_ = control.Send(event{Kind: eventFailed, Phase: d.currentPhase(), Detail: err.Error()}) // the launcher may be gone
-	}
+	return d.run(context.WithoutCancel(ctx), files, stop)
+}
+
+// failed tells why before anything is torn down: Kubernetes' components may
+// end the process while they are stopped in the middle of their start.
+func (d *daemon) failed(err error) error {
+	d.log.Error("the platform failed", "phase", d.currentPhase(), "error", err)
+	_ = d.control.Send(event{Kind: eventFailed, Phase: d.currentPhase(), Detail: err.Error()}) // the launcher may be gone
 	return err
 }
 
@@ -107,14 +110,14 @@ func (d *daemon) run(ctx context.Context, files []*os.File, stop <-chan struct{}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := d.build(files); err != nil {
-		return err
+		return d.failed(err)
 	}
 	started := make(chan error, 1)
 	go func() { started <- d.start(ctx) }()
 	select {
 	case err := <-started:
 		if err != nil {
-			return errors.Join(err, d.stop(false))
+			return errors.Join(d.failed(err), d.stop(false))
 		}
 	case <-stop:
 		cancel()
@@ -148,7 +151,7 @@ func ignoreCanceled(err error) error {
 }
 
 // ended closes what is still whole after a part has failed. Pods live on.
-func (d *daemon) ended(err error) error { return errors.Join(err, d.stop(false)) }
+func (d *daemon) ended(err error) error { return errors.Join(d.failed(err), d.stop(false)) }
 
 // build makes the parts; nothing runs yet.
 func (d *daemon) build(files []*os.File) error {
@@ -195,13 +198,12 @@ func listener(f *os.File) (net.Listener, error) {
 
 func (d *daemon) buildCluster(api net.Listener) (err error) {
 	data := d.job.DataDir
-	kubernetes := quieter(d.log, d.job.Config.Logs.Level)
 	d.ports = &ports2nodes{}
 	d.cluster, err = cluster.New(cluster.Config{
 		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api,
 		CRISocket: filepath.Join(d.job.RuntimeDir, criSocket),
 		Ports:     d.ports,
-		Logger:    kubernetes.With("event.module", "kubernetes"),
+		Logger:    kubernetesLogger(d.log, d.job.Config.Logs.Level),
 		Phase:     d.clusterPhase,
 	})
 	if err != nil {
@@ -246,7 +248,10 @@ func (d *daemon) start(ctx context.Context) error {
 	d.setPhase(phaseKubernetes)
 	if err := d.cluster.Start(ctx); err != nil {
 		cancel(err)
-		return errors.Join(err, ignoreCanceled(<-platform))
+		if cause := ignoreCanceled(<-platform); cause != nil {
+			return cause // it failed first and ended the start of the cluster
+		}
+		return err
 	}
 	if err := d.cluster.WriteKubeconfig(filepath.Join(d.job.DataDir, kubeconfigFile)); err != nil {
 		return err

@@ -29,6 +29,7 @@ type launcher struct {
 	runtime  string
 	report   *fdsock.Conn // of a detached start; nil otherwise
 	detached bool
+	stopped  bool // cleanly, with all pods
 }
 
 // graceOfDaemon is how long a clean stop may take before the daemon is killed.
@@ -68,7 +69,12 @@ func (l *launcher) run(ctx context.Context) error {
 	if err != nil {
 		return failure(text.S(text.RuntimeDirUnusable, l.runtime), text.Sentence{}, err)
 	}
-	defer commands.Close()
+	defer func() {
+		_ = commands.Close()
+		if l.stopped {
+			_ = os.RemoveAll(l.runtime) // nothing lives in it any more; a leftover is found again
+		}
+	}()
 
 	d, err := l.startDaemon(ctx, files)
 	if err != nil {
@@ -299,7 +305,7 @@ func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
 	if err := d.conn.Send(order{Stop: true}); err != nil && !errors.Is(err, io.EOF) {
 		return l.lost(d)
 	}
-	again := interrupted()
+	again := interrupted(time.Now())
 	timer := time.NewTimer(graceOfDaemon)
 	defer timer.Stop()
 	go func() {
@@ -323,6 +329,7 @@ func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
 		_ = asked.Close()
 	}
 	if err == nil {
+		l.stopped = true
 		fmt.Fprintln(l.progress.talk(), l.session.Text.T(text.UpStopped, l.dir.path))
 	}
 	return err

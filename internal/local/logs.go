@@ -9,6 +9,7 @@ import (
 
 	"gopkg.in/natefinch/lumberjack.v2"
 
+	"github.com/kiwerk/kiwerk/internal/app"
 	"github.com/kiwerk/kiwerk/internal/buildinfo"
 	"github.com/kiwerk/kiwerk/internal/config"
 )
@@ -54,11 +55,10 @@ func ecs(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// quieter is a logger of its own level: Kubernetes' components say much at
-// info that only a developer of Kubernetes reads.
-func quieter(l *slog.Logger, configured string) *slog.Logger {
-	if configured == "debug" {
-		return l
+// kubernetesLogger is what Kubernetes' components log to.
+func kubernetesLogger(l *slog.Logger, configured string) *slog.Logger {
+	if configured != "debug" {
+		l = app.Quieter(l, slog.LevelWarn)
 	}
-	return slog.New(minLevel{l.Handler(), slog.LevelWarn})
+	return l.With("event.module", "kubernetes")
 }

@@ -1,13 +1,16 @@
-//go:build linux
-
-package local
+package app
 
 import (
 	"context"
 	"log/slog"
 )
 
-// minLevel drops what is below a level.
+// Quieter is a logger that drops what is below a level: libraries say much at
+// info that only their developers read.
+func Quieter(l *slog.Logger, level slog.Level) *slog.Logger {
+	return slog.New(minLevel{l.Handler(), level})
+}
+
 type minLevel struct {
 	slog.Handler
 	level slog.Level

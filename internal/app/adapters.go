@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/serving"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+)
+
+// resolver lets serving find models in the registry.
+type resolver struct{ tracking *tracking.Service }
+
+// ResolveModel implements serving.Resolver.
+func (r resolver) ResolveModel(ctx context.Context, namespace, uri string) (serving.Model, error) {
+	v, err := r.tracking.ResolveModel(ctx, namespace, uri)
+	if err != nil {
+		return serving.Model{}, modelError(err)
+	}
+	m := serving.Model{Name: v.Name, RunID: v.RunID, Source: v.ArtifactURI}
+	if v.Version > 0 {
+		m.Version = strconv.FormatInt(v.Version, 10)
+	}
+	return m, nil
+}
+
+// modelError keeps the text and tells serving what kind of fault it is.
+func modelError(err error) error {
+	switch server.AsError(err).Status {
+	case http.StatusNotFound:
+		return fmt.Errorf("%w: %w", serving.ErrModelNotFound, err)
+	case http.StatusBadRequest:
+		return fmt.Errorf("%w: %w", serving.ErrInvalidAddress, err)
+	}
+	return err
+}
+
+// references lets monitors read the reference of the run that trained a version.
+type references struct{ tracking *tracking.Service }
+
+// RunOf implements monitor.Source.
+func (r references) RunOf(ctx context.Context, namespace, name, version string) (string, error) {
+	v, err := r.tracking.ResolveModel(ctx, namespace, "models:/"+name+"/"+version)
+	if err != nil {
+		return "", missing(err)
+	}
+	if v.RunID == "" {
+		return "", fmt.Errorf("version %s of model %q was made by no run: %w", version, name, fs.ErrNotExist)
+	}
+	return v.RunID, nil
+}
+
+// OpenArtifact implements monitor.Source.
+func (r references) OpenArtifact(ctx context.Context, namespace, run, path string) (io.ReadCloser, error) {
+	f, err := r.tracking.Artifact(ctx, namespace, run, path)
+	return f, missing(err)
+}
+
+// missing turns a 404 into fs.ErrNotExist.
+func missing(err error) error {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && server.AsError(err).Status == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", err, fs.ErrNotExist)
+	}
+	return err
+}
+
+// ticker turns the registry's changes into ticks that never pile up.
+type ticker struct {
+	tracking *tracking.Service
+	ticks    chan struct{}
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
+}
+
+func newTicker(t *tracking.Service) (<-chan struct{}, *ticker) {
+	k := &ticker{tracking: t, ticks: make(chan struct{}, 1)}
+	return k.ticks, k
+}
+
+// Init does nothing.
+func (*ticker) Init(context.Context) error { return nil }
+
+// Start begins to listen.
+func (k *ticker) Start(ctx context.Context) error {
+	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	changes := k.tracking.Changes(ctx)
+	k.done.Go(func() {
+		for range changes {
+			select {
+			case k.ticks <- struct{}{}:
+			default: // one is waiting already
+			}
+		}
+	})
+	return nil
+}
+
+// Stop ends the ticks.
+func (k *ticker) Stop(context.Context) error {
+	if k.cancel != nil {
+		k.cancel()
+		k.done.Wait()
+	}
+	return nil
+}
