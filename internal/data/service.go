@@ -4,7 +4,9 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -87,6 +89,9 @@ func New(d Deps) (*Service, error) {
 
 // Init brings the schema up to date and reads what is to be recorded.
 func (s *Service) Init(ctx context.Context) error {
+	if err := os.MkdirAll(s.deps.TempDir, 0o700); err != nil {
+		return fmt.Errorf("folder for uploads: %w", err)
+	}
 	if err := s.deps.Store.Migrate(ctx, Migrations()); err != nil {
 		return err
 	}
