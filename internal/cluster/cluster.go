@@ -262,7 +262,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 			RootDir: c.cfg.KubeletDir, PodLogsDir: c.cfg.PodLogsDir, RuntimeDir: c.cfg.RuntimeDir,
 			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Certificates: c.certs,
 			Client: func(userAgent string) *rest.Config { return c.api.Client(userAgent) },
-			Logger: c.cfg.Logger,
+			Logger: c.cfg.Logger, Clock: c.cfg.Clock,
 		})
 		cfg.DialKubelet = c.kubelet.Dial
 	}

@@ -17,7 +17,9 @@ import (
 	kubeletoptions "k8s.io/kubernetes/cmd/kubelet/app/options"
 	k8skubelet "k8s.io/kubernetes/pkg/kubelet"
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
+	"k8s.io/utils/clock"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/machine"
 	"github.com/kiwerk/kiwerk/internal/cluster/pki"
 )
 
@@ -48,6 +50,7 @@ type Config struct {
 	// Client makes a client configuration for a user agent.
 	Client func(userAgent string) *rest.Config
 	Logger *slog.Logger
+	Clock  clock.PassiveClock
 }
 
 // Kubelet is a running kubelet.
@@ -197,7 +200,7 @@ func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletSer
 	deps.KubeClient, deps.EventClient, deps.HeartbeatClient = client, client.CoreV1(), heartbeat
 	deps.OnHeartbeatFailure = func() {}
 	deps.Recorder = newRecorder(ctx, client.CoreV1(), k.cfg.NodeName)
-	deps.CAdvisorInterface = newMachine(k.cfg.RootDir)
+	deps.CAdvisorInterface = machine.New(k.cfg.RootDir, k.cfg.Clock)
 	deps.Options = append(deps.Options, made)
 	return deps, nil
 }

@@ -1,4 +1,4 @@
-package kubelet
+package machine
 
 import (
 	"bufio"
@@ -13,30 +13,32 @@ import (
 	cadvisor "github.com/google/cadvisor/lib/model"
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
-	k8scadvisor "k8s.io/kubernetes/pkg/kubelet/cadvisor"
+	"k8s.io/utils/clock"
 )
 
 const kib = 1024
 
-// machine is what the kubelet wants to know of the host: its size, its name
-// and the space on its disks. It reads that when asked and watches nothing.
-type machine struct {
-	root    string
-	started time.Time
+// Machine is what the kubelet wants to know of the host: its size, its name
+// and the space on its disks.
+type Machine struct {
+	root  string
+	clock clock.PassiveClock
+	boot  time.Time
 }
 
-var _ k8scadvisor.Interface = (*machine)(nil)
-
-func newMachine(root string) *machine { return &machine{root: root, started: bootTime()} }
+// New returns the machine; root is the folder whose disk counts.
+func New(root string, c clock.PassiveClock) *Machine {
+	return &Machine{root: root, clock: c, boot: bootTime(c.Now())}
+}
 
 // Start has nothing to start.
-func (m *machine) Start() error { return nil }
+func (m *Machine) Start() error { return nil }
 
 // MachineInfo tells the size and identity of the host.
-func (m *machine) MachineInfo(klog.Logger) (*cadvisor.MachineInfo, error) {
+func (m *Machine) MachineInfo(klog.Logger) (*cadvisor.MachineInfo, error) {
 	memory := memoryInfo()
 	return &cadvisor.MachineInfo{
-		Timestamp:        m.started,
+		Timestamp:        m.boot,
 		NumCores:         runtime.NumCPU(),
 		NumPhysicalCores: runtime.NumCPU(),
 		NumSockets:       1,
@@ -49,21 +51,21 @@ func (m *machine) MachineInfo(klog.Logger) (*cadvisor.MachineInfo, error) {
 }
 
 // VersionInfo tells kernel and distribution.
-func (m *machine) VersionInfo() (*cadvisor.VersionInfo, error) {
+func (m *Machine) VersionInfo() (*cadvisor.VersionInfo, error) {
 	return &cadvisor.VersionInfo{KernelVersion: firstLine("/proc/sys/kernel/osrelease"), ContainerOsVersion: osName()}, nil
 }
 
 // ContainerInfoV2 knows the root container only: the host as a whole.
-func (m *machine) ContainerInfoV2(name string, _ cadvisor.RequestOptions) (map[string]cadvisor.ContainerInfo, error) {
+func (m *Machine) ContainerInfoV2(name string, _ cadvisor.RequestOptions) (map[string]cadvisor.ContainerInfo, error) {
 	if name != "/" {
 		return map[string]cadvisor.ContainerInfo{}, nil
 	}
 	memory := memoryInfo()
 	used := memory["MemTotal"] - min(memory["MemTotal"], memory["MemAvailable"])
 	return map[string]cadvisor.ContainerInfo{"/": {
-		Spec: cadvisor.ContainerSpec{CreationTime: m.started, HasCpu: true, HasMemory: true, Memory: cadvisor.MemorySpec{Limit: memory["MemTotal"]}},
+		Spec: cadvisor.ContainerSpec{CreationTime: m.boot, HasCpu: true, HasMemory: true, Memory: cadvisor.MemorySpec{Limit: memory["MemTotal"]}},
 		Stats: []*cadvisor.ContainerStats{{
-			Timestamp: time.Now(),
+			Timestamp: m.clock.Now(),
 			Cpu:       &cadvisor.CpuStats{Usage: cadvisor.CpuUsage{Total: busyNanoseconds()}},
 			Memory:    &cadvisor.MemoryStats{Usage: memory["MemTotal"] - min(memory["MemTotal"], memory["MemFree"]), WorkingSet: used},
 		}},
@@ -71,25 +73,25 @@ func (m *machine) ContainerInfoV2(name string, _ cadvisor.RequestOptions) (map[s
 }
 
 // GetRequestedContainersInfo serves an interface for scraping that is not offered.
-func (m *machine) GetRequestedContainersInfo(string, cadvisor.RequestOptions) (map[string]*cadvisor.ContainerInfo, error) {
+func (m *Machine) GetRequestedContainersInfo(string, cadvisor.RequestOptions) (map[string]*cadvisor.ContainerInfo, error) {
 	return map[string]*cadvisor.ContainerInfo{}, nil
 }
 
 // ImagesFsInfo is the disk of the state directory: there are no images.
-func (m *machine) ImagesFsInfo(context.Context) (cadvisor.FsInfo, error) {
+func (m *Machine) ImagesFsInfo(context.Context) (cadvisor.FsInfo, error) {
 	return m.GetDirFsInfo(m.root)
 }
 
 // RootFsInfo is the disk of the state directory.
-func (m *machine) RootFsInfo() (cadvisor.FsInfo, error) { return m.GetDirFsInfo(m.root) }
+func (m *Machine) RootFsInfo() (cadvisor.FsInfo, error) { return m.GetDirFsInfo(m.root) }
 
 // ContainerFsInfo is the disk of the state directory.
-func (m *machine) ContainerFsInfo(context.Context) (cadvisor.FsInfo, error) {
+func (m *Machine) ContainerFsInfo(context.Context) (cadvisor.FsInfo, error) {
 	return m.GetDirFsInfo(m.root)
 }
 
 // GetDirFsInfo tells the space on the disk of path.
-func (m *machine) GetDirFsInfo(path string) (cadvisor.FsInfo, error) {
+func (m *Machine) GetDirFsInfo(path string) (cadvisor.FsInfo, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
 		return cadvisor.FsInfo{}, &os.PathError{Op: "statfs", Path: path, Err: err}
@@ -97,7 +99,7 @@ func (m *machine) GetDirFsInfo(path string) (cadvisor.FsInfo, error) {
 	block := uint64(s.Bsize) //nolint:gosec // A block size is positive.
 	inodes, free := s.Files, s.Ffree
 	return cadvisor.FsInfo{
-		Timestamp: time.Now(), Device: path, Mountpoint: path,
+		Timestamp: m.clock.Now(), Device: path, Mountpoint: path,
 		Capacity: s.Blocks * block, Available: s.Bavail * block, Usage: (s.Blocks - s.Bfree) * block,
 		Inodes: &inodes, InodesFree: &free,
 	}, nil
@@ -139,13 +141,14 @@ func busyNanoseconds() uint64 {
 	return ticks * uint64(time.Second/ticksPerSecond)
 }
 
-func bootTime() time.Time {
+// bootTime is now if the kernel does not tell how long it has been up.
+func bootTime(now time.Time) time.Time {
 	uptime, _, _ := strings.Cut(firstLine("/proc/uptime"), " ")
 	seconds, err := strconv.ParseFloat(uptime, 64)
 	if err != nil {
-		return time.Now()
+		return now
 	}
-	return time.Now().Add(-time.Duration(seconds * float64(time.Second)))
+	return now.Add(-time.Duration(seconds * float64(time.Second)))
 }
 
 func osName() string {
