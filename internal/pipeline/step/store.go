@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -33,20 +31,12 @@ const (
 type store struct {
 	base, namespace string
 	tokenFile       string
-	client          *http.Client
 	patience        time.Duration
 }
 
 func newStore(environ []string, namespace string) *store {
 	return &store{
 		base: strings.TrimSuffix(lookup(environ, envURL), "/"), namespace: namespace, tokenFile: lookup(environ, envTokenFile), patience: giveUpAfter,
-		// The platform is reached directly; a proxy in the environment is meant for the command.
-		client: &http.Client{Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: 5 * time.Minute,
-			ForceAttemptHTTP2:     true,
-		}},
 	}
 }
 
@@ -79,11 +69,11 @@ func (s *store) put(ctx context.Context, key string, body func() (io.ReadCloser,
 			return final{err}
 		}
 		defer r.Close()
-		resp, err := s.do(ctx, http.MethodPut, key, r)
+		resp, err := s.do(ctx, "PUT", key, r)
 		if err != nil {
 			return err
 		}
-		return resp.Body.Close()
+		return resp.Close()
 	})
 }
 
@@ -96,62 +86,67 @@ func (s *store) get(ctx context.Context, key string, w *os.File) error {
 		if _, err := w.Seek(0, io.SeekStart); err != nil {
 			return final{err}
 		}
-		resp, err := s.do(ctx, http.MethodGet, key, nil)
+		resp, err := s.do(ctx, "GET", key, nil)
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close()
-		if _, err := io.Copy(w, resp.Body); err != nil {
+		defer resp.Close()
+		if _, err := io.Copy(w, resp.body); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
 		}
 		return nil
 	})
 }
 
-func (s *store) do(ctx context.Context, method, key string, body io.Reader) (*http.Response, error) {
+func (s *store) do(ctx context.Context, method, key string, body io.Reader) (*response, error) {
 	address, err := s.url(key)
 	if err != nil {
 		return nil, final{err}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, address, body)
-	if err != nil {
-		return nil, final{err}
-	}
-	req.Header.Set("Content-Type", "application/octet-stream")
+	header := map[string]string{"Content-Type": "application/octet-stream"}
 	if s.tokenFile != "" { // read each time: it is rotated
 		token, err := readToken(s.tokenFile)
 		if err != nil {
 			return nil, final{fmt.Errorf("read the token: %w", err)}
 		}
-		req.Header.Set("Authorization", "Bearer "+token)
+		header["Authorization"] = "Bearer " + token
 	}
-	resp, err := s.client.Do(req)
+	resp, err := request(ctx, method, address, header, body)
 	if err != nil {
-		var local localError
-		if errors.As(err, &local) {
-			return nil, final{local.error}
+		var own localError
+		if errors.As(err, &own) {
+			return nil, final{own.error}
 		}
 		return nil, err
 	}
-	if resp.StatusCode < 300 {
+	if resp.status < 300 {
 		return resp, nil
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	defer resp.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.body, 1024))
 	if err != nil {
 		text = nil // the status says enough
 	}
-	err = fmt.Errorf("%s %s: %s %s", method, key, resp.Status, strings.TrimSpace(string(text)))
+	err = fmt.Errorf("%s %s: %d %s %s", method, key, resp.status, resp.text, strings.TrimSpace(string(text)))
 	switch {
-	case resp.StatusCode == http.StatusNotFound:
+	case resp.status == statusNotFound:
 		return nil, final{fmt.Errorf("%w: %w", fs.ErrNotExist, err)}
-	case resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusRequestTimeout,
-		resp.StatusCode >= 500 && resp.StatusCode != http.StatusInsufficientStorage && resp.StatusCode != http.StatusNotImplemented:
+	case resp.status == statusTimeout, resp.status == statusTooMany,
+		resp.status >= 500 && resp.status != statusDiskFull && resp.status != statusNotImplemented:
 		return nil, err
 	default:
 		return nil, final{err}
 	}
 }
+
+// The status codes that matter here.
+const (
+	statusNotFound       = 404
+	statusTimeout        = 408
+	statusTooMany        = 429
+	statusNotImplemented = 501
+	statusDiskFull       = 507
+)
 
 // final is an error that repeating cannot mend.
 type final struct{ error }
