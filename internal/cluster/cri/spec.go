@@ -85,11 +85,13 @@ func librariesOf(program string) []string {
 // address of the API server is ours alone: the service address that the
 // kubelet writes there does not exist on the host's network.
 func (s *Server) environment(b *sandbox, cfg *runtimeapi.ContainerConfig) []string {
+	// Our programs come last, so that an image's command finds them by name and nothing else is hidden.
+	programs := defaultPath + ":" + rootfs.ProgramDir
 	env := map[string]string{
-		"PATH": defaultPath, "HOME": rootfs.Home, "HOSTNAME": b.Hostname, "PORT": strconv.Itoa(b.Port),
+		"PATH": programs, "HOME": rootfs.Home, "HOSTNAME": b.Hostname, "PORT": strconv.Itoa(b.Port),
 	}
 	if s.cfg.PythonDir != "" {
-		env["PATH"] = s.cfg.PythonDir + ":" + defaultPath
+		env["PATH"] = s.cfg.PythonDir + ":" + programs
 	}
 	if cfg.GetTty() {
 		env["TERM"] = "xterm"
