@@ -103,6 +103,10 @@ func (s *Server) abort(c *container, running *shim.Running, cause error) *shim.E
 	if err != nil || exit.Reason == shim.ReasonShimLost {
 		exit = shim.Exit{Code: 128, Reason: shim.ReasonStartError, Message: cause.Error(), FinishedAt: s.clock.Now()}
 	}
+	if exit.StartedAt.IsZero() {
+		exit.StartedAt = exit.FinishedAt // the kubelet shows it, and 1970 confuses
+	}
+	c.started = exit.StartedAt
 	s.dropRoot(c)
 	return &exit
 }
@@ -127,6 +131,9 @@ func (s *Server) finished(c *container) error {
 	}
 	if exit.FinishedAt.IsZero() {
 		exit.FinishedAt = s.clock.Now()
+	}
+	if exit.StartedAt.IsZero() {
+		exit.StartedAt = exit.FinishedAt
 	}
 	c.mu.Lock()
 	c.exit, c.running = &exit, nil

@@ -136,16 +136,17 @@ func (s *Server) RemovePodSandbox(ctx context.Context, req *runtimeapi.RemovePod
 	return &runtimeapi.RemovePodSandboxResponse{}, nil
 }
 
-// PodSandboxStatus tells the state of a pod, and of its containers, as evented
-// and polling kubelets want it.
+// PodSandboxStatus tells the state of a pod. It leaves out the containers and
+// the time, which are optional: a kubelet with EventedPLEG takes them without
+// noting which containers belong to the current sandbox, and then runs init
+// containers again and again (Kubernetes 1.37.2, GetPodStatus). Without them it asks
+// for each container, as it does without the gate.
 func (s *Server) PodSandboxStatus(_ context.Context, req *runtimeapi.PodSandboxStatusRequest) (*runtimeapi.PodSandboxStatusResponse, error) {
 	b, err := s.findSandbox(req.GetPodSandboxId())
 	if err != nil {
 		return nil, err
 	}
-	resp := &runtimeapi.PodSandboxStatusResponse{
-		Status: s.sandboxStatus(b), ContainersStatuses: s.statusesOf(b.ID), Timestamp: s.clock.Now().UnixNano(),
-	}
+	resp := &runtimeapi.PodSandboxStatusResponse{Status: s.sandboxStatus(b)}
 	if req.GetVerbose() {
 		resp.Info = map[string]string{"port": fmt.Sprint(b.Port)}
 	}
