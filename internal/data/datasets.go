@@ -83,13 +83,13 @@ func (s *Service) Ingest(ctx context.Context, r IngestRequest) (*Version, error)
 	if r.Namespace == "" {
 		return nil, server.Invalid("a data set belongs to a project; its namespace is empty")
 	}
-	f, err := os.CreateTemp(s.deps.TempDir, "dataset-*")
+	f, err := os.CreateTemp(s.deps.TempDir, tempPattern)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		_ = f.Close()           // it was only read since
-		_ = os.Remove(f.Name()) // the start of the program empties the folder as well
+		_ = os.Remove(f.Name()) // Init removes what is left
 	}()
 	digest := sha256.New()
 	size, err := io.Copy(io.MultiWriter(f, digest), &limited{r: r.Body, left: s.deps.MaxUpload, max: s.deps.MaxUpload})
@@ -284,7 +284,7 @@ func (s *Service) Frame(ctx context.Context, v *Version, label string) (f Frame,
 		return ReadFrame(r, label, maxFrameRows)
 	}
 	// Parquet begins at its end, so it needs a file.
-	file, err := os.CreateTemp(s.deps.TempDir, "dataset-*")
+	file, err := os.CreateTemp(s.deps.TempDir, tempPattern)
 	if err != nil {
 		return Frame{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -92,11 +93,24 @@ func (s *Service) Init(ctx context.Context) error {
 	if err := os.MkdirAll(s.deps.TempDir, 0o700); err != nil {
 		return fmt.Errorf("folder for uploads: %w", err)
 	}
+	// What a crash left behind; nothing is being uploaded yet.
+	left, err := filepath.Glob(filepath.Join(s.deps.TempDir, tempPattern))
+	if err != nil {
+		return err
+	}
+	for _, f := range left {
+		if err := os.Remove(f); err != nil {
+			return fmt.Errorf("folder for uploads: %w", err)
+		}
+	}
 	if err := s.deps.Store.Migrate(ctx, Migrations()); err != nil {
 		return err
 	}
 	return s.loadRecordings(ctx)
 }
+
+// tempPattern of the names of uploads.
+const tempPattern = "dataset-*"
 
 // Start begins to write what Record takes.
 func (s *Service) Start(ctx context.Context) error {
