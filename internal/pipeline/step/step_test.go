@@ -154,7 +154,8 @@ func ptr[T any](v T) *T { return &v }
 func TestMain_commandAndResult(t *testing.T) {
 	b := newBench(t)
 	out, exit, r := b.run(Spec{Result: true}, "sh", "-c", `echo "$0 $KIWERK_STEP$MLFLOW_TRACKING_TOKEN"; echo two >&2; echo end`, "first")
-	if exit != 0 || out != "first secret\ntwo\nend\n" {
+	// Both streams end in one pipe here; their order is not ours.
+	if exit != 0 || strings.Replace(out, "two\n", "", 1) != "first secret\nend\n" || !strings.Contains(out, "two\n") {
 		t.Errorf("exit %d, output %q", exit, out)
 	}
 	if r.Result == nil || *r.Result != "first secret\nend" || r.ExitCode != 0 || r.Error != "" {
