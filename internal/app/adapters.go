@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/pipeline"
+	"github.com/kiwerk/kiwerk/internal/retrain"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/serving"
 	"github.com/kiwerk/kiwerk/internal/tracking"
@@ -69,6 +72,53 @@ func missing(err error) error {
 		return fmt.Errorf("%w: %w", err, fs.ErrNotExist)
 	}
 	return err
+}
+
+// artifacts lets retraining hand data to workflows.
+type artifacts struct{ blobs blob.Bucket }
+
+// Put implements retrain.Artifacts.
+func (a artifacts) Put(ctx context.Context, namespace, key string, r io.Reader) error {
+	_, err := a.blobs.Create(ctx, pipeline.BlobKey(namespace, key), r)
+	return err
+}
+
+// registry lets retraining mark versions.
+type registry struct{ tracking *tracking.Service }
+
+// VersionTags implements retrain.Registry.
+func (r registry) VersionTags(ctx context.Context, namespace, name, version string) (map[string]string, error) {
+	v, err := r.tracking.ResolveModel(ctx, namespace, "models:/"+name+"/"+version)
+	if err != nil && server.AsError(err).Status == http.StatusNotFound {
+		return nil, fmt.Errorf("%w: %w", retrain.ErrNotFound, err)
+	}
+	return v.Tags, err
+}
+
+// SetVersionTag implements retrain.Registry.
+func (r registry) SetVersionTag(ctx context.Context, namespace, name, version, key, value string) error {
+	n, err := versionNumber(version)
+	if err != nil {
+		return err
+	}
+	return r.tracking.SetModelVersionTag(ctx, namespace, name, n, key, value)
+}
+
+// SetAlias implements retrain.Registry.
+func (r registry) SetAlias(ctx context.Context, namespace, name, alias, version string) error {
+	n, err := versionNumber(version)
+	if err != nil {
+		return err
+	}
+	return r.tracking.SetAlias(ctx, namespace, name, alias, n)
+}
+
+func versionNumber(version string) (int64, error) {
+	n, err := strconv.ParseInt(version, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("model version %q is not a number: %w", version, retrain.ErrNotFound)
+	}
+	return n, nil
 }
 
 // ticker turns the registry's changes into ticks that never pile up.

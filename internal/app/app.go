@@ -282,5 +282,9 @@ func (a *App) Summary() string {
 	for _, c := range a.capabilities {
 		names = append(names, c.name)
 	}
+	const shown = 4
+	if len(names) > shown {
+		names = append(names[:shown], "…")
+	}
 	return strings.Join(names, ", ")
 }

@@ -23,6 +23,10 @@ import (
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
 	"github.com/kiwerk/kiwerk/internal/monitor"
 	monitorcontroller "github.com/kiwerk/kiwerk/internal/monitor/controller"
+	"github.com/kiwerk/kiwerk/internal/pipeline"
+	"github.com/kiwerk/kiwerk/internal/retrain"
+	retraincontroller "github.com/kiwerk/kiwerk/internal/retrain/controller"
+	retrainhttp "github.com/kiwerk/kiwerk/internal/retrain/http"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/serving"
 	servingcontroller "github.com/kiwerk/kiwerk/internal/serving/controller"
@@ -57,7 +61,7 @@ func (a *App) build(ctx context.Context, mgr ctrl.Manager) ([]capability, error)
 	s := &services{metrics: a.metrics}
 	var list []capability
 	for _, make := range []func(context.Context, ctrl.Manager, *services) (capability, error){
-		a.buildTracking, a.buildData, a.buildServing, a.buildGateway, a.buildMonitor,
+		a.buildTracking, a.buildData, a.buildPipeline, a.buildServing, a.buildGateway, a.buildMonitor, a.buildRetrain,
 	} {
 		c, err := make(ctx, mgr, s)
 		if err != nil {
@@ -129,6 +133,35 @@ func (a *App) buildMonitor(ctx context.Context, _ ctrl.Manager, s *services) (ca
 			return monitorcontroller.Setup(mgr, monitorcontroller.Deps{
 				Clock: a.opts.Clock, Logger: a.logger("monitor"), Data: s.data, Store: st, Source: references{s.tracking},
 				Notifier: monitor.NewNotifier(a.opts.Local != nil), Metrics: s.metrics,
+			})
+		},
+	}, nil
+}
+
+func (a *App) buildPipeline(context.Context, ctrl.Manager, *services) (capability, error) {
+	return capability{
+		name: "pipelines", kinds: pipeline.Kinds(), endpoints: pipeline.NewService(pipeline.Options{Blobs: a.blobs}).Endpoints(),
+		setup: func(mgr ctrl.Manager) error {
+			return pipeline.Setup(mgr, pipeline.Deps{
+				Clock: a.opts.Clock, Recorder: mgr.GetEventRecorder("kiwerk-pipelines"), Platform: a.opts.Platform,
+				Blobs: a.blobs, Logger: a.logger("pipeline"),
+			})
+		},
+	}, nil
+}
+
+func (a *App) buildRetrain(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
+	decisions, err := retrain.NewStore(ctx, a.store)
+	if err != nil {
+		return capability{}, err
+	}
+	return capability{
+		name: "retraining", kinds: retrain.Kinds(), endpoints: retrainhttp.Endpoints(decisions),
+		setup: func(mgr ctrl.Manager) error {
+			return retraincontroller.Setup(mgr, retraincontroller.Deps{
+				Clock: a.opts.Clock, Recorder: mgr.GetEventRecorder("kiwerk-retrain"), Logger: a.logger("retrain"),
+				Data: s.data, Datasets: s.data, Artifacts: artifacts{a.blobs}, Registry: registry{s.tracking},
+				Predictor: s.gateway, Traffic: s.gateway, Decisions: decisions, Watch: s.data.Watch,
 			})
 		},
 	}, nil

@@ -30,6 +30,8 @@ type launcher struct {
 	report   *fdsock.Conn // of a detached start; nil otherwise
 	detached bool
 	stopped  bool // cleanly, with all pods
+	// onReady, if set, takes the place of printing addresses.
+	onReady func(readiness)
 }
 
 // graceOfDaemon is how long a clean stop may take before the daemon is killed.
@@ -261,7 +263,11 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 				l.tell(e)
 			case e.Kind == eventReady:
 				timeout.Stop()
-				l.tell(event{Kind: eventReady, Run: &run, Took: time.Since(begun)})
+				if took := time.Since(begun); l.onReady != nil {
+					l.onReady(readiness{run, took, l.programs.python})
+				} else {
+					l.tell(event{Kind: eventReady, Run: &run, Took: took})
+				}
 			case e.Kind == eventFailed:
 				<-d.exit
 				return failure(text.S(text.StartFailed, e.Phase), l.seeLog(), errors.New(e.Detail))

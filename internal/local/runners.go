@@ -18,6 +18,9 @@ func Runners(getenv func(string) string) cli.Runners {
 		},
 		Status: func(ctx context.Context, s cli.Session) (*cli.Status, error) { return status(ctx, s, getenv) },
 		Doctor: func(ctx context.Context, s cli.Session) (*cli.Diagnosis, error) { return doctor(ctx, s, getenv) },
+		Demo: func(ctx context.Context, s cli.Session, o cli.DemoOptions) error {
+			return playDemo(ctx, s, o, getenv)
+		},
 		ControlPlane: func(ctx context.Context, s cli.Session) error {
 			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
 		},

@@ -24,6 +24,8 @@ const (
 	UpStopAgain        Key = "up.stopAgain"
 	UpStopped          Key = "up.stopped"
 
+	DemoDirNotEmpty Key = "demo.dirNotEmpty"
+
 	DownNothing Key = "down.nothing"
 	DownLost    Key = "down.lost"
 
@@ -85,6 +87,8 @@ var upTexts = map[Key]entry{
 	UpStopping:         {"Stopping pods and platform …", "Pods und Plattform werden angehalten …"},
 	UpStopAgain:        {"Stopping at once.", "Wird sofort beendet."},
 	UpStopped:          {"Stopped. What was stored stays in %s", "Angehalten. Gespeichertes bleibt in %s"},
+
+	DemoDirNotEmpty: {"the demo starts on an empty folder; %s is not empty and is left untouched", "die Demo beginnt mit einem leeren Ordner; %s ist nicht leer und bleibt unberührt"},
 
 	DownNothing: {"Nothing runs on %s", "Auf %s läuft nichts"},
 	DownLost:    {"Stopped %d containers that an ended platform had left running", "%d Container angehalten, die eine beendete Plattform zurückgelassen hatte"},
