@@ -23,12 +23,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
 	servingv1beta1 "github.com/kiwerk/kiwerk/api/serving/v1beta1"
@@ -79,7 +81,16 @@ type fixture struct {
 	sent      int
 }
 
+// newFixture runs the controller in a manager.
 func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := newStores(t)
+	f.start()
+	return f
+}
+
+// newStores has everything but a controller.
+func newStores(t *testing.T) *fixture {
 	t.Helper()
 	kinds := append(Kinds(), kube.Kind{Group: servingv1beta1.GroupVersion.Group, Version: servingv1beta1.GroupVersion.Version, Kind: "InferenceService", Plural: "inferenceservices"})
 	if err := kube.EnsureCRDs(t.Context(), kwtest.Config(t), kinds); err != nil {
@@ -110,16 +121,15 @@ func newFixture(t *testing.T) *fixture {
 	if f.store, err = monitor.NewStore(t.Context(), db, clock.RealClock{}.Now); err != nil {
 		t.Fatal(err)
 	}
-	f.start(scheme)
 	return f
 }
 
 // start runs the controller until the test ends.
-func (f *fixture) start(scheme *runtime.Scheme) {
+func (f *fixture) start() {
 	f.t.Helper()
 	again := true
 	mgr, err := ctrl.NewManager(kwtest.Config(f.t), ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, Controller: ctrlconfig.Controller{SkipNameValidation: &again},
+		Scheme: f.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"}, Controller: ctrlconfig.Controller{SkipNameValidation: &again},
 		Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{f.namespace: {}}},
 	})
 	if err != nil {
@@ -411,4 +421,70 @@ func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {
 			t.Errorf("%s: got %v", field, err)
 		}
 	}
+}
+
+// Any write may be the last before a crash: after each, a new reconciler takes
+// over, and what people hear is the same.
+func TestReconciler_survivesCrashes(t *testing.T) {
+	scheme := newStores(t).Scheme()
+	kwtest.FailNthWrite(t, kwtest.Client(t, scheme), func(t *testing.T, c client.Client) {
+		f := newStores(t)
+		h := &hook{}
+		server := httptest.NewServer(h)
+		defer server.Close()
+		f.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "hook"}, StringData: map[string]string{"url": server.URL}})
+		f.runs.log("run1", "reference.csv", f.reference())
+		f.serve("1", "run1")
+		m := f.newMonitor(v1alpha1.ModelMonitorSpec{
+			Windows: v1alpha1.WindowsSpec{Size: 50}, Samples: v1alpha1.SamplesSpec{Record: true}, Webhook: &v1alpha1.WebhookSpec{SecretRef: v1alpha1.SecretKeyRef{Name: "hook"}},
+		})
+		f.reconcileUntil(c, m, func() bool { return is(m, kube.Ready, metav1.ConditionTrue, "Ready") })
+		f.send("1", 2*50, 0)
+		f.send("1", 2*50, 3)
+		if err := f.data.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.reconcileUntil(c, m, func() bool {
+			return is(m, v1alpha1.ConditionDrifted, metav1.ConditionTrue, v1alpha1.ReasonDriftDetected) && m.Status.Alerts.Firing == 1
+		})
+		alerts, err := f.store.Alerts(t.Context(), f.namespace, 10)
+		if err != nil || len(alerts) != 1 || m.Status.Evaluated != 4 || m.Status.FirstDriftedWindow.Index != 2 {
+			t.Errorf("alerts %v, %v; status %+v", alerts, err, m.Status)
+		}
+		if told := h.list(); len(told) != 1 {
+			t.Errorf("the webhook was told %v", told)
+		}
+		if err := f.Delete(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		f.reconcileUntil(c, m, func() bool { return m.Name == "" })
+	})
+}
+
+// reconcileUntil reconciles with a new reconciler each time, as after a crash,
+// until done. Get fills m; a deleted one is left without a name.
+func (f *fixture) reconcileUntil(c client.Client, m *v1alpha1.ModelMonitor, done func() bool) {
+	f.t.Helper()
+	key := client.ObjectKey{Namespace: f.namespace, Name: "parts"}
+	var last error
+	for range 50 {
+		r, err := New(Deps{
+			Client: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler),
+			Data: f.data, Store: f.store, Source: f.runs, Notifier: monitor.NewNotifier(true),
+		})
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if _, last = r.Reconcile(f.t.Context(), reconcile.Request{NamespacedName: key}); last != nil && !errors.Is(last, kwtest.ErrInjected) {
+			f.t.Fatal(last)
+		}
+		*m = v1alpha1.ModelMonitor{}
+		if err := f.Get(f.t.Context(), key, m); client.IgnoreNotFound(err) != nil {
+			f.t.Fatal(err)
+		}
+		if last == nil && done() {
+			return
+		}
+	}
+	f.t.Fatalf("not done after 50 reconciles; last error %v, status %+v", last, m.Status)
 }
