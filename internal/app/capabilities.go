@@ -23,6 +23,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
 	"github.com/kiwerk/kiwerk/internal/monitor"
 	monitorcontroller "github.com/kiwerk/kiwerk/internal/monitor/controller"
+	monitorhttp "github.com/kiwerk/kiwerk/internal/monitor/http"
 	"github.com/kiwerk/kiwerk/internal/pipeline"
 	"github.com/kiwerk/kiwerk/internal/retrain"
 	retraincontroller "github.com/kiwerk/kiwerk/internal/retrain/controller"
@@ -128,7 +129,7 @@ func (a *App) buildMonitor(ctx context.Context, _ ctrl.Manager, s *services) (ca
 		return capability{}, err
 	}
 	return capability{
-		name: "monitoring", kinds: monitorcontroller.Kinds(),
+		name: "monitoring", kinds: monitorcontroller.Kinds(), endpoints: monitorhttp.Endpoints(st),
 		setup: func(mgr ctrl.Manager) error {
 			return monitorcontroller.Setup(mgr, monitorcontroller.Deps{
 				Clock: a.opts.Clock, Logger: a.logger("monitor"), Data: s.data, Store: st, Source: references{s.tracking},

@@ -7,3 +7,5 @@
 // +kubebuilder:object:generate=true
 // +groupName=kiwerk.dev
 package v1alpha1
+
+//go:generate controller-gen object paths=.
