@@ -84,7 +84,7 @@ func start(ctx context.Context, name, dir string, command func(addr, data string
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the children have their own
 	t.cmd.Stdout, t.cmd.Stderr = log, log
 	begin := time.Now()
 	if err := t.cmd.Start(); err != nil {

@@ -272,7 +272,7 @@ func (f *Folder) Delete(_ context.Context, key string) error {
 		}
 	}
 	if _, err := f.root.Stat(dir); err != nil {
-		return nil //nolint:nilerr // The folder was never there, so nothing was removed from it.
+		return nil // the folder was never there, so nothing was removed from it
 	}
 	return f.sync(dir)
 }

@@ -25,7 +25,10 @@ func openFolder(t *testing.T, dir string) *blob.Folder {
 }
 
 func TestFolder(t *testing.T) {
-	blobtest.Exercise(t, func(t *testing.T) blob.Bucket { return openFolder(t, t.TempDir()) })
+	blobtest.Exercise(t, func(t *testing.T) blob.Bucket {
+		t.Helper()
+		return openFolder(t, t.TempDir())
+	})
 }
 
 func TestFolder_linksDoNotLeadOut(t *testing.T) {

@@ -16,7 +16,7 @@ type Tx struct {
 
 // Exec runs a statement that returns no rows.
 func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
-	st, release, err := t.session.prepared(t.ctx, query)
+	st, release, err := t.session.prepared(t.ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
 	if err != nil {
 		return nil, t.store.translate(err)
 	}
@@ -36,7 +36,7 @@ func (t *Tx) Script(script string) error {
 
 // Each calls scan for every row of the answer.
 func (t *Tx) Each(scan func(*sql.Rows) error, query string, args ...any) (err error) {
-	st, release, err := t.session.prepared(t.ctx, query)
+	st, release, err := t.session.prepared(t.ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
 	if err != nil {
 		return t.store.translate(err)
 	}
@@ -72,7 +72,7 @@ func (t *Tx) Row(query string, args ...any) Row { return Row{t, query, args} }
 
 // Scan runs the query and fills dest. No row is sql.ErrNoRows.
 func (r Row) Scan(dest ...any) error {
-	st, release, err := r.tx.session.prepared(r.tx.ctx, r.query)
+	st, release, err := r.tx.session.prepared(r.tx.ctx, r.query) //nolint:sqlclosecheck // As in Exec.
 	if err != nil {
 		return r.tx.store.translate(err)
 	}
@@ -127,7 +127,7 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, func()
 
 // exec runs one of the fixed statements that frame a transaction.
 func (s *session) exec(ctx context.Context, query string) error {
-	st, release, err := s.prepared(ctx, query)
+	st, release, err := s.prepared(ctx, query) //nolint:sqlclosecheck // As in Exec.
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 func diskFull(t *testing.T) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ const KeyPrefix = "tracking"
 // artifactRoot is how the addresses of artifacts begin.
 const artifactRoot = "mlflow-artifacts:"
 
-// Deps of the service; all are required.
+// Deps of the service; all but MaxArtifact are required.
 type Deps struct {
 	Store *db.Store
 	Blobs blob.Bucket
@@ -33,6 +33,8 @@ type Deps struct {
 	// NewID makes ids of 32 hexadecimal digits: [RandomID] outside of tests.
 	NewID  func() string
 	Logger *slog.Logger
+	// MaxArtifact bounds one uploaded file in bytes; 0 is no bound.
+	MaxArtifact int64
 }
 
 // Service is tracking and registry.
@@ -58,7 +60,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	s := &Service{store: st, blobs: d.Blobs}
 	s.api, err = rest.New(rest.Options{
 		Store: st, Blobs: d.Blobs, KeyPrefix: KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
-		Clock: d.Clock, Logger: d.Logger, Changed: s.changes.send,
+		Clock: d.Clock, Logger: d.Logger, Changed: s.changes.send, MaxArtifact: d.MaxArtifact,
 	})
 	return s, err
 }

@@ -49,36 +49,36 @@ func (f rights) Authorize(_ context.Context, _ server.User, p server.Permission,
 	return nil
 }
 
-func start(t testing.TB, dir string, may rights) *platform {
-	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(dir, "kiwerk.db")})
+func start(tb testing.TB, dir string, may rights) *platform {
+	tb.Helper()
+	db, err := store.Open(tb.Context(), store.Options{Path: filepath.Join(dir, "kiwerk.db")})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	blobs, err := blob.OpenFolder(filepath.Join(dir, "blobs"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := blobs.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	log := slog.New(slog.DiscardHandler)
-	svc, err := tracking.New(t.Context(), tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
+	svc, err := tracking.New(tb.Context(), tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h, err := server.New(server.Options{Authenticator: may, Authorizer: may, Logger: log, Endpoints: svc.Endpoints(), Hosts: []string{"example.com"}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &platform{svc, t, h, db}
+	return &platform{svc, tb, h, db}
 }
 
 // do sends a request and reads the JSON answer.

@@ -25,8 +25,9 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := serve(ctx, *dir, *listen, func(url string) { fmt.Println(url) }); err != nil {
+	err := serve(ctx, *dir, *listen, func(url string) { fmt.Println(url) })
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "serve:", err)
 		os.Exit(1)
 	}

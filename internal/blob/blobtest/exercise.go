@@ -80,6 +80,7 @@ func list(t *testing.T, b blob.Bucket, folder string) (names []string) {
 }
 
 func roundtrip(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	for _, content := range []string{"first", "", strings.Repeat("0123456789", 1<<18)} {
 		put(t, b, "x/Grüße 100% sure.txt", content)
 		if got := get(t, b, "x/Grüße 100% sure.txt", 0, -1); got != content {
@@ -98,6 +99,7 @@ func roundtrip(t *testing.T, b blob.Bucket) {
 }
 
 func ranges(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	put(t, b, "digits", "0123456789")
 	for want, r := range map[string][2]int64{"0123456789": {0, -1}, "345": {3, 3}, "89": {8, 100}, "": {10, -1}, "9": {9, -1}} {
 		if got := get(t, b, "digits", r[0], r[1]); got != want {
@@ -110,6 +112,7 @@ func ranges(t *testing.T, b blob.Bucket) {
 }
 
 func atomic(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	put(t, b, "k", "old")
 	broken := errors.New("the client went away")
 	_, err := b.Create(t.Context(), "k", io.MultiReader(strings.NewReader("new, but not all"), failing{broken}))
@@ -138,6 +141,7 @@ type hook struct{ f func() }
 func (h hook) Read([]byte) (int, error) { h.f(); return 0, io.EOF }
 
 func tree(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	for _, k := range []string{"1/run/artifacts/model/MLmodel", "1/run/artifacts/model/model.onnx", "1/run/artifacts/plot.png", "2/a", "2-b"} {
 		put(t, b, k, k)
 	}
@@ -185,6 +189,7 @@ func tree(t *testing.T, b blob.Bucket) {
 }
 
 func conflict(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	put(t, b, "file", "x")
 	put(t, b, "folder/file", "x")
 	for _, k := range []string{"file/below", "file/far/below", "folder"} {
@@ -201,6 +206,7 @@ func conflict(t *testing.T, b blob.Bucket) {
 }
 
 func climbing(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	ctx := t.Context()
 	for _, k := range Climbing {
 		if _, _, err := b.Open(ctx, k, 0, -1); !errors.Is(err, blob.ErrKey) {
@@ -228,6 +234,7 @@ func climbing(t *testing.T, b blob.Bucket) {
 
 // concurrency writes into folders while they are emptied.
 func concurrency(t *testing.T, b blob.Bucket) {
+	t.Helper()
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

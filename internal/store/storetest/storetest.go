@@ -8,15 +8,15 @@ import (
 )
 
 // Open makes a database in a temporary folder and closes it with the test.
-func Open(t testing.TB, migrations ...store.Migrations) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "kiwerk.db"), Migrations: migrations})
+func Open(tb testing.TB, migrations ...store.Migrations) *store.Store {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), store.Options{Path: filepath.Join(tb.TempDir(), "kiwerk.db"), Migrations: migrations})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Errorf("close database: %v", err)
+			tb.Errorf("close database: %v", err)
 		}
 	})
 	return s

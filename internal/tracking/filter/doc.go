@@ -4,7 +4,7 @@
 //	comparison = identifier operator value
 //	           | identifier [NOT] IN ( 'a', 'b' )
 //	           | identifier IS [NOT] NULL
-//	identifier = [ entity "." ] key          key may be "quoted" or `quoted`
+//	identifier = [ entity "." ] name         which may be "quoted" or `quoted`
 //	order_by   = identifier [ ASC | DESC ]
 //
 // A [Language] states the entities, attributes and operators of one search;

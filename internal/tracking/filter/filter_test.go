@@ -76,7 +76,7 @@ func TestLanguage_Parse_faults(t *testing.T) {
 		"run_id NOT 'a'":                      "expected a comparison operator",
 		"params.p LIKE '%a%b%c%d%e%f%g%'":     "at most 1000 characters",
 		"params.p = '\x00'":                   "not valid UTF-8",
-		"metrics.a > 1 AND AND metrics.b > 1": "Invalid attribute key 'AND'",
+		"metrics.a > 1 AND and metrics.b > 1": "Invalid attribute key 'and'",
 	} {
 		if _, err := language.Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

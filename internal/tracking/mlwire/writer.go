@@ -165,7 +165,8 @@ const hexDigits = "0123456789abcdef"
 // String writes a string in ASCII: clients guess the encoding of an answer
 // from its bytes, and guess wrong.
 func (w *Writer) String(s string) {
-	b := append(w.buf, '"')
+	b := w.buf
+	b = append(b, '"')
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -180,7 +181,8 @@ func (w *Writer) String(s string) {
 		from = i
 	}
 	b = append(b, s[from:]...)
-	w.buf = append(b, '"')
+	b = append(b, '"')
+	w.buf = b
 }
 
 func appendEscaped(b []byte, r rune) []byte {

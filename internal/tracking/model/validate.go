@@ -291,24 +291,8 @@ func CheckDatasets(list []DatasetInput) error {
 		return Invalid("A request can contain at most %d datasets, got %d.", maxBatchDatasets, len(list))
 	}
 	for _, d := range list {
-		for _, f := range []struct {
-			name, value string
-			max         int
-			required    bool
-		}{
-			{"name", d.Dataset.Name, maxDatasetName, true},
-			{"digest", d.Dataset.Digest, maxDatasetDigest, true},
-			{"source_type", d.Dataset.SourceType, maxDatasetName, true},
-			{"source", d.Dataset.Source, maxDatasetSource, true},
-			{"schema", d.Dataset.Schema, maxDatasetSchema, false},
-			{"profile", d.Dataset.Profile, maxDatasetProfile, false},
-		} {
-			if f.required && f.value == "" {
-				return Invalid("Dataset %s cannot be None or empty.", f.name)
-			}
-			if err := tooLong(f.name, f.value, f.max); err != nil {
-				return err
-			}
+		if err := checkDataset(d); err != nil {
+			return err
 		}
 		for _, t := range d.Tags {
 			if t.Key == "" {
@@ -320,6 +304,29 @@ func CheckDatasets(list []DatasetInput) error {
 			if err := tooLong("InputTag value", t.Value, maxInputTagValue); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func checkDataset(d DatasetInput) error {
+	for _, f := range []struct {
+		name, value string
+		max         int
+		required    bool
+	}{
+		{"name", d.Dataset.Name, maxDatasetName, true},
+		{"digest", d.Dataset.Digest, maxDatasetDigest, true},
+		{"source_type", d.Dataset.SourceType, maxDatasetName, true},
+		{"source", d.Dataset.Source, maxDatasetSource, true},
+		{"schema", d.Dataset.Schema, maxDatasetSchema, false},
+		{"profile", d.Dataset.Profile, maxDatasetProfile, false},
+	} {
+		if f.required && f.value == "" {
+			return Invalid("Dataset %s cannot be None or empty.", f.name)
+		}
+		if err := tooLong(f.name, f.value, f.max); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func (a *API) artifacts() []server.Endpoint {
 	list = append(list, call("GET", "/logged-models/{model_id}/artifacts/directories", "list", artifacts, "files of a logged model", small, a.listModelArtifacts)...)
 	for _, e := range []server.Endpoint{
 		handler("GET", proxy+"/{path...}", "get", "download an artifact", 0, a.download),
-		handler("PUT", proxy+"/{path...}", "update", "upload an artifact", -1, a.upload),
+		handler("PUT", proxy+"/{path...}", "update", "upload an artifact", a.uploadLimit(), a.upload),
 		handler("DELETE", proxy+"/{path...}", "delete", "delete an artifact or a folder", 0, a.remove),
 		handler("GET", proxy, "list", "list a folder of artifacts", 0, a.list),
 		handler("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, a.downloadOfModel),
@@ -204,6 +204,13 @@ func disposition(name string) string {
 		return fmt.Sprintf("attachment; filename=%q", ascii)
 	}
 	return fmt.Sprintf("attachment; filename=%q; filename*=UTF-8''%s", ascii, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
+}
+
+func (a *API) uploadLimit() int64 {
+	if a.o.MaxArtifact > 0 {
+		return a.o.MaxArtifact
+	}
+	return -1
 }
 
 func (a *API) upload(w http.ResponseWriter, r *http.Request) error {

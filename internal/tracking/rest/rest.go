@@ -13,7 +13,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
-// Options of the API; all are required.
+// Options of the API; all but MaxArtifact are required.
 type Options struct {
 	Store *store.Store
 	Blobs blob.Bucket
@@ -27,6 +27,8 @@ type Options struct {
 	Logger  *slog.Logger
 	// Changed hears of every change of a registered model.
 	Changed func(namespace, name string)
+	// MaxArtifact bounds one uploaded file in bytes; 0 is no bound.
+	MaxArtifact int64
 }
 
 // API serves the calls.

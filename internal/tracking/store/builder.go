@@ -75,20 +75,15 @@ func globOf(pattern string) string {
 // matchText is textCondition in Go, for values that are not stored as text.
 func matchText(c filter.Comparison, value string) bool {
 	switch c.Op {
-	case filter.Eq:
-		return value == c.Text
 	case filter.Ne:
 		return value != c.Text
 	case filter.Like:
 		return like(value, c.Text)
 	case filter.ILike:
 		return like(strings.ToLower(value), strings.ToLower(c.Text))
+	default: // a list of states is refused by the language
+		return value == c.Text
 	}
-	in := false
-	for _, v := range c.List {
-		in = in || v == value
-	}
-	return in == (c.Op == filter.In)
 }
 
 // like matches % and _, going back to the last % only, which is enough.

@@ -98,9 +98,11 @@ type statement struct{ head, row, tail string }
 
 var (
 	insertPoint  = statement{"INSERT INTO run_metrics(run, k, ts, step, value, nan) VALUES", "(?,?,?,?,?,?)", " ON CONFLICT DO NOTHING"}
-	upsertLatest = statement{"INSERT INTO run_latest(run, k, exp, value, nan, step, ts) VALUES", "(?,?,?,?,?,?,?)",
+	upsertLatest = statement{
+		"INSERT INTO run_latest(run, k, exp, value, nan, step, ts) VALUES", "(?,?,?,?,?,?,?)",
 		` ON CONFLICT DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
-		WHERE (excluded.step, excluded.ts, excluded.value) > (step, ts, value)`}
+		WHERE (excluded.step, excluded.ts, excluded.value) > (step, ts, value)`,
+	}
 )
 
 func (s statement) text(n int) string {

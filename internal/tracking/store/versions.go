@@ -93,40 +93,44 @@ func (s *Store) CreateModelVersion(ctx context.Context, namespace string, n NewV
 		}
 	}
 	err = s.update(ctx, func(t *tx) error {
-		m, err := t.registered(namespace, n.Name)
-		if err != nil {
-			return err
-		}
-		n := n // the transaction may run twice
-		location, err := t.sourceLocation(namespace, &n)
-		if err != nil {
-			return err
-		}
-		var row, number int64
-		err = t.Row(`INSERT INTO model_versions(model, version, created, updated, user, description, source, storage_location, run_id, run_link, model_id)
-			VALUES(?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id, version`,
-			m.Row, t.now, n.User, n.Description, n.Source, location, n.RunID, n.RunLink, n.ModelID).Scan(&row, &number)
-		if err != nil {
-			return err
-		}
-		for _, g := range n.Tags {
-			if err := t.putVersionTag(row, g); err != nil {
-				return err
-			}
-		}
-		if err := t.touchRegistered(m.Row); err != nil {
-			return err
-		}
-		if err := t.noteRegistration(namespace, n, number); err != nil {
-			return err
-		}
-		list, err := t.versions("WHERE v.id = ?", row)
-		if err == nil {
-			v = list[0]
-		}
+		v, err = t.insertVersion(namespace, n)
 		return err
 	})
 	return v, err
+}
+
+func (t *tx) insertVersion(namespace string, n NewVersion) (v model.ModelVersion, err error) {
+	m, err := t.registered(namespace, n.Name)
+	if err != nil {
+		return v, err
+	}
+	location, err := t.sourceLocation(namespace, &n)
+	if err != nil {
+		return v, err
+	}
+	var row, number int64
+	err = t.Row(`INSERT INTO model_versions(model, version, created, updated, user, description, source, storage_location, run_id, run_link, model_id)
+		VALUES(?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id, version`,
+		m.Row, t.now, n.User, n.Description, n.Source, location, n.RunID, n.RunLink, n.ModelID).Scan(&row, &number)
+	if err != nil {
+		return v, err
+	}
+	for _, g := range n.Tags {
+		if err := t.putVersionTag(row, g); err != nil {
+			return v, err
+		}
+	}
+	if err := t.touchRegistered(m.Row); err != nil {
+		return v, err
+	}
+	if err := t.noteRegistration(namespace, n, number); err != nil {
+		return v, err
+	}
+	list, err := t.versions("WHERE v.id = ?", row)
+	if err != nil {
+		return v, err
+	}
+	return list[0], nil
 }
 
 func (t *tx) touchRegistered(row int64) error {
