@@ -81,8 +81,7 @@ func (e *engine) runSuspend(c call, node *argo.NodeStatus, t *argo.Template, in 
 	return e.mark(node, argo.NodeSucceeded, "")
 }
 
-// checkEnd looks whether the user or a deadline ends the workflow early and
-// stops the pods that must not go on.
+// checkEnd looks whether the user or a deadline ends the workflow early.
 func (e *engine) checkEnd() {
 	if s := e.wf.Spec.Shutdown; s != "" {
 		e.stopping, e.stopWhy = true, fmt.Sprintf("workflow shutdown with strategy: %s", s)
@@ -94,6 +93,10 @@ func (e *engine) checkEnd() {
 		}
 		e.stopping, e.stopWhy = true, "Step exceeded its deadline"
 	}
+}
+
+// stopPods ends the pods that must not go on when the workflow ends early.
+func (e *engine) stopPods() {
 	if !e.stopping {
 		return
 	}

@@ -86,8 +86,9 @@ func Decide(seen Seen) Plan {
 		e.store()
 		return e.plan
 	}
-	e.updatePods()
 	e.checkEnd()
+	e.updatePods()
+	e.stopPods()
 	if !suspended(e.wf) || e.stopping {
 		e.advance()
 	}

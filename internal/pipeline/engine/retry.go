@@ -47,8 +47,10 @@ func (e *engine) retry(c call, node *argo.NodeStatus, t *argo.Template, rs *argo
 	attempt.attempt = e.attemptVars(node, last)
 	if n := e.execute(attempt); n != nil {
 		link(node, n)
-		if n.Phase.Fulfilled() && n != last {
-			e.again(0) // it could not even begin: judge it in the next round
+		if n.Phase.Fulfilled() {
+			if e.afterAttempt(c, node, n, t, rs, in); !node.Phase.Fulfilled() && !e.waits(node) {
+				e.again(0) // the next attempt begins in the next round, so that each round ends
+			}
 		}
 	}
 	return node

@@ -90,7 +90,7 @@ func (s *sim) run() *sim {
 		if s.wf.Status.Phase.Completed() {
 			return s
 		}
-		if !s.endPods() {
+		if !s.endPods() && len(plan.Stop)+len(plan.Delete) == 0 {
 			if plan.Again == 0 {
 				return s
 			}
