@@ -76,6 +76,7 @@ func (a *App) build(ctx context.Context, mgr ctrl.Manager) ([]capability, error)
 func (a *App) buildTracking(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
 	t, err := tracking.New(ctx, tracking.Deps{
 		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
+		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes,
 	})
 	if err != nil {
 		return capability{}, err
