@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ import (
 // recorder is the queue between the gateway and the database.
 type recorder struct {
 	queue  chan item
+	bytes  atomic.Int64 // of what waits in the queue
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
@@ -34,7 +36,13 @@ const (
 	maxBatch = 1024
 	// maxFeatures bounds what one row may cost; larger inputs (images, say) are recorded without features.
 	maxFeatures = 100_000
+	// maxQueueBytes bounds the memory of what waits.
+	maxQueueBytes = 64 << 20
+	rowOverhead   = 300
 )
+
+// size is about the memory that a prediction takes while it waits.
+func (p *Prediction) size() int64 { return int64(8*len(p.Features) + len(p.Output) + rowOverhead) }
 
 func (r *recorder) init(size int) {
 	r.queue = make(chan item, size)
@@ -56,11 +64,19 @@ func (r *recorder) collectors() []prometheus.Collector {
 // Record takes a prediction and returns at once. It keeps the slices of p, so
 // the caller must not change them any more.
 func (s *Service) Record(p Prediction) {
-	select {
-	case s.queue <- item{prediction: p}:
-	default:
-		s.dropped.WithLabelValues("queue_full").Inc()
+	if len(p.Features) > maxFeatures {
+		p.Features = nil
 	}
+	size := p.size()
+	if s.bytes.Add(size) <= maxQueueBytes {
+		select {
+		case s.queue <- item{prediction: p}:
+			return
+		default:
+		}
+	}
+	s.bytes.Add(-size)
+	s.dropped.WithLabelValues("queue_full").Inc()
 }
 
 // Flush returns when everything that Record took before is stored, or with the error of storing it.
@@ -106,6 +122,7 @@ func (s *Service) writeBatch(ctx context.Context, first item) {
 			waiting = append(waiting, i.stored)
 			return
 		}
+		s.bytes.Add(-i.prediction.size())
 		batch = append(batch, i.prediction)
 	}
 	take(first)
@@ -230,7 +247,7 @@ func (g *streamBatch) store(t *store.Tx) (int, error) {
 
 // features is what is kept of the row itself: nothing unless somebody asked.
 func (g *streamBatch) features(p Prediction) []byte {
-	if g.recording == nil || !g.recording.Samples || len(p.Features) > maxFeatures {
+	if g.recording == nil || !g.recording.Samples || p.Features == nil {
 		return nil
 	}
 	row := p.Features

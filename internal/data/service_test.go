@@ -257,6 +257,36 @@ func TestService_Record_neverBlocks(t *testing.T) {
 	}
 }
 
+// What waits is bounded in bytes, too.
+func TestService_Record_boundsMemory(t *testing.T) {
+	f := newFixture(t)
+	release, running := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() { // the database is busy
+		if err := f.deps.Store.Update(t.Context(), func(*store.Tx) error { close(running); <-release; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-running
+	row := make([]float64, 100_000)
+	for i := range 300 {
+		f.Record(prediction(fmt.Sprint(i), row...))
+	}
+	dropped := f.counter(t, "kiwerk_data_predictions_dropped_total")
+	close(release)
+	wg.Wait()
+	if err := f.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if dropped < 100 {
+		t.Errorf("%v of 300 rows of 800 kB were dropped; the rest took more than the bound of 64 MiB", dropped)
+	}
+	f.Record(prediction("after", 1))
+	if _, err := f.Get(t.Context(), "default", "after"); err != nil {
+		t.Errorf("the memory was not given back: %v", err)
+	}
+}
+
 func (f *fixture) counter(t *testing.T, name string) (sum float64) {
 	t.Helper()
 	families, err := f.metrics.Gather()

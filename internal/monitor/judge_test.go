@@ -70,11 +70,11 @@ func settings() Settings {
 
 func TestJudge_imagesWithoutDriftAndWith(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	ref := reference(t, pixels(rng, 900, 1))
+	ref := reference(t, pixels(rng, 500, 1))
 	for _, samples := range []bool{true, false} {
 		name := map[bool]string{true: "Samples", false: "Counts"}[samples]
 		t.Run(name, func(t *testing.T) {
-			const windows = 60
+			const windows = 40
 			alarms := 0
 			for range windows {
 				v := Judge(ref, windowOf(ref, pixels(rng, 75, 1), samples), settings())

@@ -115,15 +115,16 @@ func (s *Store) AddWindow(ctx context.Context, baseline int64, j Judged) error {
 // Tally counts the windows of a baseline.
 type Tally struct {
 	// Next is the index of the first window that was not judged.
-	Next                             int64
+	Next int64
+	// Evaluated windows have a verdict, Drifted are some of them; Insufficient ones have none.
 	Evaluated, Drifted, Insufficient int64
 }
 
 // Tally counts.
 func (s *Store) Tally(ctx context.Context, baseline int64) (n Tally, err error) {
 	err = s.db.View(ctx, func(t *store.Tx) error {
-		return t.Row(`SELECT coalesce(max(idx) + 1, 0), count(*), coalesce(sum(verdict = 'Drift'), 0), coalesce(sum(verdict = 'InsufficientData'), 0)
-			FROM monitor_windows WHERE baseline = ?`, baseline).Scan(&n.Next, &n.Evaluated, &n.Drifted, &n.Insufficient)
+		return t.Row(`SELECT coalesce(max(idx) + 1, 0), coalesce(sum(verdict <> 'InsufficientData'), 0), coalesce(sum(verdict = 'Drift'), 0),
+			coalesce(sum(verdict = 'InsufficientData'), 0) FROM monitor_windows WHERE baseline = ?`, baseline).Scan(&n.Next, &n.Evaluated, &n.Drifted, &n.Insufficient)
 	})
 	return n, err
 }

@@ -118,7 +118,7 @@ type ModelMonitorStatus struct {
 	Reference *ReferenceStatus `json:"reference,omitempty"`
 	// Windows of the champion that were judged last, newest first.
 	Windows []WindowStatus `json:"windows,omitempty"`
-	// Evaluated, Drifted and Insufficient count windows of the champion.
+	// Evaluated windows of the champion have a verdict, Drifted are some of them; Insufficient ones had too few rows for one.
 	Evaluated    int64 `json:"evaluated"`
 	Drifted      int64 `json:"drifted"`
 	Insufficient int64 `json:"insufficient"`
