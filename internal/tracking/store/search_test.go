@@ -1,0 +1,275 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/kiwerk/kiwerk/internal/store/storetest"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	n := 0
+	s, err := New(t.Context(), Options{
+		DB: storetest.Open(t), Clock: func() time.Time { return time.UnixMilli(1_700_000_000_000) },
+		NewID:        func() string { n++; return fmt.Sprintf("%08x%024x", uint32(n*2654435761), n) },
+		ArtifactRoot: "mlflow-artifacts:", DefaultNamespace: "default",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// sample is a run as the test knows it.
+type sample struct {
+	id, name, p, tag string
+	experiment       int64
+	start            int64
+	deleted          bool
+	metric           float64
+	measured         bool
+}
+
+// fill makes runs in two experiments with equal start times, NaN, and gaps.
+func fill(t *testing.T, s *Store, n int) (experiments []string, runs []sample) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	other, err := s.CreateExperiment(t.Context(), "default", "other", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	experiments = []string{"0", fmt.Sprint(other)}
+	for i := range n {
+		r := sample{
+			experiment: int64(i%4/3) * other, start: int64(random.IntN(n / 4)), name: fmt.Sprintf("Run_%d", i), p: fmt.Sprint(random.IntN(10)),
+			deleted: random.IntN(8) == 0, metric: float64(random.IntN(50)) / 50, measured: random.IntN(5) > 0,
+		}
+		if random.IntN(20) == 0 {
+			r.metric = math.NaN()
+		}
+		if r.tag = strings.Repeat("long ", 30) + fmt.Sprint(random.IntN(3)); i%3 == 0 {
+			r.tag = ""
+		}
+		run, err := s.CreateRun(t.Context(), "default", NewRun{Experiment: fmt.Sprint(r.experiment), Name: r.name, Start: r.start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.id = run.ID
+		b := model.Batch{Params: []model.Pair{{Key: "p", Value: r.p}}}
+		if r.measured {
+			b.Metrics = []model.Metric{{Key: "m", Value: -1, Timestamp: 1}, {Key: "m", Value: r.metric, Timestamp: 1, Step: 1}}
+		}
+		if r.tag != "" {
+			b.Tags = []model.Pair{{Key: "tag", Value: r.tag}}
+		}
+		if err := s.LogBatch(t.Context(), "default", r.id, b); err != nil {
+			t.Fatal(err)
+		}
+		if r.deleted {
+			if err := s.SetRunDeleted(t.Context(), "default", r.id, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs = append(runs, r)
+	}
+	return experiments, runs
+}
+
+// stored is how a metric is compared: NaN is kept as 0.
+func (r sample) stored() float64 {
+	if math.IsNaN(r.metric) {
+		return 0
+	}
+	return r.metric
+}
+
+var searches = map[string]func(sample) bool{
+	"":                                   func(sample) bool { return true },
+	"metrics.m > 0.5":                    func(r sample) bool { return r.measured && r.stored() > 0.5 },
+	"metrics.m <= 0.02":                  func(r sample) bool { return r.measured && r.stored() <= 0.02 },
+	"metrics.m != 0.5":                   func(r sample) bool { return r.measured && r.stored() != 0.5 },
+	"params.p = '3'":                     func(r sample) bool { return r.p == "3" },
+	"params.p != '3'":                    func(r sample) bool { return r.p != "3" },
+	"params.p IN":                        nil, // not in the language
+	"metrics.m > 0.9 AND params.p = '7'": func(r sample) bool { return r.measured && r.stored() > 0.9 && r.p == "7" },
+	"tags.tag = '" + strings.Repeat("long ", 30) + "1'": func(r sample) bool { return strings.HasSuffix(r.tag, " 1") },
+	"tags.tag LIKE '%2'":        func(r sample) bool { return strings.HasSuffix(r.tag, "2") },
+	"tags.tag IS NULL":          func(r sample) bool { return r.tag == "" },
+	"start_time < 20":           func(r sample) bool { return r.start < 20 },
+	"run_name ILIKE 'rUN\\_1%'": func(sample) bool { return false }, // no escapes in LIKE
+	"run_name = 'Run_5'":        func(r sample) bool { return r.name == "Run_5" },
+}
+
+// rank puts numbers before NaN before runs without the metric.
+func (r sample) rank() int {
+	switch {
+	case !r.measured:
+		return 2
+	case math.IsNaN(r.metric):
+		return 1
+	}
+	return 0
+}
+
+func newest(a, b sample) int {
+	return cmp.Or(cmp.Compare(b.start, a.start), cmp.Compare(a.id, b.id))
+}
+
+var orderings = map[string]func(a, b sample) int{
+	"":                newest,
+	"start_time DESC": newest,
+	"start_time ASC":  func(a, b sample) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.id, b.id)) },
+	"metrics.m ASC": func(a, b sample) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), byMetric(a, b), newest(a, b))
+	},
+	"metrics.m DESC": func(a, b sample) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), byMetric(b, a), newest(a, b))
+	},
+	"params.p DESC, metrics.m ASC": func(a, b sample) int {
+		return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(a.rank(), b.rank()), byMetric(a, b), newest(a, b))
+	},
+	"tags.tag ASC": func(a, b sample) int {
+		gap := func(r sample) int { return map[bool]int{true: 1}[r.tag == ""] }
+		return cmp.Or(cmp.Compare(gap(a), gap(b)), cmp.Compare(a.tag, b.tag), newest(a, b))
+	},
+}
+
+func byMetric(a, b sample) int {
+	if a.rank() != 0 || b.rank() != 0 {
+		return 0
+	}
+	return cmp.Compare(a.metric, b.metric)
+}
+
+// TestStore_SearchRuns compares every way of searching with a plain loop.
+func TestStore_SearchRuns(t *testing.T) {
+	s := open(t)
+	experiments, runs := fill(t, s, 200)
+	for text, fits := range searches {
+		for order, less := range orderings {
+			for _, view := range []model.View{model.ActiveOnly, model.DeletedOnly, model.All} {
+				for _, in := range [][]string{experiments[:1], experiments} {
+					q := RunQuery{Experiments: in, Filter: text, View: view}
+					if order != "" {
+						q.OrderBy = strings.Split(order, ", ")
+					}
+					if fits == nil {
+						if _, _, err := s.SearchRuns(t.Context(), "default", q); err == nil {
+							t.Errorf("%q was accepted", text)
+						}
+						continue
+					}
+					var want []sample
+					for _, r := range runs {
+						if fits(r) && (view == model.All || r.deleted == (view == model.DeletedOnly)) && slices.Contains(in, fmt.Sprint(r.experiment)) {
+							want = append(want, r)
+						}
+					}
+					slices.SortFunc(want, less)
+					var ids []string
+					for _, r := range want {
+						ids = append(ids, r.id)
+					}
+					for _, size := range []int{37, 1000} {
+						if diff := gocmp.Diff(ids, walk(t, s, q, size)); diff != "" {
+							t.Fatalf("filter %q, order %q, view %d, experiments %v, pages of %d: %s", text, order, view, in, size, diff)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// walk collects all pages.
+func walk(t *testing.T, s *Store, q RunQuery, size int) (ids []string) {
+	t.Helper()
+	q.Max = size
+	for {
+		list, next, err := s.SearchRuns(t.Context(), "default", q)
+		if err != nil {
+			t.Fatalf("%q %v: %v", q.Filter, q.OrderBy, err)
+		}
+		for _, r := range list {
+			ids = append(ids, r.ID)
+		}
+		if next == "" {
+			return ids
+		}
+		if len(list) != size {
+			t.Fatalf("%q %v: a page of %d has a next one", q.Filter, q.OrderBy, len(list))
+		}
+		q.Token = next
+	}
+}
+
+// TestRunSearch_driver: where SQL starts does not change what is found.
+func TestRunSearch_driver(t *testing.T) {
+	s := open(t)
+	fill(t, s, 100)
+	for text, want := range map[string]bool{
+		"metrics.m > 0.97":                   true,  // few runs
+		"params.p != '3'":                    false, // no index
+		"metrics.m > -1 AND start_time >= 0": true,  // many, but the whole list is small
+		"params.unknown = 'x'":               false, // nothing to look for
+	} {
+		err := s.view(t.Context(), func(x *tx) error {
+			comparisons, _, err := parse(&runLanguage, text, nil)
+			if err != nil {
+				return err
+			}
+			rs := &runSearch{t: x, experiments: []int64{0}, stages: []int64{0}, comparisons: comparisons, limit: 101}
+			driver, err := rs.driver()
+			if got := driver.sql != ""; got != want {
+				t.Errorf("%s: driver %q", text, driver.sql)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStore_HistoryInterval(t *testing.T) {
+	s := open(t)
+	run, err := s.CreateRun(t.Context(), "default", NewRun{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var points []model.Metric
+	for i := range 997 {
+		points = append(points, model.Metric{Key: "m", Value: float64(i), Timestamp: int64(997 - i), Step: int64(i)})
+	}
+	if err := s.LogBatch(t.Context(), "default", run.ID, model.Batch{Metrics: points}); err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 2, 3, 10, 320, 996, 997, 2500} {
+		got, err := s.HistoryInterval(t.Context(), "default", []string{run.ID}, "m", limit, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != min(limit, 997) || got[len(got)-1].Step != 996 || limit > 1 && got[0].Step != 0 {
+			t.Errorf("limit %d: %d points", limit, len(got))
+		}
+		for i := 1; i < len(got); i++ {
+			if gap := got[i].Step - got[i-1].Step; gap < 1 || limit > 1 && gap > int64(996/(limit-1)+1) {
+				t.Errorf("limit %d: a gap of %d steps", limit, gap)
+			}
+		}
+	}
+	got, err := s.HistoryInterval(t.Context(), "default", []string{run.ID}, "m", 5, &Interval{100, 104})
+	if err != nil || len(got) != 5 || got[0].Step != 100 || got[4].Step != 104 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
