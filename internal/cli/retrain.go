@@ -14,15 +14,15 @@ import (
 
 // Retraining is one decision about a challenger.
 type Retraining struct {
-	Namespace string    `json:"namespace"`
-	Policy    string    `json:"policy"`
-	ID        string    `json:"id"`
-	Phase     string    `json:"phase"`
-	Trigger   string    `json:"trigger,omitempty"`
-	Champion  string    `json:"champion,omitempty"`
-	Challeng  string    `json:"challenger,omitempty"`
-	Reason    string    `json:"reason,omitempty"`
-	Started   time.Time `json:"started"`
+	Namespace  string    `json:"namespace"`
+	Policy     string    `json:"policy"`
+	ID         string    `json:"id"`
+	Phase      string    `json:"phase"`
+	Trigger    string    `json:"trigger,omitempty"`
+	Champion   string    `json:"champion,omitempty"`
+	Challenger string    `json:"challenger,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	Started    time.Time `json:"started"`
 }
 
 // Retrainings are what kiwerk retrain list prints.
@@ -34,7 +34,7 @@ type Retrainings struct {
 func (r *Retrainings) Table(w io.Writer, _ *text.Printer) {
 	rows := [][]string{{"POLICY", "ID", "PHASE", "TRIGGER", "CHAMPION", "CHALLENGER", "STARTED", "REASON"}}
 	for _, i := range r.Items {
-		rows = append(rows, []string{i.Policy, i.ID, i.Phase, i.Trigger, i.Champion, i.Challeng, i.Started.Local().Format(time.DateTime), i.Reason})
+		rows = append(rows, []string{i.Policy, i.ID, i.Phase, i.Trigger, i.Champion, i.Challenger, i.Started.Local().Format(time.DateTime), i.Reason})
 	}
 	columns(w, rows)
 }

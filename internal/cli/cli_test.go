@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// result of a command.
+type result struct {
+	code     int
+	out, err string
+}
+
+var started = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+
+// runners answer with fixed values; what they were called with goes to seen.
+func runners(seen *[]any) Runners {
+	note := func(args ...any) { *seen = append(*seen, args...) }
+	return Runners{
+		Up:   func(_ context.Context, s Session, o UpOptions) error { note(s.DataDir, o); return nil },
+		Down: func(_ context.Context, s Session, o DownOptions) error { note(s.DataDir, o); return nil },
+		Status: func(context.Context, Session) (*Status, error) {
+			return &Status{
+				State: StateReady, DataDir: "/d", Started: &started, Addresses: map[string]string{"platform": "http://127.0.0.1:7878"},
+				Pods:      []Pod{{Namespace: "default", Name: "a", Phase: "Running", Image: "busybox → the host's own tools"}},
+				Listeners: []Listener{{Pod: "default/a", Address: "0.0.0.0:80", Process: "nc", PID: 7, Open: true}},
+				Notes:     []Note{{Reason: "StartedAsRoot", Message: text.S(text.NoteRoot)}},
+			}, nil
+		},
+		Doctor: func(context.Context, Session) (*Diagnosis, error) {
+			return &Diagnosis{Findings: []Finding{{Name: "namespaces", Level: LevelOK, Message: text.S(text.DoctorUserNS)}}}, nil
+		},
+		Demo:         func(_ context.Context, _ Session, o DemoOptions) error { note(o); return nil },
+		Kubectl:      func(_ context.Context, s Session, args []string) error { note(s.DataDir, args); return nil },
+		ControlPlane: func(_ context.Context, s Session) error { note(s.DataDir); return nil },
+		Daemon:       func(context.Context, Session) error { return nil },
+		Retrain: Retrain{
+			List: func(_ context.Context, _ Session, ns string) (*Retrainings, error) {
+				return &Retrainings{Items: []Retraining{{Namespace: ns, Policy: "digits", ID: "r1", Phase: "Canary", Started: started}}}, nil
+			},
+			Approve: func(_ context.Context, _ Session, ns, name string, approve bool, reason string) error {
+				note(ns, name, approve, reason)
+				return nil
+			},
+		},
+	}
+}
+
+func program(seen *[]any, env map[string]string, args ...string) (Program, *bytes.Buffer, *bytes.Buffer) {
+	var out, errs bytes.Buffer
+	return Program{
+		Args: args, In: strings.NewReader(""), Out: &out, Err: &errs, Home: "/home/somebody",
+		Getenv: func(k string) string { return env[k] }, Runners: runners(seen),
+	}, &out, &errs
+}
+
+func run(t *testing.T, env map[string]string, args ...string) (result, []any) {
+	t.Helper()
+	var seen []any
+	p, out, errs := program(&seen, env, args...)
+	code := Run(t.Context(), p)
+	return result{code, out.String(), errs.String()}, seen
+}
+
+// walk visits each command of the tree with its path.
+func walk(c *cobra.Command, path []string, visit func(*cobra.Command, []string)) {
+	visit(c, path)
+	for _, child := range c.Commands() {
+		walk(child, append(append([]string{}, path...), child.Name()), visit)
+	}
+}
+
+func TestTree_followsTheRules(t *testing.T) {
+	for _, lang := range text.Languages {
+		var seen []any
+		p, _, _ := program(&seen, nil)
+		tree := &tree{program: p, session: Session{Text: text.For(lang)}}
+		walk(tree.root(), nil, func(c *cobra.Command, path []string) {
+			name := strings.Join(append([]string{"kiwerk"}, path...), " ")
+			if c.Short == "" || strings.Contains(c.Short, "command.") {
+				t.Errorf("%s (%s): no summary: %q", name, lang, c.Short)
+			}
+			if !strings.Contains(c.Example, "kiwerk") {
+				t.Errorf("%s: no example", name)
+			}
+			if c.RunE == nil {
+				t.Errorf("%s does nothing", name)
+			}
+			for line := range strings.Lines(c.Example) {
+				if !strings.HasPrefix(strings.TrimSpace(line), "kiwerk ") {
+					t.Errorf("%s: the example %q is no command", name, line)
+				}
+			}
+		})
+	}
+}
+
+// TestTree_printsDataThatParses runs each command that has -o in each format.
+func TestTree_printsDataThatParses(t *testing.T) {
+	var seen []any
+	p, _, _ := program(&seen, nil)
+	tree := &tree{program: p, session: Session{Text: text.For("en")}}
+	found := 0
+	walk(tree.root(), nil, func(c *cobra.Command, path []string) {
+		if c.Flags().Lookup("output") == nil {
+			return
+		}
+		found++
+		for _, format := range formats {
+			r, _ := run(t, nil, append(append([]string{}, path...), "-o", format)...)
+			var v map[string]any
+			var err error
+			switch format {
+			case "json":
+				err = json.Unmarshal([]byte(r.out), &v)
+			case "yaml":
+				err = yaml.Unmarshal([]byte(r.out), &v)
+			}
+			if r.code != ExitOK || err != nil || r.out == "" || r.err != "" {
+				t.Errorf("%v -o %s: code %d, error %v\nstdout: %s\nstderr: %s", path, format, r.code, err, r.out, r.err)
+			}
+		}
+		if r, _ := run(t, nil, append(append([]string{}, path...), "-o", "xml")...); r.code != ExitUsage {
+			t.Errorf("%v -o xml: code %d", path, r.code)
+		}
+	})
+	if found < 4 {
+		t.Errorf("only %d commands print data", found)
+	}
+}
+
+func TestRun_usage(t *testing.T) {
+	cases := map[string]struct {
+		args []string
+		env  map[string]string
+		code int
+		err  []string
+		seen []any
+	}{
+		"UpDefaults": {args: []string{"up"}, seen: []any{"/home/somebody/.kiwerk", UpOptions{Timeout: startTimeout}}},
+		"UpFlags": {
+			args: []string{"up", "-d", "--listen", "127.0.0.1:0", "--data-dir", "/d"},
+			seen: []any{"/d", UpOptions{Listen: "127.0.0.1:0", Detach: true, Timeout: startTimeout}},
+		},
+		"DataDirFromEnvironment": {args: []string{"down"}, env: map[string]string{"KIWERK_DATA_DIR": "/e"}, seen: []any{"/e", DownOptions{Timeout: 2 * time.Minute}}},
+		"KubectlKeepsItsFlags":   {args: []string{"--data-dir", "/d", "kubectl", "get", "pods", "-A", "--help"}, seen: []any{"/d", []string{"get", "pods", "-A", "--help"}}},
+		"UnknownCommand":         {args: []string{"dwn"}, code: ExitUsage, err: []string{`no command "dwn"`, "kiwerk down"}},
+		"UnknownFlag":            {args: []string{"up", "--detached"}, code: ExitUsage, err: []string{"--detached", "try: kiwerk up --help"}},
+		"ExtraArgument":          {args: []string{"up", "now"}, code: ExitUsage, err: []string{"now"}},
+		"MissingArgument":        {args: []string{"retrain", "approve"}, code: ExitUsage, err: []string{"accepts 1 arg"}},
+		"German":                 {args: []string{"dwn", "--lang", "de"}, code: ExitUsage, err: []string{"Fehler: ", "gibt es nicht", "Versuchen Sie: "}},
+		"GermanFromLocale":       {args: []string{"dwn"}, env: map[string]string{"LANG": "de_DE.UTF-8"}, code: ExitUsage, err: []string{"Fehler: "}},
+		"RejectNeedsReason":      {args: []string{"retrain", "approve", "digits", "--reject"}, code: ExitUsage, err: []string{"--reason"}},
+		"Approve":                {args: []string{"retrain", "approve", "digits", "-n", "team-a"}, seen: []any{"team-a", "digits", true, ""}, err: []string{"kiwerk retrain list"}},
+		"Demo": {
+			args: []string{"demo", "quality-inspection", "--bad-challenger", "--report", "r.json"},
+			seen: []any{DemoOptions{Name: "quality-inspection", BadChallenger: true, Report: "r.json"}},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r, seen := run(t, c.env, c.args...)
+			if r.code != c.code {
+				t.Errorf("code %d, want %d\n%s", r.code, c.code, r.err)
+			}
+			if r.out != "" {
+				t.Errorf("talk on standard output: %s", r.out)
+			}
+			for _, part := range c.err {
+				if !strings.Contains(r.err, part) {
+					t.Errorf("stderr %q lacks %q", r.err, part)
+				}
+			}
+			if diff := cmp.Diff(c.seen, seen); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestRun_exitCodes(t *testing.T) {
+	cases := map[string]struct {
+		err  error
+		want int
+	}{
+		"Plain":       {errors.New("x"), ExitFailed},
+		"Failure":     {&Failure{What: text.S(text.NoHome)}, ExitFailed},
+		"NotFound":    {&Failure{Code: ExitNotFound, What: text.S(text.NoHome)}, ExitNotFound},
+		"Interrupted": {context.Canceled, ExitInterrupted},
+		"TimedOut":    {context.DeadlineExceeded, ExitNotReady},
+		"OwnCode":     {Exit(42), 42},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var seen []any
+			p, _, errs := program(&seen, nil, "down")
+			p.Down = func(context.Context, Session, DownOptions) error { return c.err }
+			if got := Run(t.Context(), p); got != c.want {
+				t.Errorf("got %d, want %d", got, c.want)
+			}
+			if name == "OwnCode" && errs.Len() > 0 {
+				t.Errorf("said %q although the command has spoken", errs)
+			}
+		})
+	}
+}
+
+func TestStatus_table(t *testing.T) {
+	r, _ := run(t, nil, "status")
+	for _, want := range []string{"ready", "http://127.0.0.1:7878", "busybox → the host's own tools", "0.0.0.0:80", "StartedAsRoot: started as root"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("%q is missing in\n%s", want, r.out)
+		}
+	}
+}
+
+// TestFailure_isSaidInBothLanguages keeps Error (for logs) and the report in step.
+func TestFailure_isSaidInBothLanguages(t *testing.T) {
+	f := &Failure{What: text.S(text.DataDirForeign, "/d"), Cause: errors.New("cause"), Try: text.S(text.Verbatim, "kiwerk up")}
+	if !strings.Contains(f.Error(), "/d") || !strings.Contains(f.Error(), "cause") {
+		t.Errorf("got %q", f.Error())
+	}
+	var b bytes.Buffer
+	report(&b, text.For("de"), f)
+	want := "Fehler: der Ordner /d ist nicht leer und enthält keine Daten von Kiwerk; er bleibt unberührt\n  cause\nVersuchen Sie: kiwerk up\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestIsTerminal_isFalseForFiles(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if isTerminal(f) || isTerminal(&bytes.Buffer{}) {
+		t.Error("a file counts as a terminal")
+	}
+}
