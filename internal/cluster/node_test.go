@@ -139,9 +139,14 @@ func TestCluster_withNode(t *testing.T) {
 			t.Errorf("the pod said %q, want %q", logs, want)
 		}
 	})
-	t.Run("NoWarningsOfDNS", func(t *testing.T) {
-		if out := mustKubectl(t, cell.Kubeconfig, "get", "events", "--field-selector", "reason=MissingClusterDNS", "-o", "name"); out != "" {
-			t.Errorf("events that mean nothing here: %s", out)
+	t.Run("EventsSayWhatIsSo", func(t *testing.T) {
+		for _, reason := range []string{"MissingClusterDNS", "Pulling", "Pulled"} {
+			if out := mustKubectl(t, cell.Kubeconfig, "get", "events", "--field-selector", "reason="+reason, "-o", "name"); out != "" {
+				t.Errorf("events of %s, which means nothing here: %s", reason, out)
+			}
+		}
+		if out := mustKubectl(t, cell.Kubeconfig, "get", "events", "--field-selector", "reason=Started", "-o", "name"); out == "" {
+			t.Error("no event tells of a started container")
 		}
 	})
 	t.Run("VolumeIsShared", func(t *testing.T) { volumeIsShared(t, cell, c) })

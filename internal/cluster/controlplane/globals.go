@@ -22,7 +22,7 @@ import (
 
 // The Job controller collects pod changes for this long before it looks at a
 // job; one second (its default) would be most of the life of a short step.
-const jobBatchPeriod = 20 * time.Millisecond
+const jobBatchPeriod = 50 * time.Millisecond
 
 var prepared atomic.Bool
 

@@ -9,11 +9,18 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	kubeletevents "k8s.io/kubernetes/pkg/kubelet/events"
 )
 
-// missingDNS is told for every pod of a node without cluster DNS. Pods share
-// the host's network and its resolver here, so it warns of nothing.
-const missingDNS = "MissingClusterDNS"
+// pointless are the reasons of events that say what is not so here. Each is
+// told for every pod, and writing them is a tenth of what a short pod costs.
+var pointless = map[string]bool{
+	// Pods share the host's network and its resolver, so no cluster DNS is missing.
+	"MissingClusterDNS": true,
+	// No image is ever pulled: the process runtime looks names up in a table.
+	kubeletevents.PullingImage: true,
+	kubeletevents.PulledImage:  true,
+}
 
 // newRecorder makes the kubelet's recorder of events; it ends with ctx.
 func newRecorder(ctx context.Context, client corev1client.EventsGetter, nodeName string) record.EventRecorderLogger {
@@ -22,26 +29,26 @@ func newRecorder(ctx context.Context, client corev1client.EventsGetter, nodeName
 	return quiet{b.NewRecorder(legacyscheme.Scheme, corev1.EventSource{Component: "kubelet", Host: nodeName})}
 }
 
-// quiet drops events that mean nothing here.
+// quiet drops pointless events.
 type quiet struct{ record.EventRecorderLogger }
 
-// Event records unless the reason is one to drop.
+// Event records what means something.
 func (q quiet) Event(object runtime.Object, kind, reason, message string) {
-	if reason != missingDNS {
+	if !pointless[reason] {
 		q.EventRecorderLogger.Event(object, kind, reason, message)
 	}
 }
 
-// Eventf records unless the reason is one to drop.
+// Eventf records what means something.
 func (q quiet) Eventf(object runtime.Object, kind, reason, format string, args ...any) {
-	if reason != missingDNS {
+	if !pointless[reason] {
 		q.EventRecorderLogger.Eventf(object, kind, reason, format, args...)
 	}
 }
 
-// AnnotatedEventf records unless the reason is one to drop.
+// AnnotatedEventf records what means something.
 func (q quiet) AnnotatedEventf(object runtime.Object, annotations map[string]string, kind, reason, format string, args ...any) {
-	if reason != missingDNS {
+	if !pointless[reason] {
 		q.EventRecorderLogger.AnnotatedEventf(object, annotations, kind, reason, format, args...)
 	}
 }
