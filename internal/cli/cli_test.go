@@ -49,7 +49,7 @@ func runners(seen *[]any) Runners {
 		Daemon:       func(context.Context, Session) error { return nil },
 		Retrain: Retrain{
 			List: func(_ context.Context, _ Session, ns string) (*Retrainings, error) {
-				return &Retrainings{Items: []Retraining{{Namespace: ns, Policy: "digits", ID: "r1", Phase: "Canary", Started: started}}}, nil
+				return &Retrainings{Items: []Retraining{{Namespace: ns, Policy: "digits", ID: "r1", Phase: "Canary", Time: started}}}, nil
 			},
 			Approve: func(_ context.Context, _ Session, ns, name string, approve bool, reason string) error {
 				note(ns, name, approve, reason)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,29 +13,28 @@ import (
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
-// Retraining is one decision about a challenger.
+// Retraining is one stored decision about a retraining.
 type Retraining struct {
-	Namespace  string    `json:"namespace"`
-	Policy     string    `json:"policy"`
-	ID         string    `json:"id"`
-	Phase      string    `json:"phase"`
-	Trigger    string    `json:"trigger,omitempty"`
-	Champion   string    `json:"champion,omitempty"`
-	Challenger string    `json:"challenger,omitempty"`
-	Reason     string    `json:"reason,omitempty"`
-	Started    time.Time `json:"started"`
+	Namespace string          `json:"namespace"`
+	Policy    string          `json:"policy"`
+	ID        string          `json:"retraining"`
+	Time      time.Time       `json:"time"`
+	Phase     string          `json:"phase"`
+	Reason    string          `json:"reason"`
+	Message   string          `json:"message"`
+	Numbers   json.RawMessage `json:"numbers,omitempty"`
 }
 
-// Retrainings are what kiwerk retrain list prints.
+// Retrainings are what kiwerk retrain list prints, newest first.
 type Retrainings struct {
-	Items []Retraining `json:"items"`
+	Items []Retraining `json:"decisions"`
 }
 
-// Table prints one line per retraining.
+// Table prints one line per decision.
 func (r *Retrainings) Table(w io.Writer, _ *text.Printer) {
-	rows := [][]string{{"POLICY", "ID", "PHASE", "TRIGGER", "CHAMPION", "CHALLENGER", "STARTED", "REASON"}}
+	rows := [][]string{{"TIME", "POLICY", "RETRAINING", "PHASE", "REASON", "MESSAGE"}}
 	for _, i := range r.Items {
-		rows = append(rows, []string{i.Policy, i.ID, i.Phase, i.Trigger, i.Champion, i.Challenger, i.Started.Local().Format(time.DateTime), i.Reason})
+		rows = append(rows, []string{i.Time.Local().Format(time.DateTime), i.Policy, i.ID, i.Phase, i.Reason, i.Message})
 	}
 	columns(w, rows)
 }

@@ -27,6 +27,7 @@ func Runners(getenv func(string) string) cli.Runners {
 		Kubectl: func(ctx context.Context, s cli.Session, args []string) error {
 			return runKubectl(ctx, s, args)
 		},
+		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
 		Daemon: func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}
 }
