@@ -271,7 +271,7 @@ class Search(Case):
             "metrics.acc > 0.45 AND params.p = '0'": {6},
             "metrics.acc >= 0.5": {5, 6, 7},
             "metrics.acc != 0.5": {0, 1, 2, 3, 4, 6, 7, 8},
-            "metrics.`acc` < 0.2": {0, 1, 8},
+            "metrics.`acc` < 0.2": {0, 1},
             "params.p != '0' and tags.parity = 'odd'": {1, 5, 7, 11},
             "params.p LIKE '_' AND tags.parity ILIKE 'EV%'": {0, 2, 4, 6, 8, 10},
             "tags.parity LIKE 'EV%'": set(),

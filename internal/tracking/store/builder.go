@@ -113,6 +113,15 @@ func numberCondition(column string, c filter.Comparison) clause {
 	return sqlf(column+" "+string(c.Op)+" ?", c.Number)
 }
 
+// metricCondition compares the value of a metric. NaN, which is stored as 0
+// with a mark, differs from every number and is neither less nor greater.
+func metricCondition(c filter.Comparison) clause {
+	if c.Op == filter.Ne {
+		return sqlf("(c.value <> ? OR c.nan = 1)", c.Number)
+	}
+	return sqlf("c.value "+string(c.Op)+" ? AND c.nan = 0", c.Number)
+}
+
 // has is "a row of a side table fits".
 func has(not bool, text string, args ...any) clause {
 	if not {

@@ -141,7 +141,7 @@ func (rs *runSearch) condition(c filter.Comparison) (clause, error) {
 		return never, nil
 	}
 	if c.Entity == filter.Metric {
-		v := numberCondition("c.value", c)
+		v := metricCondition(c)
 		return has(false, "SELECT 1 FROM run_latest c WHERE c.run = r.id AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
 	}
 	v := textCondition("c.v", c)
@@ -257,7 +257,7 @@ func (rs *runSearch) indexed(c filter.Comparison) (clause, error) {
 	}
 	exps := jsonList(rs.experiments)
 	if metric {
-		return sqlf("SELECT run FROM run_latest INDEXED BY run_latest_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND nan IN (0, 1) AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
+		return sqlf("SELECT run FROM run_latest INDEXED BY run_latest_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
 	}
 	table := runTables[c.Entity]
 	return sqlf("SELECT run FROM "+table+" INDEXED BY "+table+"_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil

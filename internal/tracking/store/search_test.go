@@ -85,23 +85,15 @@ func fill(t *testing.T, s *Store, n int) (experiments []string, runs []sample) {
 	return experiments, runs
 }
 
-// stored is how a metric is compared: NaN is kept as 0.
-func (r sample) stored() float64 {
-	if math.IsNaN(r.metric) {
-		return 0
-	}
-	return r.metric
-}
-
 var searches = map[string]func(sample) bool{
 	"":                                   func(sample) bool { return true },
-	"metrics.m > 0.5":                    func(r sample) bool { return r.measured && r.stored() > 0.5 },
-	"metrics.m <= 0.02":                  func(r sample) bool { return r.measured && r.stored() <= 0.02 },
-	"metrics.m != 0.5":                   func(r sample) bool { return r.measured && r.stored() != 0.5 },
+	"metrics.m > 0.5":                    func(r sample) bool { return r.measured && r.metric > 0.5 },
+	"metrics.m <= 0.02":                  func(r sample) bool { return r.measured && r.metric <= 0.02 },
+	"metrics.m != 0.5":                   func(r sample) bool { return r.measured && r.metric != 0.5 },
 	"params.p = '3'":                     func(r sample) bool { return r.p == "3" },
 	"params.p != '3'":                    func(r sample) bool { return r.p != "3" },
 	"params.p IN":                        nil, // not in the language
-	"metrics.m > 0.9 AND params.p = '7'": func(r sample) bool { return r.measured && r.stored() > 0.9 && r.p == "7" },
+	"metrics.m > 0.9 AND params.p = '7'": func(r sample) bool { return r.measured && r.metric > 0.9 && r.p == "7" },
 	"tags.tag = '" + strings.Repeat("long ", 30) + "1'": func(r sample) bool { return strings.HasSuffix(r.tag, " 1") },
 	"tags.tag LIKE '%2'":        func(r sample) bool { return strings.HasSuffix(r.tag, "2") },
 	"tags.tag IS NULL":          func(r sample) bool { return r.tag == "" },

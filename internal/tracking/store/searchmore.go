@@ -330,8 +330,9 @@ func modelConditions(comparisons []filter.Comparison, datasets []DatasetFilter) 
 		switch c.Entity {
 		case filter.Metric:
 			measured = true
-			list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ? AND c.value "+string(c.Op)+" ? AND ("+on.sql+")",
-				append([]any{c.Key, c.Number}, on.args...)...))
+			v := metricCondition(c)
+			list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ? AND "+v.sql+" AND ("+on.sql+")",
+				append(append([]any{c.Key}, v.args...), on.args...)...))
 		case filter.Param:
 			list = append(list, tagCondition("logged_model_params", "model = m.id", c))
 		case filter.Tag:
