@@ -250,3 +250,74 @@ func TestOpen_refusesForeignFiles(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestStore_Update_brokenGroup: what only the commit can refuse takes back the
+// whole transaction; the neighbours are then done one by one.
+func TestStore_Update_brokenGroup(t *testing.T) {
+	s := storetest.Open(t, things(thingsTable+`
+		CREATE TABLE parts(thing INTEGER NOT NULL REFERENCES things(id) DEFERRABLE INITIALLY DEFERRED);`))
+	orphan := func(tx *store.Tx) error {
+		_, err := tx.Exec("INSERT INTO parts(thing) VALUES(-1)")
+		return err
+	}
+	const n = 40
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	hold := make(chan struct{})
+	wg.Go(func() { // so that the others are one group
+		if err := s.Update(context.Background(), func(*store.Tx) error { <-hold; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range n {
+		wg.Go(func() {
+			fn := insert(fmt.Sprint(i))
+			if i == n/2 {
+				fn = orphan
+			}
+			errs[i] = s.Update(context.Background(), fn)
+		})
+	}
+	close(hold)
+	wg.Wait()
+	for i, err := range errs {
+		if broken := i == n/2; broken != errors.Is(err, store.ErrConflict) || !broken && err != nil {
+			t.Errorf("update %d: %v", i, err)
+		}
+	}
+	if got := count(t, s); got != n-1 {
+		t.Errorf("stored %d rows, want %d", got, n-1)
+	}
+}
+
+// TestStore_Update_durable: an update that returned is in the file that a
+// second program reads, without a close.
+func TestStore_Update_durable(t *testing.T) {
+	s := storetest.Open(t, things(thingsTable))
+	if err := s.Update(t.Context(), insert("x")); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+s.Path()+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRow("SELECT count(*) FROM things").Scan(&n); err != nil || n != 1 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	var mode string
+	if err := db.QueryRow("PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
+		t.Errorf("journal mode %q, %v", mode, err)
+	}
+	err = s.Update(t.Context(), func(tx *store.Tx) error {
+		var synchronous int
+		if err := tx.Row("PRAGMA synchronous").Scan(&synchronous); err != nil || synchronous != 2 {
+			t.Errorf("synchronous %d, %v; a commit must reach the disk before it is acknowledged", synchronous, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
