@@ -207,6 +207,7 @@ func (d *day) labelledWindow(ctx context.Context) ([]shot, error) {
 		return nil, err
 	}
 	d.roles.Labelled = d.roles.Labelled[n:]
+	d.labelled = append(d.labelled, shots...)
 	return shots, d.line.labels(ctx, shots, d.truth)
 }
 
@@ -229,6 +230,7 @@ func (d *day) measureAndLabel(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+	d.report.AccuracyLabelled, _ = accuracy(d.labelled)
 	return d.percent(d.report.AccuracyAfterChange), nil
 }
 

@@ -13,6 +13,8 @@ type Report struct {
 	AccuracyV1            float64 `json:"accuracy_v1"`
 	AccuracyAfterChange   float64 `json:"accuracy_after_change"`
 	AccuracyV2AfterChange float64 `json:"accuracy_v2_after_change"`
+	// AccuracyLabelled is version 1 on the photographs whose labels came back.
+	AccuracyLabelled float64 `json:"accuracy_labelled_after_change"`
 
 	DriftDetected         bool `json:"drift_detected"`
 	PredictionsUntilDrift int  `json:"predictions_until_drift"`

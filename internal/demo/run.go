@@ -53,6 +53,8 @@ type day struct {
 	report    Report
 	// v1 are the first photographs of the normal day.
 	v1 []shot
+	// labelled are the photographs after the change whose labels came back.
+	labelled []shot
 	// truth is what the people on the line report after the change.
 	truth func(Image) int
 	// windows that the monitor has judged before the change.

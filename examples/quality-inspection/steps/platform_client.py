@@ -4,6 +4,7 @@ Address and credentials come from the environment that the platform gives every 
 MLFLOW_TRACKING_URI. Nothing here knows where it runs.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -77,14 +78,18 @@ def create_version(dataset: str, csv: bytes, schema: dict) -> dict:
     ).json()
 
 
-def read_version(reference: str) -> tuple[pd.DataFrame, dict]:
-    """Reads a data-set version, given as NAME/VERSION: its rows and what the platform knows of it."""
+def read_version(reference: str, file: pathlib.Path | None = None) -> tuple[pd.DataFrame, dict]:
+    """Reads a data-set version, given as NAME/VERSION: its rows and what the platform knows of it.
+
+    A file is what the workflow has put there as an input artifact; it must be that very version.
+    """
     dataset, _, version = reference.rpartition("/")
     meta = call("GET", f"datasets/{dataset}/versions/{version}").json()
-    content = call("GET", f"datasets/{dataset}/versions/{version}/content")
-    if "parquet" in content.headers.get("Content-Type", ""):
-        return pd.read_parquet(io.BytesIO(content.content)), meta
-    return pd.read_csv(io.BytesIO(content.content)), meta
+    content = file.read_bytes() if file else call("GET", f"datasets/{dataset}/versions/{version}/content").content
+    if hashlib.sha256(content).hexdigest() != meta["digest"]:
+        sys.exit(f"{file or reference} is not {reference}: its digest is not {meta['digest']}")
+    read = pd.read_parquet if meta["format"] == "parquet" else pd.read_csv
+    return read(io.BytesIO(content)), meta
 
 
 def write_output(name: str, value: object) -> None:

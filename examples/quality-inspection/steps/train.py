@@ -1,6 +1,7 @@
 """Trains a support vector machine on a data-set version and logs it as ONNX."""
 
 import argparse
+import pathlib
 import sys
 import warnings
 
@@ -17,6 +18,7 @@ import platform_client
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="data-set version as NAME/VERSION")
+    parser.add_argument("--file", type=pathlib.Path, help="its bytes, where the workflow has brought them")
     parser.add_argument("--experiment", required=True)
     # Grey values run from 0 to 16. Chosen by cross-validation on images as the camera delivers them.
     parser.add_argument("--gamma", type=float, default=0.0015)
@@ -26,7 +28,7 @@ def main() -> None:
     # skl2onnx 1.20 still looks at attributes that scikit-learn 1.9 calls deprecated.
     warnings.filterwarnings("ignore", category=FutureWarning, module="sklearn")
     platform_client.use_tracking()
-    rows, meta = platform_client.read_version(args.data)
+    rows, meta = platform_client.read_version(args.data, args.file)
     x, y = images.split(rows)
 
     mlflow.set_experiment(args.experiment)
