@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -58,6 +59,7 @@ type Kubelet struct {
 	cfg    Config
 	cancel context.CancelFunc
 	server *apiServer
+	tasks  sync.WaitGroup
 	done   chan struct{}
 	err    error
 }
@@ -86,7 +88,8 @@ func (k *Kubelet) Start(ctx context.Context) error {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	k.cancel = cancel
 	made := make(chan *k8skubelet.Kubelet, 1)
-	deps, err := k.dependencies(run, server, func(kl *k8skubelet.Kubelet) { made <- kl })
+	nudges := newNudger()
+	deps, err := k.dependencies(run, server, nudges, func(kl *k8skubelet.Kubelet) { made <- kl })
 	if err != nil {
 		close(k.done)
 		return fmt.Errorf("kubelet: %w", err)
@@ -97,6 +100,7 @@ func (k *Kubelet) Start(ctx context.Context) error {
 	}()
 	select {
 	case kl := <-made:
+		k.tasks.Go(func() { nudges.run(run, kl) })
 		k.server, err = serve(run, k.cfg, kl, deps, &server.KubeletConfiguration)
 		return err
 	case <-k.done:
@@ -112,6 +116,7 @@ func (k *Kubelet) Stop(ctx context.Context) error {
 		return nil
 	}
 	k.cancel()
+	k.tasks.Wait()
 	var errs []error
 	if k.server != nil {
 		errs = append(errs, k.server.stop())
@@ -181,12 +186,14 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	kc.SerializeImagePulls = false
 }
 
-func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletServer, made func(*k8skubelet.Kubelet)) (*k8skubelet.Dependencies, error) {
+func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletServer, nudges *nudger, made func(*k8skubelet.Kubelet)) (*k8skubelet.Dependencies, error) {
 	deps, err := kubeletapp.UnsecuredDependencies(ctx, s, utilfeature.DefaultFeatureGate)
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(k.cfg.Client("kubelet"))
+	cfg := k.cfg.Client("kubelet")
+	cfg.Wrap(nudges.wrap)
+	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, err
 	}
