@@ -202,3 +202,22 @@ func FuzzReadReference(f *testing.F) {
 		}
 	})
 }
+
+func TestJudge_featureThatIsMostlyMissing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	ref := reference(t, pixels(rng, 300, 1))
+	columns := pixels(rng, 100, 1)
+	for i := range columns[15] {
+		columns[15][i] = math.NaN()
+		if i < 20 {
+			columns[15][i] = 16 // far too few to say anything, whatever they are
+		}
+	}
+	for _, samples := range []bool{true, false} {
+		for _, f := range Judge(ref, windowOf(ref, columns, samples), settings()).Features {
+			if f.Name == "pixel_15" {
+				t.Errorf("samples %v: it was compared: %+v", samples, f)
+			}
+		}
+	}
+}
