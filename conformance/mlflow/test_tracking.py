@@ -587,6 +587,24 @@ class Server(unittest.TestCase):
             self.assertEqual(r.json()["experiment"]["name"], "Default")
             self.assertTrue(r.text.startswith('{\n  "experiment": {\n    "experiment_id": "0"'))
 
+    def test_workspace_of_the_environment(self):
+        """What pods outside of the default project have in their environment."""
+        os.environ["MLFLOW_WORKSPACE"] = "team-c"
+        try:
+            client = MlflowClient(URI)
+            run = client.create_run("0")
+            client.log_text(run.info.run_id, "x", "a.txt")
+            self.assertEqual([f.path for f in client.list_artifacts(run.info.run_id)], ["a.txt"])
+            self.assertEqual(client.get_experiment(run.info.experiment_id).name, "Default")
+            self.assertEqual(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/a.txt"), "x")
+            n = name("ws")
+            client.create_registered_model(n)
+            client.create_model_version(n, run.info.artifact_uri, run_id=run.info.run_id)
+        finally:
+            del os.environ["MLFLOW_WORKSPACE"]
+        with self.assertRaises(RestException):
+            MlflowClient(URI).get_run(run.info.run_id)
+
     def test_projects_are_apart(self):
         other = {"X-MLFLOW-WORKSPACE": "team-b"}
         run = requests.post(API + "runs/create", json={"experiment_id": "0"}, headers=other).json()["run"]["info"]

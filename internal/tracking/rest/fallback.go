@@ -12,7 +12,7 @@ type serverInfo struct{}
 func (serverInfo) AppendJSON(w *writer) {
 	w.Begin()
 	w.Str("store_type", "SqlStore")
-	w.Bool("workspaces_enabled", false)
+	w.Bool("workspaces_enabled", true) // a workspace is a project, which is a namespace
 	w.Bool("trace_archival_enabled", false)
 	w.Bool("multipart_uploads_enabled", false)
 	w.Bool("multipart_downloads_enabled", false)
