@@ -50,6 +50,8 @@ func (p Platform) Inject(pod *corev1.PodSpec) {
 		{Name: EnvTokenFile, Value: TokenFile},
 		{Name: EnvNamespace, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}},
 		{Name: EnvTrackingURI, Value: url},
+		// MLflow's clients send it as a header, which names the project of a request.
+		{Name: "MLFLOW_WORKSPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: "metadata.namespace"}}},
 		{Name: "MLFLOW_DISABLE_TELEMETRY", Value: "true"},
 		{Name: "DO_NOT_TRACK", Value: "true"},
 	}
