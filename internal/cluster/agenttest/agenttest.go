@@ -57,7 +57,7 @@ func run(m *testing.M, inside bool) (int, error) {
 		if err != nil {
 			return 1, err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	if !inside || os.Getenv(envInNS) != "" {
 		return m.Run(), nil
@@ -110,7 +110,7 @@ func AsUser(t *testing.T) {
 		t.Skip("runs as an ordinary user already; root runs both")
 	}
 	u := ensureUser(t)
-	dir, err := os.MkdirTemp("", "kiwerk-user-")
+	dir, err := os.MkdirTemp("", "kiwerk-user-") //nolint:usetesting // Another user has to enter it.
 	if err != nil {
 		t.Fatal(err)
 	}

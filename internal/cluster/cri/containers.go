@@ -170,8 +170,8 @@ func (s *Server) StopContainer(ctx context.Context, req *runtimeapi.StopContaine
 }
 
 func (s *Server) stop(ctx context.Context, c *container, grace time.Duration) error {
-	state, running, _, _ := c.look()
-	if state != runtimeapi.ContainerState_CONTAINER_RUNNING {
+	running := c.look().running
+	if running == nil {
 		return nil
 	}
 	if grace > 0 {
@@ -252,7 +252,7 @@ func (s *Server) ListContainers(_ context.Context, req *runtimeapi.ListContainer
 	f := req.GetFilter()
 	items := []*runtimeapi.Container{}
 	for _, c := range s.listContainers() {
-		state, _, _, _ := c.look()
+		state := c.look().state
 		if f.GetId() != "" && !strings.HasPrefix(c.ID, f.GetId()) ||
 			f.GetPodSandboxId() != "" && f.GetPodSandboxId() != c.SandboxID ||
 			f.GetState() != nil && f.GetState().GetState() != state || !selects(f.GetLabelSelector(), c.Labels) {
@@ -280,7 +280,7 @@ func (s *Server) ContainerStatus(_ context.Context, req *runtimeapi.ContainerSta
 	resp := &runtimeapi.ContainerStatusResponse{Status: c.status()}
 	if req.GetVerbose() {
 		resp.Info = map[string]string{"taken": c.Taken.What}
-		if _, running, _, _ := c.look(); running != nil {
+		if running := c.look().running; running != nil {
 			resp.Info["pid"] = strconv.Itoa(running.State().InitPID)
 		}
 	}
@@ -288,9 +288,9 @@ func (s *Server) ContainerStatus(_ context.Context, req *runtimeapi.ContainerSta
 }
 
 func (c *container) status() *runtimeapi.ContainerStatus {
-	state, _, exit, started := c.look()
+	v := c.look()
 	st := &runtimeapi.ContainerStatus{
-		Id: c.ID, Metadata: c.metadata(), State: state, CreatedAt: c.CreatedAt.UnixNano(),
+		Id: c.ID, Metadata: c.metadata(), State: v.state, CreatedAt: c.CreatedAt.UnixNano(),
 		Image: &runtimeapi.ImageSpec{Image: c.Image, UserSpecifiedImage: c.Image}, ImageRef: c.Taken.Ref, ImageId: c.Taken.Ref,
 		Labels: c.Labels, Annotations: c.Annotations, LogPath: c.Spec.LogPath, StopSignal: runtimeapi.Signal(c.StopSignal),
 		User: &runtimeapi.ContainerUser{Linux: &runtimeapi.LinuxContainerUser{
@@ -302,10 +302,10 @@ func (c *container) status() *runtimeapi.ContainerStatus {
 			HostPath: m.Source, ContainerPath: m.Dest, Readonly: m.ReadOnly, Propagation: runtimeapi.MountPropagation(m.Propagation),
 		})
 	}
-	if !started.IsZero() {
-		st.StartedAt = started.UnixNano()
+	if !v.started.IsZero() {
+		st.StartedAt = v.started.UnixNano()
 	}
-	if exit != nil {
+	if exit := v.exit; exit != nil {
 		st.FinishedAt, st.ExitCode = exit.FinishedAt.UnixNano(), int32(exit.Code)
 		st.Reason, st.Message = exit.Reason, exit.Message
 	}
@@ -351,7 +351,7 @@ func (s *Server) findRunning(id string) (*shim.Running, *container, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	_, running, _, _ := c.look()
+	running := c.look().running
 	if running == nil {
 		return nil, nil, status.Errorf(codes.FailedPrecondition, "container %s does not run", c.Name)
 	}

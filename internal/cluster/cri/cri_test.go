@@ -38,7 +38,7 @@ type node struct {
 func newNode(t *testing.T) *node {
 	t.Helper()
 	data := t.TempDir()
-	run, err := os.MkdirTemp("", "kw")
+	run, err := os.MkdirTemp("", "kw") //nolint:usetesting // Sockets need a short path.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -309,7 +309,7 @@ func (r streamRuntime) PortForward(ctx context.Context, sandboxID string, port i
 	if err != nil {
 		return fmt.Errorf("nothing listens on port %d of the pod: %w", port, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	done := make(chan struct{})

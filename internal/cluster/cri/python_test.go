@@ -11,7 +11,7 @@ import (
 )
 
 func TestPythonVolume(t *testing.T) {
-	env, err := os.MkdirTemp("/tmp", "python-volume-")
+	env, err := os.MkdirTemp("/tmp", "python-volume-") //nolint:usetesting // It has to lie below /tmp.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,17 +77,26 @@ func newContainer(r record) *container {
 	return &container{record: r, ended: make(chan struct{})}
 }
 
+// view is how a container stood at one moment.
+type view struct {
+	state   runtimeapi.ContainerState
+	running *shim.Running // while it runs
+	exit    *shim.Exit    // once it has ended
+	started time.Time
+}
+
 // look returns a consistent view.
-func (c *container) look() (state runtimeapi.ContainerState, running *shim.Running, exit *shim.Exit, started time.Time) {
+func (c *container) look() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	v := view{exit: c.exit, started: c.started, state: runtimeapi.ContainerState_CONTAINER_CREATED}
 	switch {
 	case c.exit != nil:
-		return runtimeapi.ContainerState_CONTAINER_EXITED, nil, c.exit, c.started
+		v.state = runtimeapi.ContainerState_CONTAINER_EXITED
 	case c.running != nil:
-		return runtimeapi.ContainerState_CONTAINER_RUNNING, c.running, nil, c.started
+		v.state, v.running = runtimeapi.ContainerState_CONTAINER_RUNNING, c.running
 	}
-	return runtimeapi.ContainerState_CONTAINER_CREATED, nil, nil, time.Time{}
+	return v
 }
 
 func (s *Server) sandboxDir() string { return filepath.Join(s.cfg.StateDir, "sandboxes") }

@@ -73,7 +73,7 @@ func u64(n uint64) *runtimeapi.UInt64Value { return &runtimeapi.UInt64Value{Valu
 func (s *Server) statsOf(c *container) (*runtimeapi.ContainerStats, usage) {
 	now := s.clock.Now().UnixNano()
 	var u usage
-	if _, running, _, _ := c.look(); running != nil {
+	if running := c.look().running; running != nil {
 		u = measure(running.State().InitPID)
 	}
 	return &runtimeapi.ContainerStats{
@@ -101,7 +101,7 @@ func (s *Server) ListContainerStats(_ context.Context, req *runtimeapi.ListConta
 	f := req.GetFilter()
 	resp := &runtimeapi.ListContainerStatsResponse{}
 	for _, c := range s.listContainers() {
-		state, _, _, _ := c.look()
+		state := c.look().state
 		if state != runtimeapi.ContainerState_CONTAINER_RUNNING || f.GetId() != "" && f.GetId() != c.ID ||
 			f.GetPodSandboxId() != "" && f.GetPodSandboxId() != c.SandboxID || !selects(f.GetLabelSelector(), c.Labels) {
 			continue

@@ -127,7 +127,7 @@ func TestConn_cut(t *testing.T) {
 }
 
 func TestListen(t *testing.T) {
-	dir, err := os.MkdirTemp("", "kw")
+	dir, err := os.MkdirTemp("", "kw") //nolint:usetesting // Sockets need a short path.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func Run(runtimeDir, dataDir string) error {
 	if err != nil {
 		return errors.Join(err, first.Send(event{Error: err.Error()}))
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if err := first.Send(event{}); err != nil {
 		return err
 	}

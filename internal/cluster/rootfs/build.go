@@ -164,8 +164,15 @@ func (b *builder) makeRoot() error {
 		path string
 		mode uint32
 	}{
-		{"/proc", 0o555}, {"/sys", 0o555}, {"/dev", 0o755}, {"/run", 0o755}, {"/run/lock", 0o755},
-		{"/tmp", 0o755}, {"/.kiwerk", 0o755}, {ProgramDir, 0o755}, {Home, 0o700},
+		{"/proc", 0o555},
+		{"/sys", 0o555},
+		{"/dev", 0o755},
+		{"/run", 0o755},
+		{"/run/lock", 0o755},
+		{"/tmp", 0o755},
+		{"/.kiwerk", 0o755},
+		{ProgramDir, 0o755},
+		{Home, 0o700},
 	} {
 		if err := unix.Mkdir(b.root(d.path), d.mode); err != nil {
 			return &os.PathError{Op: "mkdir", Path: b.root(d.path), Err: err}

@@ -60,8 +60,12 @@ func TestPlan(t *testing.T) {
 		"Unlocked": {
 			reason: "an overlay hides mounts below, so they are bound in their places, but not ours and not those of other runtimes",
 			mounts: []Mount{
-				{Point: "/var/lib/disk", FSType: "ext4"}, {Point: "/var/lib/disk/sub", FSType: "ext4"}, {Point: KubeletDir, FSType: "ext4"},
-				{Point: "/var/lib/docker/x/merged", FSType: "overlay"}, {Point: "/var/data/kubelet/pods/x", FSType: "tmpfs"}, {Point: "/var/lib", Source: OwnSource},
+				{Point: "/var/lib/disk", FSType: "ext4"},
+				{Point: "/var/lib/disk/sub", FSType: "ext4"},
+				{Point: KubeletDir, FSType: "ext4"},
+				{Point: "/var/lib/docker/x/merged", FSType: "overlay"},
+				{Point: "/var/data/kubelet/pods/x", FSType: "tmpfs"},
+				{Point: "/var/lib", Source: OwnSource},
 			},
 			masks: []string{"/var/data"},
 			want:  []string{"link /bin", "mkdir /boot", "overlay /etc", "bind /home", "bind /usr", "overlay /var", "bind /var/lib/disk"},
@@ -121,6 +125,7 @@ func TestWithin(t *testing.T) {
 	}
 }
 
+//nolint:dupword // As the kernel writes it.
 const sample = `22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 30 27 8:1 /sub\134dir /mnt/with\040blank rw master:2 propagate_from:1 - xfs /dev/disk\040name rw,x
@@ -133,8 +138,10 @@ func TestParseMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Mount{
-		{Point: "/proc", FSType: "proc", Source: "proc"}, {Point: "/", FSType: "ext4", Source: "/dev/vda"},
-		{Point: "/mnt/with blank", FSType: "xfs", Source: "/dev/disk name"}, {Point: "/none", FSType: "tmpfs", Source: "rw"},
+		{Point: "/proc", FSType: "proc", Source: "proc"},
+		{Point: "/", FSType: "ext4", Source: "/dev/vda"},
+		{Point: "/mnt/with blank", FSType: "xfs", Source: "/dev/disk name"},
+		{Point: "/none", FSType: "tmpfs", Source: "rw"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -33,7 +32,6 @@ type Running struct {
 	state  State
 	pidfd  *os.File
 	done   chan struct{}
-	once   sync.Once
 }
 
 // Start starts a shim for the container in dir and returns when the
@@ -54,7 +52,7 @@ func Start(ctx context.Context, agent, dir string, spec Spec) (*Running, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer ready.Close()
+	defer func() { _ = ready.Close() }()
 	proc, err := startProcess(agent, dir, theirs, lock)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start shim: %w", err), theirs.Close())
@@ -240,7 +238,7 @@ func (r *Running) ask(req request) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	late := time.AfterFunc(askTime, func() { _ = conn.Close() })
 	defer late.Stop()
 	if err := conn.Send(req); err != nil {

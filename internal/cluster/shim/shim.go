@@ -76,7 +76,7 @@ func (s *shim) run() error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	if err := s.startInit(); err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (s *shim) accept(l *fdsock.Listener) {
 
 // serve answers one request; exec and attach keep the connection.
 func (s *shim) serve(conn *fdsock.Conn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	var r request
 	files, err := conn.Recv(&r)
 	if err != nil {

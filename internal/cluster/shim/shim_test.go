@@ -37,7 +37,7 @@ func newBox(t *testing.T, script string) *box {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	run, err := os.MkdirTemp("", "kw")
+	run, err := os.MkdirTemp("", "kw") //nolint:usetesting // Sockets need a short path.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +353,7 @@ echo done`, b.data, name, filepath.Dir(b.spec.Socket))
 
 func TestStart_endsGrandchildren(t *testing.T) {
 	marker := fmt.Sprintf("%d.%d", 7000+os.Getpid(), time.Now().UnixNano()%1e9)
-	b := newBox(t, `setsid setsid sleep `+marker+` & (sleep `+marker+` >/dev/null 2>&1 &); while [ $(grep -lz `+marker+` /proc/[0-9]*/cmdline | wc -l) -lt 3 ]; do :; done; echo ready; exit 0`)
+	b := newBox(t, `setsid sh -c "setsid sleep  `+marker+`" & (sleep `+marker+` >/dev/null 2>&1 &); while [ $(grep -lz `+marker+` /proc/[0-9]*/cmdline | wc -l) -lt 3 ]; do :; done; echo ready; exit 0`)
 	_, out := b.run(t)
 	if out != "ready\n" {
 		t.Fatalf("output %q", out)
@@ -380,8 +380,11 @@ func TestStart_logs(t *testing.T) {
 	}
 	long := "no newline" + strings.Repeat("a", 40000)
 	want := []entry{
-		{"stdout", "F", "full"}, {"stdout", "P", long[:16384]}, {"stdout", "P", long[16384:32768]},
-		{"stdout", "F", long[32768:]}, {"stdout", "P", "end"},
+		{"stdout", "F", "full"},
+		{"stdout", "P", long[:16384]},
+		{"stdout", "P", long[16384:32768]},
+		{"stdout", "F", long[32768:]},
+		{"stdout", "P", "end"},
 	}
 	if !slices.Equal(out, want) {
 		for i, e := range out {
