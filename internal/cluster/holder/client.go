@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -138,7 +137,7 @@ func start(ctx context.Context, o Options, lock *os.File) (*Client, error) {
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("start holder: %w", err), conn.Close())
 	case ev.Error != "":
-		return nil, errors.Join(fmt.Errorf("prepare the cluster's mount namespace: %s%s", ev.Error, mountHelp(ev.Error)), conn.Close())
+		return nil, errors.Join(fmt.Errorf("prepare the cluster's mount namespace: %s%s", ev.Error, mountHelp(ev.Error, os.Geteuid() == 0, sysctl)), conn.Close())
 	}
 	return newClient(conn), nil
 }
@@ -163,47 +162,9 @@ func fork(o Options, theirs, lock *os.File) (*os.Process, error) {
 		Dir: "/", Env: []string{"GOMAXPROCS=2"}, Files: []*os.File{null, log, log, theirs, lock}, Sys: sys,
 	})
 	if err != nil {
-		return nil, explain(err)
+		return nil, forbidden(err, os.Geteuid() == 0, sysctl)
 	}
 	return proc, nil
-}
-
-// explain says what to do about a host that forbids namespaces.
-func explain(err error) error {
-	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("start holder: %w", err)
-	}
-	if os.Geteuid() == 0 {
-		return fmt.Errorf("this host does not let root make a mount namespace (%w): inside a container start it with `--privileged`, or at least with `--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined`", err)
-	}
-	for _, k := range []struct{ name, bad, fix string }{
-		{"user/max_user_namespaces", "0", "sudo sysctl -w user.max_user_namespaces=15000"},
-		{"kernel/unprivileged_userns_clone", "0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"},
-		{"kernel/apparmor_restrict_unprivileged_userns", "1", "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
-	} {
-		if sysctl(k.name) == k.bad {
-			return fmt.Errorf("this host forbids user namespaces to ordinary users (%s is %s; %w): run `%s`, or run `kiwerk up` as root",
-				strings.ReplaceAll(k.name, "/", "."), k.bad, err, k.fix)
-		}
-	}
-	return fmt.Errorf("this host forbids user namespaces to ordinary users (%w): inside a container start it with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`; elsewhere ask the administrator, or run `kiwerk up` as root", err)
-}
-
-// mountHelp adds what to do when the namespace exists but has no rights, as AppArmor does it on Ubuntu.
-func mountHelp(message string) string {
-	denied := strings.Contains(message, unix.EPERM.Error()) || strings.Contains(message, unix.EACCES.Error())
-	if denied && os.Geteuid() != 0 && sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1" {
-		return "; AppArmor takes away the rights of user namespaces here: run `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or run `kiwerk up` as root"
-	}
-	return ""
-}
-
-func sysctl(name string) string {
-	data, err := os.ReadFile("/proc/sys/" + name)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(data))
 }
 
 func newClient(conn *fdsock.Conn) *Client {
