@@ -2,11 +2,13 @@ package controller
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/data"
 	"github.com/kiwerk/kiwerk/internal/kube"
 )
 
@@ -77,7 +79,7 @@ func (d *decider) judgeStep(step v1alpha1.CanaryStep) {
 	switch {
 	case float64(s.Errors) > *limits.MaxErrorRate*float64(max(sent, step.MinRequests)):
 		d.takeBack(v1alpha1.ReasonErrorRate, fmt.Sprintf("%d of %d requests to the challenger failed", s.Errors, sent))
-	case enough && s.ChampionAccuracy-s.ChallengerAccuracy > *limits.MaxAccuracyDrop:
+	case enough && s.ChampionAccuracy-s.ChallengerAccuracy > max(*limits.MaxAccuracyDrop, chance(d.seen.canary.champion, d.seen.canary.challenger)):
 		d.takeBack(v1alpha1.ReasonAccuracyDrop, fmt.Sprintf("measured accuracy of the challenger is %.3f, of the champion in the same time %.3f", s.ChallengerAccuracy, s.ChampionAccuracy))
 	case s.Requests < step.MinRequests:
 		d.expire(fmt.Sprintf("for %d requests to the challenger", step.MinRequests))
@@ -91,6 +93,19 @@ func (d *decider) judgeStep(step v1alpha1.CanaryStep) {
 	default:
 		d.enter(v1alpha1.PhasePromoting, v1alpha1.ReasonCanaryPassed, fmt.Sprintf("%d requests at %d %% without complaint", s.Requests, step.Percent))
 	}
+}
+
+// chance is how far two equally good models may lie apart on so few labels.
+// Three standard errors, because the canary is looked at again and again.
+func chance(a, b data.Score) float64 {
+	const errors = 3
+	variance := func(s data.Score) float64 {
+		// Two more of each kind keep a run of right answers from claiming certainty (Agresti and Coull 1998).
+		n := float64(s.Labelled) + 4
+		p := (float64(s.Correct) + 2) / n
+		return p * (1 - p) / n
+	}
+	return errors * math.Sqrt(variance(a)+variance(b))
 }
 
 // expire waits for something that must come within the time of a step.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -197,7 +198,7 @@ func (d *decider) begin(t v1alpha1.TriggerInfo, from time.Time) {
 	if t.Kind == v1alpha1.TriggerSchedule {
 		s.ScheduleFrom = &metav1.Time{Time: d.now}
 	}
-	id := fmt.Sprintf("%s-%d", d.policy.Name, s.Count)
+	id := retrainingID(d.policy, s.Count)
 	c := d.seen.endpoint.champion
 	s.Current = &v1alpha1.RetrainingStatus{
 		ID: id, Workflow: id, Trigger: t, Started: metav1.NewMicroTime(d.now), SamplesFrom: metav1.NewMicroTime(from),
@@ -205,6 +206,17 @@ func (d *decider) begin(t v1alpha1.TriggerInfo, from time.Time) {
 	}
 	d.current = s.Current
 	d.enter(v1alpha1.PhaseCollecting, v1alpha1.ReasonWaitingForLabels, t.Message)
+}
+
+const (
+	idNameLength = 40 // pods of the workflow are named after it
+	idUIDLength  = 5
+)
+
+// retrainingID is not taken by a policy of the same name that was deleted before.
+func retrainingID(p *v1alpha1.RetrainPolicy, count int64) string {
+	name := strings.Trim(p.Name[:min(len(p.Name), idNameLength)], "-.")
+	return fmt.Sprintf("%s-%s-%d", name, p.UID[:min(len(p.UID), idUIDLength)], count)
 }
 
 func (d *decider) collecting() {

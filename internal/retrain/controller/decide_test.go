@@ -190,11 +190,19 @@ func TestDecide(t *testing.T) {
 		"CanaryErrs":           {current: running(v1alpha1.PhaseCanary, inStep(10)), seen: observed{endpoint: canarying(10), canary: canary{requests: 20, errors: 2, inStep: 18}}, phase: v1alpha1.PhaseRollingBack, reason: v1alpha1.ReasonErrorRate},
 		"CanaryAnswersWorse": {
 			current: running(v1alpha1.PhaseCanary, inStep(10)), phase: v1alpha1.PhaseRollingBack, reason: v1alpha1.ReasonAccuracyDrop,
-			seen: observed{endpoint: canarying(10), canary: canary{inStep: 40, champion: data.Score{Labelled: 100, Correct: 80}, challenger: data.Score{Labelled: 30, Correct: 20}}},
+			seen: observed{endpoint: canarying(10), canary: canary{inStep: 40, champion: data.Score{Labelled: 100, Correct: 80}, challenger: data.Score{Labelled: 30, Correct: 10}}},
 		},
 		"CanaryHasTooFewLabels": {
 			current: running(v1alpha1.PhaseCanary, inStep(10)), phase: v1alpha1.PhaseCanary, waits: "50 requests",
 			seen: observed{endpoint: canarying(10), canary: canary{inStep: 40, champion: data.Score{Labelled: 100, Correct: 80}, challenger: data.Score{Labelled: 29}}},
+		},
+		"CanaryDropIsAllowed": {
+			current: running(v1alpha1.PhaseCanary, inStep(10)), phase: v1alpha1.PhaseCanary, waits: "50 requests",
+			seen: observed{endpoint: canarying(10), canary: canary{inStep: 40, champion: data.Score{Labelled: 100000, Correct: 90000}, challenger: data.Score{Labelled: 100000, Correct: 87000}}},
+		},
+		"CanaryWorseByChance": {
+			current: running(v1alpha1.PhaseCanary, inStep(10)), phase: v1alpha1.PhaseCanary, waits: "50 requests",
+			seen: observed{endpoint: canarying(10), canary: canary{inStep: 40, champion: data.Score{Labelled: 100, Correct: 80}, challenger: data.Score{Labelled: 30, Correct: 20}}},
 		},
 		"CanaryTimesOut": {
 			current: running(v1alpha1.PhaseCanary, func(c *v1alpha1.RetrainingStatus) {
@@ -238,7 +246,7 @@ func TestDecide(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			policy := &v1alpha1.RetrainPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default", Annotations: c.annotations, CreationTimestamp: metav1.NewTime(now.Add(-48 * time.Hour))}}
+			policy := &v1alpha1.RetrainPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: "0a1b2c3d", Namespace: "default", Annotations: c.annotations, CreationTimestamp: metav1.NewTime(now.Add(-48 * time.Hour))}}
 			policy.Status.Current, policy.Status.RejectedVersions = c.current, c.rejected
 			s := goodSpec()
 			if c.spec != nil {
@@ -297,7 +305,7 @@ func wantTrigger(kind string) func(*testing.T, plan) {
 	return func(t *testing.T, p plan) {
 		t.Helper()
 		c := p.status.Current
-		if c.Trigger.Kind != kind || c.ID != "p-1" || c.Champion.Version != "1" || c.ChampionURI != "models:/digits@champion" || p.status.HandledTriggers[kind] != c.Trigger.Key {
+		if c.Trigger.Kind != kind || c.ID != "p-0a1b2-1" || c.Champion.Version != "1" || c.ChampionURI != "models:/digits@champion" || p.status.HandledTriggers[kind] != c.Trigger.Key {
 			t.Errorf("began %+v with trigger %+v, handled %v", c, c.Trigger, p.status.HandledTriggers)
 		}
 	}

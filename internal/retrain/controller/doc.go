@@ -1,7 +1,7 @@
 // Package controller reconciles RetrainPolicies.
 //
 // Children: one Workflow for each retraining, named as the retraining
-// (<policy>-<count>), and while models are compared an InferenceService
+// (<policy>-<start of its uid>-<count>), and while models are compared an InferenceService
 // <endpoint>-challenger. The endpoint itself belongs to its user: only
 // storageUri and canaryTrafficPercent of its predictor are patched.
 //

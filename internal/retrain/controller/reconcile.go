@@ -14,12 +14,15 @@ type reconciler struct {
 	Deps
 
 	client client.Client
+	// live reads policies past the cache: their status is what the next step
+	// is decided by, and news of an endpoint come faster than caches follow.
+	live client.Reader
 }
 
 // Reconcile makes at most one step of the retraining of a policy.
 func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (res ctrl.Result, err error) {
 	var policy v1alpha1.RetrainPolicy
-	if err := r.client.Get(ctx, req.NamespacedName, &policy); err != nil {
+	if err := r.live.Get(ctx, req.NamespacedName, &policy); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !policy.DeletionTimestamp.IsZero() {

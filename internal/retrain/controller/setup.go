@@ -44,7 +44,7 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		d.Data == nil || d.Datasets == nil || d.Artifacts == nil || d.Registry == nil || d.Predictor == nil || d.Traffic == nil {
 		return errors.New("retrain: all dependencies are required")
 	}
-	r := &reconciler{Deps: d, client: mgr.GetClient()}
+	r := &reconciler{Deps: d, client: mgr.GetClient(), live: mgr.GetAPIReader()}
 	recorded := make(chan event.GenericEvent, 1)
 	if err := mgr.Add(r.follow(recorded)); err != nil {
 		return err
