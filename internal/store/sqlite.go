@@ -24,18 +24,18 @@ const (
 // steady stream.
 func sqliteWriterDSN(path string) string {
 	return sqliteDSN(path, "rwc",
-		"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)")
+		"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16384)")
 }
 
 func sqliteReaderDSN(path string) string {
-	return sqliteDSN(path, "ro", "query_only(1)")
+	return sqliteDSN(path, "ro", "query_only(1)", "cache_size(-4096)")
 }
 
 func sqliteDSN(path, mode string, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_dqs": {"0"}}
 	q["_pragma"] = append([]string{
 		// Another process (a backup, the sqlite3 shell) may hold the lock for a moment.
-		"busy_timeout(10000)", "foreign_keys(1)", "temp_store(memory)", "cache_size(-16384)",
+		"busy_timeout(10000)", "foreign_keys(1)", "temp_store(memory)",
 	}, pragmas...)
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: q.Encode()}
 	return u.String()

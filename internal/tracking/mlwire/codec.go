@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"strings"
@@ -15,7 +16,10 @@ import (
 )
 
 // Codec implements server.Codec for MLflow's API.
-type Codec struct{}
+type Codec struct {
+	// Log hears the causes of internal errors, which callers do not. Nil is silence.
+	Log *slog.Logger
+}
 
 var _ server.Codec = Codec{}
 
@@ -130,8 +134,11 @@ func Write(w http.ResponseWriter, status int, v Appender) {
 }
 
 // Error implements server.Codec.
-func (Codec) Error(w http.ResponseWriter, _ *http.Request, err error) {
+func (c Codec) Error(w http.ResponseWriter, r *http.Request, err error) {
 	e := server.AsError(err)
+	if e.Status >= http.StatusInternalServerError && c.Log != nil && r.Context().Err() == nil {
+		c.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", e)
+	}
 	status, code, message := e.Status, e.Code, e.Message
 	switch {
 	case status == http.StatusRequestEntityTooLarge:

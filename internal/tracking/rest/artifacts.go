@@ -19,12 +19,12 @@ import (
 )
 
 // handler is a route that answers with bytes or takes them.
-func handler(method, pattern, verb, summary string, maxBody int64, h func(w http.ResponseWriter, r *http.Request) error) server.Endpoint {
+func (a *API) handler(method, pattern, verb, summary string, maxBody int64, h func(w http.ResponseWriter, r *http.Request) error) server.Endpoint {
 	return server.Endpoint{
-		Method: method, Pattern: pattern, Permission: server.Can(verb, artifacts), Summary: summary, MaxBody: maxBody, Codec: codec,
+		Method: method, Pattern: pattern, Permission: server.Can(verb, artifacts), Summary: summary, MaxBody: maxBody, Codec: a.codec,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := h(w, r); err != nil {
-				codec.Error(w, r, publicError(err))
+				a.codec.Error(w, r, publicError(err))
 			}
 		}),
 	}
@@ -48,21 +48,21 @@ func publicError(err error) error {
 const proxy = "/api/2.0/mlflow-artifacts/artifacts"
 
 func (a *API) artifacts() []server.Endpoint {
-	list := call("GET", "/artifacts/list", "list", artifacts, "artifacts of a run", small, a.listRunArtifacts)
-	list = append(list, call("GET", "/logged-models/{model_id}/artifacts/directories", "list", artifacts, "files of a logged model", small, a.listModelArtifacts)...)
+	list := call(a, "GET", "/artifacts/list", "list", artifacts, "artifacts of a run", small, a.listRunArtifacts)
+	list = append(list, call(a, "GET", "/logged-models/{model_id}/artifacts/directories", "list", artifacts, "files of a logged model", small, a.listModelArtifacts)...)
 	for _, e := range []server.Endpoint{
-		handler("GET", proxy+"/{path...}", "get", "download an artifact", 0, a.download),
-		handler("PUT", proxy+"/{path...}", "update", "upload an artifact", a.uploadLimit(), a.upload),
-		handler("DELETE", proxy+"/{path...}", "delete", "delete an artifact or a folder", 0, a.remove),
-		handler("GET", proxy, "list", "list a folder of artifacts", 0, a.list),
-		handler("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, a.downloadOfModel),
+		a.handler("GET", proxy+"/{path...}", "get", "download an artifact", 0, a.download),
+		a.handler("PUT", proxy+"/{path...}", "update", "upload an artifact", a.uploadLimit(), a.upload),
+		a.handler("DELETE", proxy+"/{path...}", "delete", "delete an artifact or a folder", 0, a.remove),
+		a.handler("GET", proxy, "list", "list a folder of artifacts", 0, a.list),
+		a.handler("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, a.downloadOfModel),
 	} {
 		list = append(list, both(e)...)
 	}
 	return append(
 		list,
-		handler("GET", "/get-artifact", "get", "download an artifact of a run", 0, a.downloadOfRun),
-		handler("GET", "/model-versions/get-artifact", "get", "download a file of a model version", 0, a.downloadOfVersion),
+		a.handler("GET", "/get-artifact", "get", "download an artifact of a run", 0, a.downloadOfRun),
+		a.handler("GET", "/model-versions/get-artifact", "get", "download a file of a model version", 0, a.downloadOfVersion),
 	)
 }
 
@@ -221,7 +221,7 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.o.Blobs.Create(r.Context(), key, r.Body); err != nil {
 		return err
 	}
-	codec.Encode(w, r, mlwire.Empty{})
+	a.codec.Encode(w, r, mlwire.Empty{})
 	return nil
 }
 
@@ -233,7 +233,7 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := a.o.Blobs.Delete(r.Context(), key); err != nil {
 		return err
 	}
-	codec.Encode(w, r, mlwire.Empty{})
+	a.codec.Encode(w, r, mlwire.Empty{})
 	return nil
 }
 
@@ -250,7 +250,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	codec.Encode(w, r, filesJSON{files: files})
+	a.codec.Encode(w, r, filesJSON{files: files})
 	return nil
 }
 

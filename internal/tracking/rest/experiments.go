@@ -89,33 +89,33 @@ func (a *API) experiments() []server.Endpoint {
 		return manyOf("experiments", list, next, err, func(e model.Experiment) experimentJSON { return experimentJSON(e) })
 	}
 	return flat(
-		call("POST", "/experiments/create", "create", experiments, "make an experiment", small, func(ctx context.Context, q *createExperiment) (*text, error) {
+		call(a, "POST", "/experiments/create", "create", experiments, "make an experiment", small, func(ctx context.Context, q *createExperiment) (*text, error) {
 			n, err := a.store.CreateExperiment(ctx, server.NamespaceOf(ctx), q.Name, q.Location, pairsIn(q.Tags))
 			return &text{"experiment_id", id(n)}, err
 		}),
-		call("GET", "/experiments/get", "get", experiments, "one experiment", small, func(ctx context.Context, q *experimentID) (*one[experimentJSON], error) {
+		call(a, "GET", "/experiments/get", "get", experiments, "one experiment", small, func(ctx context.Context, q *experimentID) (*one[experimentJSON], error) {
 			e, err := a.store.Experiment(ctx, server.NamespaceOf(ctx), q.ID)
 			return oneOf("experiment", experimentJSON(e), err)
 		}),
-		call("GET", "/experiments/get-by-name", "get", experiments, "one experiment by name", small, func(ctx context.Context, q *experimentName) (*one[experimentJSON], error) {
+		call(a, "GET", "/experiments/get-by-name", "get", experiments, "one experiment by name", small, func(ctx context.Context, q *experimentName) (*one[experimentJSON], error) {
 			e, err := a.store.ExperimentByName(ctx, server.NamespaceOf(ctx), q.Name)
 			return oneOf("experiment", experimentJSON(e), err)
 		}),
-		call("POST", "/experiments/search", "list", experiments, "find experiments", small, search),
-		call("GET", "/experiments/search", "list", experiments, "find experiments", small, search),
-		call("POST", "/experiments/delete", "delete", experiments, "delete an experiment and its runs", small, func(ctx context.Context, q *experimentID) (*empty, error) {
+		call(a, "POST", "/experiments/search", "list", experiments, "find experiments", small, search),
+		call(a, "GET", "/experiments/search", "list", experiments, "find experiments", small, search),
+		call(a, "POST", "/experiments/delete", "delete", experiments, "delete an experiment and its runs", small, func(ctx context.Context, q *experimentID) (*empty, error) {
 			return done(a.store.SetExperimentDeleted(ctx, server.NamespaceOf(ctx), q.ID, true))
 		}),
-		call("POST", "/experiments/restore", "update", experiments, "restore an experiment and its runs", small, func(ctx context.Context, q *experimentID) (*empty, error) {
+		call(a, "POST", "/experiments/restore", "update", experiments, "restore an experiment and its runs", small, func(ctx context.Context, q *experimentID) (*empty, error) {
 			return done(a.store.SetExperimentDeleted(ctx, server.NamespaceOf(ctx), q.ID, false))
 		}),
-		call("POST", "/experiments/update", "update", experiments, "rename an experiment", small, func(ctx context.Context, q *renameExperiment) (*empty, error) {
+		call(a, "POST", "/experiments/update", "update", experiments, "rename an experiment", small, func(ctx context.Context, q *renameExperiment) (*empty, error) {
 			return done(a.store.RenameExperiment(ctx, server.NamespaceOf(ctx), q.ID, q.Name))
 		}),
-		call("POST", "/experiments/set-experiment-tag", "update", experiments, "set a tag of an experiment", small, func(ctx context.Context, q *experimentTag) (*empty, error) {
+		call(a, "POST", "/experiments/set-experiment-tag", "update", experiments, "set a tag of an experiment", small, func(ctx context.Context, q *experimentTag) (*empty, error) {
 			return done(a.store.SetExperimentTag(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
 		}),
-		call("POST", "/experiments/delete-experiment-tag", "update", experiments, "delete a tag of an experiment", small, func(ctx context.Context, q *experimentTag) (*empty, error) {
+		call(a, "POST", "/experiments/delete-experiment-tag", "update", experiments, "delete a tag of an experiment", small, func(ctx context.Context, q *experimentTag) (*empty, error) {
 			return done(a.store.DeleteExperimentTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
 		}),
 		a.searchDatasets(),
@@ -132,7 +132,7 @@ func (a *API) searchDatasets() (list []server.Endpoint) {
 		return manyOf("dataset_summaries", list, "", err, func(d model.DatasetSummary) datasetSummaryJSON { return datasetSummaryJSON(d) })
 	}
 	for _, path := range []string{"/api/2.0mlflow", "/ajax-api/2.0mlflow", "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"} {
-		e := server.Typed("POST", path+"/experiments/search-datasets", server.Can("list", experiments), codec, search)
+		e := server.Typed("POST", path+"/experiments/search-datasets", server.Can("list", experiments), a.codec, search)
 		e.Summary = "data sets that runs of experiments read"
 		list = append(list, e)
 	}

@@ -25,7 +25,7 @@ func (a *API) fallback() []server.Endpoint {
 	nothing := server.Public("it only says that the route does not exist")
 	list := both(server.Endpoint{
 		Method: "GET", Pattern: "/api/3.0/mlflow/server-info", Permission: handshake, Summary: "what the tracking server can do",
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { codec.Encode(w, r, serverInfo{}) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, serverInfo{}) }),
 	})
 	list = append(list, server.Endpoint{
 		Method: "GET", Pattern: "/version", Permission: handshake, Summary: "the release of MLflow whose API is served",
@@ -36,18 +36,18 @@ func (a *API) fallback() []server.Endpoint {
 	})
 	for _, p := range []string{"/api/2.0/mlflow/", "/api/2.0mlflow/", "/api/3.0/mlflow/", "/api/2.0/mlflow-artifacts/"} {
 		list = append(list, both(server.Endpoint{
-			Pattern: p, Permission: nothing, Summary: "calls that are not served", Codec: codec,
+			Pattern: p, Permission: nothing, Summary: "calls that are not served", Codec: a.codec,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				codec.Error(w, r, server.Errorf(http.StatusNotFound, "ENDPOINT_NOT_FOUND", "%s %s is not served by this tracking server", r.Method, r.URL.Path))
+				a.codec.Error(w, r, server.Errorf(http.StatusNotFound, "ENDPOINT_NOT_FOUND", "%s %s is not served by this tracking server", r.Method, r.URL.Path))
 			}),
 		})...)
 	}
 	for _, op := range []string{"create", "complete", "abort"} {
 		list = append(list, both(server.Endpoint{
 			Method: "POST", Pattern: "/api/2.0/mlflow-artifacts/mpu/" + op + "/{path...}", Permission: server.Can("update", artifacts),
-			Summary: "uploads in parts, which clients then do without", Codec: codec,
+			Summary: "uploads in parts, which clients then do without", Codec: a.codec,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository"))
+				a.codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository"))
 			}),
 		})...)
 	}

@@ -50,9 +50,9 @@ func (p pointsJSON) AppendJSON(w *writer) {
 }
 
 func (a *API) histories() []server.Endpoint {
-	bulk := call("GET", "/metrics/get-history-bulk", "get", experiments, "points of a metric of many runs", small, a.historyBulk)
+	bulk := call(a, "GET", "/metrics/get-history-bulk", "get", experiments, "points of a metric of many runs", small, a.historyBulk)
 	return flat(
-		call("GET", "/metrics/get-history", "get", experiments, "points of a metric", small, func(ctx context.Context, q *getHistory) (*pointsJSON, error) {
+		call(a, "GET", "/metrics/get-history", "get", experiments, "points of a metric", small, func(ctx context.Context, q *getHistory) (*pointsJSON, error) {
 			n := 0
 			if q.Max != nil {
 				if n = int(*q.Max); n <= 0 {
@@ -62,7 +62,7 @@ func (a *API) histories() []server.Endpoint {
 			list, next, err := a.store.History(ctx, server.NamespaceOf(ctx), q.ID, q.Key, n, q.Token)
 			return &pointsJSON{list, next}, err
 		}),
-		call("GET", "/metrics/get-history-bulk-interval", "get", experiments, "an even sample of a metric of many runs", small, a.historyInterval),
+		call(a, "GET", "/metrics/get-history-bulk-interval", "get", experiments, "an even sample of a metric of many runs", small, a.historyInterval),
 		bulk,
 	)
 }

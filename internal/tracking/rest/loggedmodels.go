@@ -75,28 +75,28 @@ func (a *API) loggedModels() []server.Endpoint {
 		return oneOf("model", loggedModelJSON(m), err)
 	}
 	return flat(
-		call("POST", "/logged-models", "create", experiments, "begin the upload of a model", small, func(ctx context.Context, q *createLoggedModel) (*one[loggedModelJSON], error) {
+		call(a, "POST", "/logged-models", "create", experiments, "begin the upload of a model", small, func(ctx context.Context, q *createLoggedModel) (*one[loggedModelJSON], error) {
 			return answer(a.store.CreateLoggedModel(ctx, server.NamespaceOf(ctx), q.Experiment, model.LoggedModel{
 				Name: q.Name, Type: q.Type, SourceRun: q.SourceRun, Params: pairsIn(q.Params), Tags: pairsIn(q.Tags),
 			}))
 		}),
-		call("POST", "/logged-models/search", "list", experiments, "find logged models", small, a.searchLoggedModels),
-		call("GET", "/logged-models/{model_id}", "get", experiments, "one logged model", small, func(ctx context.Context, q *modelRef) (*one[loggedModelJSON], error) {
+		call(a, "POST", "/logged-models/search", "list", experiments, "find logged models", small, a.searchLoggedModels),
+		call(a, "GET", "/logged-models/{model_id}", "get", experiments, "one logged model", small, func(ctx context.Context, q *modelRef) (*one[loggedModelJSON], error) {
 			return answer(a.store.LoggedModel(ctx, server.NamespaceOf(ctx), q.ID, q.Deleted))
 		}),
-		call("PATCH", "/logged-models/{model_id}", "update", experiments, "end the upload of a model", small, func(ctx context.Context, q *finalizeModel) (*one[loggedModelJSON], error) {
+		call(a, "PATCH", "/logged-models/{model_id}", "update", experiments, "end the upload of a model", small, func(ctx context.Context, q *finalizeModel) (*one[loggedModelJSON], error) {
 			return answer(a.store.FinalizeLoggedModel(ctx, server.NamespaceOf(ctx), q.ID, *q.Status))
 		}),
-		call("DELETE", "/logged-models/{model_id}", "delete", experiments, "delete a logged model", small, func(ctx context.Context, q *modelRef) (*empty, error) {
+		call(a, "DELETE", "/logged-models/{model_id}", "delete", experiments, "delete a logged model", small, func(ctx context.Context, q *modelRef) (*empty, error) {
 			return done(a.store.DeleteLoggedModel(ctx, server.NamespaceOf(ctx), q.ID))
 		}),
-		call("POST", "/logged-models/{model_id}/params", "update", experiments, "add params to a logged model", small, func(ctx context.Context, q *modelPairs) (*empty, error) {
+		call(a, "POST", "/logged-models/{model_id}/params", "update", experiments, "add params to a logged model", small, func(ctx context.Context, q *modelPairs) (*empty, error) {
 			return done(a.store.LogLoggedModelParams(ctx, server.NamespaceOf(ctx), q.ID, pairsIn(q.Params)))
 		}),
-		call("PATCH", "/logged-models/{model_id}/tags", "update", experiments, "set tags of a logged model", small, func(ctx context.Context, q *modelPairs) (*one[loggedModelJSON], error) {
+		call(a, "PATCH", "/logged-models/{model_id}/tags", "update", experiments, "set tags of a logged model", small, func(ctx context.Context, q *modelPairs) (*one[loggedModelJSON], error) {
 			return answer(a.store.SetLoggedModelTags(ctx, server.NamespaceOf(ctx), q.ID, pairsIn(q.Tags)))
 		}),
-		call("DELETE", "/logged-models/{model_id}/tags/{tag_key}", "update", experiments, "delete a tag of a logged model", small, func(ctx context.Context, q *modelTagRef) (*empty, error) {
+		call(a, "DELETE", "/logged-models/{model_id}/tags/{tag_key}", "update", experiments, "delete a tag of a logged model", small, func(ctx context.Context, q *modelTagRef) (*empty, error) {
 			return done(a.store.DeleteLoggedModelTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
 		}),
 	)

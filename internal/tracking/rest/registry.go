@@ -76,23 +76,23 @@ func (a *API) registry() []server.Endpoint {
 		return manyOf("model_versions", list, "", err, func(v model.ModelVersion) versionJSON { return versionJSON(v) })
 	}
 	return flat(
-		call("POST", "/registered-models/create", "create", registered, "make a registered model", small, func(ctx context.Context, q *createRegistered) (*one[registeredJSON], error) {
+		call(a, "POST", "/registered-models/create", "create", registered, "make a registered model", small, func(ctx context.Context, q *createRegistered) (*one[registeredJSON], error) {
 			return answer(a.store.CreateRegisteredModel(ctx, server.NamespaceOf(ctx), q.Name, q.Description, pairsIn(q.Tags)))
 		}),
-		call("GET", "/registered-models/get", "get", registered, "one registered model", small, func(ctx context.Context, q *registeredRef) (*one[registeredJSON], error) {
+		call(a, "GET", "/registered-models/get", "get", registered, "one registered model", small, func(ctx context.Context, q *registeredRef) (*one[registeredJSON], error) {
 			return answer(a.store.RegisteredModel(ctx, server.NamespaceOf(ctx), q.Name))
 		}),
-		call("PATCH", "/registered-models/update", "update", registered, "describe a registered model", small, func(ctx context.Context, q *describeRegistered) (*one[registeredJSON], error) {
+		call(a, "PATCH", "/registered-models/update", "update", registered, "describe a registered model", small, func(ctx context.Context, q *describeRegistered) (*one[registeredJSON], error) {
 			return answer(a.store.DescribeRegisteredModel(ctx, server.NamespaceOf(ctx), q.Name, q.Description))
 		}),
-		call("POST", "/registered-models/rename", "update", registered, "rename a registered model", small, func(ctx context.Context, q *renameRegistered) (*one[registeredJSON], error) {
+		call(a, "POST", "/registered-models/rename", "update", registered, "rename a registered model", small, func(ctx context.Context, q *renameRegistered) (*one[registeredJSON], error) {
 			m, err := a.store.RenameRegisteredModel(ctx, server.NamespaceOf(ctx), q.Name, q.NewName)
 			return answer(m, a.changed(ctx, err, q.Name, q.NewName))
 		}),
-		call("DELETE", "/registered-models/delete", "delete", registered, "delete a registered model with all versions", small, func(ctx context.Context, q *registeredRef) (*empty, error) {
+		call(a, "DELETE", "/registered-models/delete", "delete", registered, "delete a registered model with all versions", small, func(ctx context.Context, q *registeredRef) (*empty, error) {
 			return done(a.changed(ctx, a.store.DeleteRegisteredModel(ctx, server.NamespaceOf(ctx), q.Name), q.Name))
 		}),
-		call("GET", "/registered-models/search", "list", registered, "find registered models", small, func(ctx context.Context, q *search) (*many[registeredJSON], error) {
+		call(a, "GET", "/registered-models/search", "list", registered, "find registered models", small, func(ctx context.Context, q *search) (*many[registeredJSON], error) {
 			n, err := maxResults(q.Max, 100, 1000)
 			if err != nil {
 				return nil, err
@@ -100,21 +100,21 @@ func (a *API) registry() []server.Endpoint {
 			list, next, err := a.store.SearchRegisteredModels(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token})
 			return manyOf("registered_models", list, next, err, func(m model.RegisteredModel) registeredJSON { return registeredJSON(m) })
 		}),
-		call("POST", "/registered-models/get-latest-versions", "get", registered, "newest version of each stage", small, latest),
-		call("GET", "/registered-models/get-latest-versions", "get", registered, "newest version of each stage", small, latest),
-		call("POST", "/registered-models/set-tag", "update", registered, "set a tag of a registered model", small, func(ctx context.Context, q *registeredTag) (*empty, error) {
+		call(a, "POST", "/registered-models/get-latest-versions", "get", registered, "newest version of each stage", small, latest),
+		call(a, "GET", "/registered-models/get-latest-versions", "get", registered, "newest version of each stage", small, latest),
+		call(a, "POST", "/registered-models/set-tag", "update", registered, "set a tag of a registered model", small, func(ctx context.Context, q *registeredTag) (*empty, error) {
 			return done(a.changed(ctx, a.store.SetRegisteredModelTag(ctx, server.NamespaceOf(ctx), q.Name, model.Pair{Key: q.Key, Value: q.Value}), q.Name))
 		}),
-		call("DELETE", "/registered-models/delete-tag", "update", registered, "delete a tag of a registered model", small, func(ctx context.Context, q *registeredTag) (*empty, error) {
+		call(a, "DELETE", "/registered-models/delete-tag", "update", registered, "delete a tag of a registered model", small, func(ctx context.Context, q *registeredTag) (*empty, error) {
 			return done(a.changed(ctx, a.store.DeleteRegisteredModelTag(ctx, server.NamespaceOf(ctx), q.Name, q.Key), q.Name))
 		}),
-		call("POST", "/registered-models/alias", "update", registered, "let an alias name a version", small, func(ctx context.Context, q *setAlias) (*empty, error) {
+		call(a, "POST", "/registered-models/alias", "update", registered, "let an alias name a version", small, func(ctx context.Context, q *setAlias) (*empty, error) {
 			return done(a.changed(ctx, a.store.SetAlias(ctx, server.NamespaceOf(ctx), q.Name, q.Alias, q.Version), q.Name))
 		}),
-		call("DELETE", "/registered-models/alias", "update", registered, "delete an alias", small, func(ctx context.Context, q *aliasRef) (*empty, error) {
+		call(a, "DELETE", "/registered-models/alias", "update", registered, "delete an alias", small, func(ctx context.Context, q *aliasRef) (*empty, error) {
 			return done(a.changed(ctx, a.store.DeleteAlias(ctx, server.NamespaceOf(ctx), q.Name, q.Alias), q.Name))
 		}),
-		call("GET", "/registered-models/alias", "get", registered, "the version that an alias names", small, func(ctx context.Context, q *aliasRef) (*one[versionJSON], error) {
+		call(a, "GET", "/registered-models/alias", "get", registered, "the version that an alias names", small, func(ctx context.Context, q *aliasRef) (*one[versionJSON], error) {
 			v, err := a.store.VersionByAlias(ctx, server.NamespaceOf(ctx), q.Name, q.Alias)
 			return oneOf("model_version", versionJSON(v), err)
 		}),

@@ -35,6 +35,7 @@ type Options struct {
 type API struct {
 	o     Options
 	store *store.Store
+	codec mlwire.Codec
 }
 
 // New checks the options.
@@ -42,7 +43,7 @@ func New(o Options) (*API, error) {
 	if o.Store == nil || o.Blobs == nil || o.KeyPrefix == "" || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil {
 		return nil, errors.New("tracking API: all options are required")
 	}
-	return &API{o: o, store: o.Store}, nil
+	return &API{o: o, store: o.Store, codec: mlwire.Codec{Log: o.Logger}}, nil
 }
 
 // Endpoints are all routes.
@@ -63,8 +64,6 @@ const (
 	artifacts   = "artifacts"
 )
 
-var codec = mlwire.Codec{}
-
 // both registers a route under both prefixes.
 func both(e server.Endpoint) []server.Endpoint {
 	ajax := e
@@ -76,8 +75,8 @@ func both(e server.Endpoint) []server.Endpoint {
 func call[Req any, Resp any, PResp interface {
 	*Resp
 	mlwire.Appender
-}](method, path, verb, resource, summary string, maxBody int64, execute func(context.Context, *Req) (*Resp, error)) []server.Endpoint {
-	e := server.Typed(method, "/api/2.0/mlflow"+path, server.Can(verb, resource), codec, execute)
+}](a *API, method, path, verb, resource, summary string, maxBody int64, execute func(context.Context, *Req) (*Resp, error)) []server.Endpoint {
+	e := server.Typed(method, "/api/2.0/mlflow"+path, server.Can(verb, resource), a.codec, execute)
 	e.Summary, e.MaxBody = summary, maxBody
 	return both(e)
 }

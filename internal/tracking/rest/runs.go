@@ -42,7 +42,7 @@ type searchRuns struct {
 
 func (a *API) runs() []server.Endpoint {
 	return flat(
-		call("POST", "/runs/create", "create", experiments, "begin a run", small, func(ctx context.Context, q *createRun) (*one[runJSON], error) {
+		call(a, "POST", "/runs/create", "create", experiments, "begin a run", small, func(ctx context.Context, q *createRun) (*one[runJSON], error) {
 			if err := checkKeys("tags", q.Tags); err != nil {
 				return nil, err
 			}
@@ -56,21 +56,21 @@ func (a *API) runs() []server.Endpoint {
 			r, err := a.store.CreateRun(ctx, server.NamespaceOf(ctx), n)
 			return oneOf("run", runJSON(r), err)
 		}),
-		call("GET", "/runs/get", "get", experiments, "one run", small, func(ctx context.Context, q *runRef) (*one[runJSON], error) {
+		call(a, "GET", "/runs/get", "get", experiments, "one run", small, func(ctx context.Context, q *runRef) (*one[runJSON], error) {
 			r, err := a.store.Run(ctx, server.NamespaceOf(ctx), q.ID)
 			return oneOf("run", runJSON(r), err)
 		}),
-		call("POST", "/runs/update", "update", experiments, "change status, end or name of a run", small, func(ctx context.Context, q *updateRun) (*one[runInfoJSON], error) {
+		call(a, "POST", "/runs/update", "update", experiments, "change status, end or name of a run", small, func(ctx context.Context, q *updateRun) (*one[runInfoJSON], error) {
 			r, err := a.store.UpdateRun(ctx, server.NamespaceOf(ctx), q.ID, store.RunChange{Status: q.Status, End: q.End, Name: q.Name})
 			return oneOf("run_info", runInfoJSON(r), err)
 		}),
-		call("POST", "/runs/delete", "delete", experiments, "delete a run", small, func(ctx context.Context, q *runRef) (*empty, error) {
+		call(a, "POST", "/runs/delete", "delete", experiments, "delete a run", small, func(ctx context.Context, q *runRef) (*empty, error) {
 			return done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, true))
 		}),
-		call("POST", "/runs/restore", "update", experiments, "restore a run", small, func(ctx context.Context, q *runRef) (*empty, error) {
+		call(a, "POST", "/runs/restore", "update", experiments, "restore a run", small, func(ctx context.Context, q *runRef) (*empty, error) {
 			return done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, false))
 		}),
-		call("POST", "/runs/search", "list", experiments, "find runs", small, func(ctx context.Context, q *searchRuns) (*many[runJSON], error) {
+		call(a, "POST", "/runs/search", "list", experiments, "find runs", small, func(ctx context.Context, q *searchRuns) (*many[runJSON], error) {
 			n, err := maxResults(q.Max, 1000, 50000)
 			if err != nil {
 				return nil, err
@@ -137,38 +137,38 @@ type logModel struct {
 
 func (a *API) logging() []server.Endpoint {
 	return flat(
-		call("POST", "/runs/log-metric", "update", experiments, "write one point of a metric", small, func(ctx context.Context, q *logMetric) (*empty, error) {
+		call(a, "POST", "/runs/log-metric", "update", experiments, "write one point of a metric", small, func(ctx context.Context, q *logMetric) (*empty, error) {
 			return done(a.store.LogMetric(ctx, server.NamespaceOf(ctx), q.ID, model.Metric{
 				Key: q.Key, Value: *q.Value, Timestamp: *q.Timestamp, Step: q.Step, ModelID: q.ModelID, DatasetName: q.Dataset, DatasetDigest: q.Digest,
 			}))
 		}),
-		call("POST", "/runs/log-parameter", "update", experiments, "write one param", small, func(ctx context.Context, q *logPair) (*empty, error) {
+		call(a, "POST", "/runs/log-parameter", "update", experiments, "write one param", small, func(ctx context.Context, q *logPair) (*empty, error) {
 			return done(a.store.LogParam(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
 		}),
-		call("POST", "/runs/set-tag", "update", experiments, "write one tag", small, func(ctx context.Context, q *logPair) (*empty, error) {
+		call(a, "POST", "/runs/set-tag", "update", experiments, "write one tag", small, func(ctx context.Context, q *logPair) (*empty, error) {
 			return done(a.store.SetTag(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
 		}),
-		call("POST", "/runs/delete-tag", "update", experiments, "delete a tag", small, func(ctx context.Context, q *logPair) (*empty, error) {
+		call(a, "POST", "/runs/delete-tag", "update", experiments, "delete a tag", small, func(ctx context.Context, q *logPair) (*empty, error) {
 			return done(a.store.DeleteTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
 		}),
-		call("POST", "/runs/log-batch", "update", experiments, "write many metrics, params and tags, all or none", batch, func(ctx context.Context, q *logBatch) (*empty, error) {
+		call(a, "POST", "/runs/log-batch", "update", experiments, "write many metrics, params and tags, all or none", batch, func(ctx context.Context, q *logBatch) (*empty, error) {
 			if err := q.check(); err != nil {
 				return nil, err
 			}
 			return done(a.store.LogBatch(ctx, server.NamespaceOf(ctx), q.ID, q.batch()))
 		}),
-		call("POST", "/runs/log-inputs", "update", experiments, "note what a run read", inputs, func(ctx context.Context, q *logInputs) (*empty, error) {
+		call(a, "POST", "/runs/log-inputs", "update", experiments, "note what a run read", inputs, func(ctx context.Context, q *logInputs) (*empty, error) {
 			datasets := convert(q.Datasets, func(d datasetInputIn) model.DatasetInput {
 				return model.DatasetInput{Dataset: model.Dataset(d.Dataset), Tags: pairsIn(d.Tags)}
 			})
 			return done(a.store.LogInputs(ctx, server.NamespaceOf(ctx), q.ID, datasets, convert(q.Models, func(m modelIn) string { return m.ID })))
 		}),
-		call("POST", "/runs/outputs", "update", experiments, "note which models a run made", small, func(ctx context.Context, q *logOutputs) (*empty, error) {
+		call(a, "POST", "/runs/outputs", "update", experiments, "note which models a run made", small, func(ctx context.Context, q *logOutputs) (*empty, error) {
 			return done(a.store.LogOutputs(ctx, server.NamespaceOf(ctx), q.ID, convert(q.Models, func(m modelIn) model.ModelOutput {
 				return model.ModelOutput{ModelID: m.ID, Step: m.Step}
 			})))
 		}),
-		call("POST", "/runs/log-model", "update", experiments, "note a model as clients before 3.0 do", small, func(ctx context.Context, q *logModel) (*empty, error) {
+		call(a, "POST", "/runs/log-model", "update", experiments, "note a model as clients before 3.0 do", small, func(ctx context.Context, q *logModel) (*empty, error) {
 			var fields map[string]json.RawMessage
 			if err := json.Unmarshal([]byte(q.JSON), &fields); err != nil {
 				return nil, model.Invalid("Malformed model info. It is not a valid JSON object: %v", err)

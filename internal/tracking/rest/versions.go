@@ -51,27 +51,27 @@ func (a *API) versions() []server.Endpoint {
 		return oneOf("model_version", versionJSON(v), err)
 	}
 	return flat(
-		call("POST", "/model-versions/create", "create", registered, "make a version of a registered model", small, func(ctx context.Context, q *createVersion) (*one[versionJSON], error) {
+		call(a, "POST", "/model-versions/create", "create", registered, "make a version of a registered model", small, func(ctx context.Context, q *createVersion) (*one[versionJSON], error) {
 			v, err := a.store.CreateModelVersion(ctx, server.NamespaceOf(ctx), store.NewVersion{
 				Name: q.Name, Source: q.Source, RunID: q.RunID, RunLink: q.RunLink, ModelID: q.ModelID,
 				User: server.UserOf(ctx).Name, Description: q.Description, Tags: pairsIn(q.Tags),
 			})
 			return answer(v, a.changed(ctx, err, q.Name))
 		}),
-		call("GET", "/model-versions/get", "get", registered, "one version", small, func(ctx context.Context, q *versionRef) (*one[versionJSON], error) {
+		call(a, "GET", "/model-versions/get", "get", registered, "one version", small, func(ctx context.Context, q *versionRef) (*one[versionJSON], error) {
 			return answer(a.store.ModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version))
 		}),
-		call("PATCH", "/model-versions/update", "update", registered, "describe a version", small, func(ctx context.Context, q *describeVersion) (*one[versionJSON], error) {
+		call(a, "PATCH", "/model-versions/update", "update", registered, "describe a version", small, func(ctx context.Context, q *describeVersion) (*one[versionJSON], error) {
 			return answer(a.store.DescribeModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version, q.Description))
 		}),
-		call("POST", "/model-versions/transition-stage", "update", registered, "move a version to a stage", small, func(ctx context.Context, q *transition) (*one[versionJSON], error) {
+		call(a, "POST", "/model-versions/transition-stage", "update", registered, "move a version to a stage", small, func(ctx context.Context, q *transition) (*one[versionJSON], error) {
 			v, err := a.store.TransitionStage(ctx, server.NamespaceOf(ctx), q.Name, q.Version, q.Stage, q.Archive)
 			return answer(v, a.changed(ctx, err, q.Name))
 		}),
-		call("DELETE", "/model-versions/delete", "delete", registered, "delete a version", small, func(ctx context.Context, q *versionRef) (*empty, error) {
+		call(a, "DELETE", "/model-versions/delete", "delete", registered, "delete a version", small, func(ctx context.Context, q *versionRef) (*empty, error) {
 			return done(a.changed(ctx, a.store.DeleteModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version), q.Name))
 		}),
-		call("GET", "/model-versions/search", "list", registered, "find versions", small, func(ctx context.Context, q *search) (*many[versionJSON], error) {
+		call(a, "GET", "/model-versions/search", "list", registered, "find versions", small, func(ctx context.Context, q *search) (*many[versionJSON], error) {
 			n, err := maxResults(q.Max, maxVersions, maxVersions)
 			if err != nil {
 				return nil, err
@@ -79,14 +79,14 @@ func (a *API) versions() []server.Endpoint {
 			list, next, err := a.store.SearchModelVersions(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token})
 			return manyOf("model_versions", list, next, err, func(v model.ModelVersion) versionJSON { return versionJSON(v) })
 		}),
-		call("GET", "/model-versions/get-download-uri", "get", registered, "where the files of a version lie", small, func(ctx context.Context, q *versionRef) (*text, error) {
+		call(a, "GET", "/model-versions/get-download-uri", "get", registered, "where the files of a version lie", small, func(ctx context.Context, q *versionRef) (*text, error) {
 			v, err := a.store.ModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version)
 			return &text{"artifact_uri", v.StorageLocation}, err
 		}),
-		call("POST", "/model-versions/set-tag", "update", registered, "set a tag of a version", small, func(ctx context.Context, q *versionTag) (*empty, error) {
+		call(a, "POST", "/model-versions/set-tag", "update", registered, "set a tag of a version", small, func(ctx context.Context, q *versionTag) (*empty, error) {
 			return done(a.changed(ctx, a.store.SetModelVersionTag(ctx, server.NamespaceOf(ctx), q.Name, q.Version, model.Pair{Key: q.Key, Value: q.Value}), q.Name))
 		}),
-		call("DELETE", "/model-versions/delete-tag", "update", registered, "delete a tag of a version", small, func(ctx context.Context, q *versionTag) (*empty, error) {
+		call(a, "DELETE", "/model-versions/delete-tag", "update", registered, "delete a tag of a version", small, func(ctx context.Context, q *versionTag) (*empty, error) {
 			return done(a.changed(ctx, a.store.DeleteModelVersionTag(ctx, server.NamespaceOf(ctx), q.Name, q.Version, q.Key), q.Name))
 		}),
 	)
