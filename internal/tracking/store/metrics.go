@@ -159,12 +159,18 @@ func (t *tx) putModelMetrics(r model.RunInfo, metrics []model.Metric) error {
 	return nil
 }
 
+// maxPoints bounds a page of a metric's history of which no size was asked for.
+const maxPoints = 1_000_000
+
 // History is a page of a metric's points in the order of time, step, value.
-// limit 0 is all of them.
+// limit 0 is as many as one answer may have.
 func (s *Store) History(ctx context.Context, namespace, id, key string, limit int, token string) (points []model.Metric, next string, err error) {
 	from, err := parseHistoryToken(token, key)
 	if err != nil {
 		return nil, "", err
+	}
+	if limit <= 0 || limit > maxPoints {
+		limit = maxPoints
 	}
 	err = s.view(ctx, func(t *tx) error {
 		r, err := t.runInfo(namespace, id)
@@ -175,16 +181,12 @@ func (s *Store) History(ctx context.Context, namespace, id, key string, limit in
 		if err != nil {
 			return err
 		}
-		n := -1
-		if limit > 0 {
-			n = limit + 1
-		}
 		points, err = t.points(key, `SELECT ts, step, value, nan FROM run_metrics
 			WHERE run = ? AND k = ? AND (ts, step, value, nan) > (?, ?, ?, ?) ORDER BY ts, step, value, nan LIMIT ?`,
-			r.Row, k, from.TS, from.Step, from.Value, from.NaN, n)
+			r.Row, k, from.TS, from.Step, from.Value, from.NaN, limit+1)
 		return err
 	})
-	if err == nil && limit > 0 && len(points) > limit {
+	if err == nil && len(points) > limit {
 		points = points[:limit]
 		next = historyTokenOf(key, points[limit-1]).encode()
 	}

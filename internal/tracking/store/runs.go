@@ -110,7 +110,7 @@ func (s *Store) Run(ctx context.Context, namespace, id string) (run model.Run, e
 			return err
 		}
 		list := []model.Run{{RunInfo: info}}
-		if err := t.hydrate(list); err != nil {
+		if _, err := t.hydrate(list); err != nil {
 			return err
 		}
 		run = list[0]
@@ -323,28 +323,43 @@ func (s *Store) AppendHistory(ctx context.Context, namespace, id string, entry j
 	})
 }
 
-// hydrate fills runs with what was logged to them, in a fixed number of queries.
-func (t *tx) hydrate(list []model.Run) error {
-	byRow := make(map[int64]*model.Run, len(list))
-	ids := make([]int64, len(list))
-	for i := range list {
-		byRow[list[i].Row] = &list[i]
-		ids[i] = list[i].Row
-	}
-	const chunk = 500
-	for len(ids) > 0 {
-		n := min(chunk, len(ids))
-		if err := t.hydrateChunk(byRow, jsonList(ids[:n])); err != nil {
-			return err
+// maxEntries bounds the metrics, params and tags of one page of runs: a page
+// of 50,000 runs with a thousand metrics each would not fit into memory. The
+// page then ends early, and its token goes on.
+const maxEntries = 500_000
+
+// hydrate fills runs with what was logged to them, some hundred runs per
+// query, and tells how many it filled.
+func (t *tx) hydrate(list []model.Run) (int, error) {
+	chunk := min(500, t.s.maxEntries)
+	entries := 0
+	for from := 0; from < len(list); from += chunk {
+		if entries > t.s.maxEntries {
+			return from, nil
 		}
-		ids = ids[n:]
+		part := list[from:min(from+chunk, len(list))]
+		byRow := make(map[int64]*model.Run, len(part))
+		ids := make([]int64, len(part))
+		for i := range part {
+			byRow[part[i].Row] = &part[i]
+			ids[i] = part[i].Row
+		}
+		if err := t.hydrateChunk(byRow, jsonList(ids)); err != nil {
+			return 0, err
+		}
+		for _, r := range part {
+			entries += len(r.Metrics) + len(r.Params) + len(r.Tags)
+		}
 	}
-	return nil
+	return len(list), nil
 }
 
 // jsonList is the one parameter behind "IN (SELECT value FROM json_each(?))":
 // one prepared statement whatever the number of values.
 func jsonList[T int64 | string](values []T) string {
+	if len(values) == 0 {
+		return "[]" // not null, which would be one value
+	}
 	b, err := json.Marshal(values)
 	if err != nil {
 		return "[]" // numbers and strings always marshal

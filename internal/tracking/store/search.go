@@ -61,7 +61,13 @@ func (s *Store) SearchRuns(ctx context.Context, namespace string, q RunQuery) (l
 			r.Namespace = namespace
 			list[i].RunInfo = r
 		}
-		return t.hydrate(list)
+		whole, err := t.hydrate(list)
+		if err != nil || whole == len(list) {
+			return err
+		}
+		list = list[:whole]
+		next = rs.next(infos[:whole])
+		return nil
 	})
 	return list, next, err
 }

@@ -183,6 +183,45 @@ func TestStore_SearchRuns(t *testing.T) {
 	}
 }
 
+// TestStore_SearchRuns_largePage: a page with too much in it ends early, and
+// the next one goes on.
+func TestStore_SearchRuns_largePage(t *testing.T) {
+	s := open(t)
+	_, runs := fill(t, s, 120)
+	s.maxEntries = 30
+	for order := range orderings {
+		q := RunQuery{Experiments: []string{"0"}, View: model.All, Max: 1000}
+		if order != "" {
+			q.OrderBy = strings.Split(order, ", ")
+		}
+		var ids []string
+		pages := 0
+		for {
+			list, next, err := s.SearchRuns(t.Context(), "default", q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range list {
+				ids = append(ids, r.ID)
+			}
+			pages++
+			if q.Token = next; next == "" {
+				break
+			}
+		}
+		var want []sample
+		for _, r := range runs {
+			if r.experiment == 0 {
+				want = append(want, r)
+			}
+		}
+		slices.SortFunc(want, orderings[order])
+		if len(ids) != len(want) || pages < 3 || ids[0] != want[0].id || ids[len(ids)-1] != want[len(want)-1].id {
+			t.Errorf("order %q: %d runs on %d pages, want %d runs", order, len(ids), pages, len(want))
+		}
+	}
+}
+
 // walk collects all pages.
 func walk(t *testing.T, s *Store, q RunQuery, size int) (ids []string) {
 	t.Helper()

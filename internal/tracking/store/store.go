@@ -33,6 +33,8 @@ type Store struct {
 	o    Options
 	db   *db.Store
 	keys keys
+	// maxEntries is the constant, smaller in tests.
+	maxEntries int
 }
 
 // New brings the schema up to date and makes experiment 0.
@@ -43,7 +45,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, db: o.DB}
+	s := &Store{o: o, db: o.DB, maxEntries: maxEntries}
 	err := s.update(ctx, func(t *tx) error {
 		_, err := t.Exec(`INSERT INTO experiments(id, namespace, name, artifact_location, created, updated)
 			VALUES(0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, o.DefaultNamespace, defaultExperiment, s.experimentURI(0), t.now, t.now)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -27,24 +28,43 @@ func (t *tx) versions(where string, args ...any) (list []model.ModelVersion, err
 	if err != nil {
 		return nil, err
 	}
+	return list, t.fillVersions(list, models)
+}
+
+// fillVersions adds tags and aliases; models are the numbers of the versions' models.
+func (t *tx) fillVersions(list []model.ModelVersion, models []int64) error {
+	type number struct{ model, version int64 }
+	byRow, byNumber := make(map[int64]*model.ModelVersion, len(list)), make(map[number]*model.ModelVersion, len(list))
+	ids := make([]int64, len(list))
 	for i := range list {
 		v := &list[i]
-		if v.Tags, err = t.pairs("SELECT key, value FROM model_version_tags WHERE version = ?", v.Row); err != nil {
-			return nil, err
-		}
-		err = t.Each(func(r *rows) error {
-			var a string
-			if err := r.Scan(&a); err != nil {
-				return err
-			}
-			v.Aliases = append(v.Aliases, a)
-			return nil
-		}, "SELECT alias FROM model_aliases WHERE model = ? AND version = ? ORDER BY alias", models[i], v.Version)
-		if err != nil {
-			return nil, err
-		}
+		ids[i] = v.Row
+		byRow[v.Row], byNumber[number{models[i], v.Version}] = v, v
 	}
-	return list, nil
+	err := t.Each(func(r *rows) error {
+		var id int64
+		var p model.Pair
+		if err := r.Scan(&id, &p.Key, &p.Value); err != nil {
+			return err
+		}
+		byRow[id].Tags = append(byRow[id].Tags, p)
+		return nil
+	}, "SELECT version, key, value FROM model_version_tags WHERE version IN (SELECT value FROM json_each(?)) ORDER BY version, key", jsonList(ids))
+	if err != nil {
+		return err
+	}
+	slices.Sort(models)
+	return t.Each(func(r *rows) error {
+		var n number
+		var alias string
+		if err := r.Scan(&n.model, &n.version, &alias); err != nil {
+			return err
+		}
+		if v := byNumber[n]; v != nil {
+			v.Aliases = append(v.Aliases, alias)
+		}
+		return nil
+	}, "SELECT model, version, alias FROM model_aliases WHERE model IN (SELECT value FROM json_each(?)) ORDER BY model, alias", jsonList(slices.Compact(models)))
 }
 
 // version finds a version that was not deleted.
