@@ -38,7 +38,9 @@ func (c *answers[K, V]) get(k K) (V, bool) {
 	return e.value, true
 }
 
-func (c *answers[K, V]) put(k K, v V) {
+func (c *answers[K, V]) put(k K, v V) { c.putFor(k, v, c.ttl) }
+
+func (c *answers[K, V]) putFor(k K, v V, ttl time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
@@ -52,5 +54,5 @@ func (c *answers[K, V]) put(k K, v V) {
 	if len(c.entries) >= c.max {
 		clear(c.entries)
 	}
-	c.entries[k] = cached[V]{v, now.Add(c.ttl)}
+	c.entries[k] = cached[V]{v, now.Add(ttl)}
 }

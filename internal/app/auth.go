@@ -37,6 +37,7 @@ const apiAudience = "https://kubernetes.default.svc.cluster.local"
 const (
 	identityTTL = 30 * time.Second
 	decisionTTL = 10 * time.Second
+	refusalTTL  = time.Second
 	maxCached   = 4096
 )
 
@@ -189,10 +190,11 @@ func (a *authorizer) Authorize(ctx context.Context, u server.User, p server.Perm
 	if err := a.kube.Create(ctx, review); err != nil {
 		return fmt.Errorf("the permission could not be checked: %w", err)
 	}
-	var decision error
 	if !review.Status.Allowed {
-		decision = errDenied
+		// Not for long: who was refused is told to grant a role, and tries again.
+		a.cache.putFor(q, errDenied, refusalTTL)
+		return errDenied
 	}
-	a.cache.put(q, decision)
-	return decision
+	a.cache.put(q, nil)
+	return nil
 }

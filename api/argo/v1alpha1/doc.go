@@ -13,3 +13,5 @@
 // +kubebuilder:object:generate=true
 // +groupName=argoproj.io
 package v1alpha1
+
+//go:generate controller-gen object paths=.
