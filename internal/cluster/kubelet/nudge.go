@@ -6,47 +6,83 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	k8skubelet "k8s.io/kubernetes/pkg/kubelet"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
 )
 
 const (
-	// What a status says when the pod's worker has a next step to take.
+	// What a status says when the pod's worker may have a next step to take.
 	containerEnded = `"terminated":{`
-	podSucceeded   = `"phase":"Succeeded"`
-	podFailed      = `"phase":"Failed"`
 
-	// A lost nudge only means that the step waits for the kubelet's ticker.
-	nudgeQueue = 256
+	// How long the nudger looks after a pod for its second step; what takes longer waits for the kubelet's ticker.
+	firstLook = 5 * time.Millisecond
+	lastLook  = 160 * time.Millisecond
+	looks     = 7
 )
 
 // nudger makes the kubelet finish pods at once. After a pod's last container
-// has ended, and once more after the pod was reported as ended, its worker
-// queues a next step without delay; but the kubelet looks into that queue only
-// each second, so that a pod of ten milliseconds takes half a second more. Any
-// other reason to look at the pod makes the worker run right away. The nudger
-// gives one when the kubelet reports such a status to the API server.
+// has ended its worker takes two more steps: it stops what is left, then
+// reports the pod as ended. Both are queued without delay, but the kubelet
+// looks into that queue only each second, so that a pod of ten milliseconds
+// takes half a second more. Any other reason to look at the pod makes the
+// worker run right away: the nudger gives one when the kubelet tells the API
+// server that a container has ended, and another when nothing of the pod runs
+// any more.
 type nudger struct {
-	pods chan podName
+	pods workqueue.TypedRateLimitingInterface[podName]
 }
 
 type podName struct{ namespace, name string }
 
-func newNudger() *nudger { return &nudger{pods: make(chan podName, nudgeQueue)} }
+func newNudger() *nudger {
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[podName](firstLook, lastLook)
+	return &nudger{pods: workqueue.NewTypedRateLimitingQueue(limiter)}
+}
+
+// workers is what the nudger needs of the kubelet.
+type workers interface {
+	GetPodByName(namespace, name string) (*corev1.Pod, bool)
+	HandlePodSyncs(ctx context.Context, pods []*corev1.Pod)
+	RequestPodRelist(logger klog.Logger, uid types.UID)
+	PodCouldHaveRunningContainers(pod *corev1.Pod) bool
+}
 
 // run nudges until ctx ends.
-func (n *nudger) run(ctx context.Context, kl *k8skubelet.Kubelet) {
+func (n *nudger) run(ctx context.Context, w workers) {
+	stop := context.AfterFunc(ctx, n.pods.ShutDown)
+	defer stop()
 	for {
-		select {
-		case <-ctx.Done():
+		p, quit := n.pods.Get()
+		if quit {
 			return
-		case p := <-n.pods:
-			if pod, ok := kl.GetPodByName(p.namespace, p.name); ok {
-				kl.HandlePodSyncs(ctx, []*corev1.Pod{pod})
-			}
 		}
+		if n.nudge(ctx, w, p) {
+			n.pods.AddRateLimited(p)
+		} else {
+			n.pods.Forget(p)
+		}
+		n.pods.Done(p)
 	}
+}
+
+// nudge tells whether to look at the pod again.
+func (n *nudger) nudge(ctx context.Context, w workers, p podName) bool {
+	pod, ok := w.GetPodByName(p.namespace, p.name)
+	if !ok {
+		return false
+	}
+	looked := n.pods.NumRequeues(p)
+	stopped := !w.PodCouldHaveRunningContainers(pod)
+	if looked == 0 || stopped {
+		w.HandlePodSyncs(ctx, []*corev1.Pod{pod})
+		// The worker first waits for a look at the containers that is newer than its last step.
+		w.RequestPodRelist(klog.FromContext(ctx), pod.UID)
+	}
+	return !stopped && looked < looks
 }
 
 // wrap listens to what goes to the API server through next.
@@ -55,10 +91,7 @@ func (n *nudger) wrap(next http.RoundTripper) http.RoundTripper {
 		pod, ends := endingPod(req)
 		resp, err := next.RoundTrip(req)
 		if ends && err == nil && resp.StatusCode == http.StatusOK {
-			select {
-			case n.pods <- pod:
-			default:
-			}
+			n.pods.Add(pod)
 		}
 		return resp, err
 	})
@@ -69,7 +102,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip calls f.
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// endingPod tells whether the request reports that a container or pod has ended, and of which pod.
+// endingPod tells whether the request reports that a container has ended, and of which pod.
 func endingPod(req *http.Request) (podName, bool) {
 	if req.Method != http.MethodPatch || req.GetBody == nil {
 		return podName{}, false
@@ -89,10 +122,5 @@ func endingPod(req *http.Request) (podName, bool) {
 	if err != nil {
 		return podName{}, false
 	}
-	for _, sign := range []string{containerEnded, podSucceeded, podFailed} {
-		if bytes.Contains(patch, []byte(sign)) {
-			return podName{parts[namespace], parts[name]}, true
-		}
-	}
-	return podName{}, false
+	return podName{parts[namespace], parts[name]}, bytes.Contains(patch, []byte(containerEnded))
 }
