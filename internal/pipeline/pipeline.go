@@ -1,15 +1,19 @@
 package pipeline
 
 import (
+	"time"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/pipeline/artifact"
 	"github.com/kiwerk/kiwerk/internal/pipeline/controller"
+	"github.com/kiwerk/kiwerk/internal/pipeline/ops"
 	"github.com/kiwerk/kiwerk/internal/pipeline/rest"
 	"github.com/kiwerk/kiwerk/internal/server"
 )
@@ -47,6 +51,11 @@ type Options struct {
 	Blobs blob.Bucket
 	// MaxArtifact bounds one artifact in bytes; 0 is 64 GiB.
 	MaxArtifact int64
+	// Client and Now are for the routes of the Argo server; without a client there are none.
+	Client client.Client
+	Now    func() time.Time
+	// Version of this program.
+	Version string
 }
 
 // Service answers HTTP requests about pipelines.
@@ -57,7 +66,11 @@ func NewService(o Options) *Service { return &Service{o} }
 
 // Endpoints are the routes.
 func (s *Service) Endpoints() []server.Endpoint {
-	return rest.Artifacts{Blobs: s.opts.Blobs, MaxSize: s.opts.MaxArtifact}.Endpoints()
+	list := rest.Artifacts{Blobs: s.opts.Blobs, MaxSize: s.opts.MaxArtifact}.Endpoints()
+	if s.opts.Client != nil && s.opts.Now != nil {
+		list = append(list, rest.Argo{Ops: ops.Ops{Client: s.opts.Client, Now: s.opts.Now}, Version: s.opts.Version}.Endpoints()...)
+	}
+	return list
 }
 
 // BlobKey is where an artifact of a project lies in the bucket, for parts of

@@ -118,12 +118,12 @@ func (r *Reconciler) createPod(ctx context.Context, wf *argo.Workflow, p *corev1
 		if err := r.live.Get(ctx, client.ObjectKeyFromObject(p), existing); err != nil {
 			return pauseOldPod, client.IgnoreNotFound(err)
 		}
-		if ownedBy(existing, wf) {
+		if ownedBy(existing, wf) && existing.DeletionTimestamp == nil {
 			r.created(key, existing) // by us, before a crash
 			return time.Millisecond, nil
 		}
 		setNode(wf, nodeID, func(n *argo.NodeStatus) {
-			n.Message = fmt.Sprintf("waiting for pod %s of another owner to go", p.Name)
+			n.Message = fmt.Sprintf("waiting for an older pod %s to go", p.Name)
 		})
 		return pauseOldPod, nil
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err):

@@ -31,10 +31,17 @@ func (r *Reconciler) observe(ctx context.Context, wf *argo.Workflow) (engine.See
 		return seen, fmt.Errorf("list the pods of workflow %s: %w", key, err)
 	}
 	for i := range pods.Items {
-		if p := &pods.Items[i]; ownedBy(p, wf) {
-			seen.Pods[p.Name] = p
-			r.forgetPod(key, p.Name)
+		p := &pods.Items[i]
+		if !ownedBy(p, wf) {
+			continue
 		}
+		if there, err := r.confirmed(ctx, wf, p); err != nil {
+			return seen, err
+		} else if !there {
+			continue
+		}
+		seen.Pods[p.Name] = p
+		r.forgetPod(key, p.Name)
 	}
 	if wf.Status.Phase.Completed() {
 		return seen, nil
@@ -46,6 +53,22 @@ func (r *Reconciler) observe(ctx context.Context, wf *argo.Workflow) (engine.See
 		return seen, err
 	}
 	return seen, r.readConfigMaps(ctx, wf, &seen)
+}
+
+// confirmed asks the API server for a pod whose node is not known. Either we
+// crashed before we stored the node, and the pod is to be adopted, or a retry
+// has deleted both, and the cache is late.
+func (r *Reconciler) confirmed(ctx context.Context, wf *argo.Workflow, p *corev1.Pod) (bool, error) {
+	if _, known := wf.Status.Nodes[p.Annotations[argo.AnnotationNodeID]]; known || wf.Status.Phase.Completed() {
+		return true, nil
+	}
+	live := &corev1.Pod{}
+	if err := r.live.Get(ctx, client.ObjectKeyFromObject(p), live); apierrors.IsNotFound(err) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("read pod %s/%s: %w", p.Namespace, p.Name, err)
+	}
+	return live.UID == p.UID && live.DeletionTimestamp == nil, nil
 }
 
 func ownedBy(p *corev1.Pod, wf *argo.Workflow) bool {
