@@ -95,7 +95,7 @@ func New(d Deps) (*Gateway, error) {
 	}
 	limits := d.Limits.withDefaults()
 	return &Gateway{
-		deps: d, limits: limits, table: newTable(), forward: newHTTPForwarder(), metrics: m,
+		deps: d, limits: limits, table: newTable(), forward: newPool(d.Clock), metrics: m,
 		queue: newQueue(limits, d.Recorder, m, d.Logger),
 	}, nil
 }

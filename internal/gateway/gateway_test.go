@@ -42,7 +42,7 @@ func TestMain(m *testing.M) { kwtest.Main(m) }
 
 // platform is a gateway behind the platform's server, on the real API server.
 type platform struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	ns     string
 	client client.WithWatch
@@ -111,7 +111,7 @@ func (tokens) Authorize(_ context.Context, u server.User, p server.Permission, _
 	return errors.New("not granted")
 }
 
-func scheme(t *testing.T) *runtime.Scheme {
+func scheme(t testing.TB) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
@@ -122,7 +122,7 @@ func scheme(t *testing.T) *runtime.Scheme {
 	return s
 }
 
-func start(t *testing.T, change func(*gateway.Deps)) *platform {
+func start(t testing.TB, change func(*gateway.Deps)) *platform {
 	t.Helper()
 	cfg := kwtest.Config(t)
 	gv := v1beta1.GroupVersion

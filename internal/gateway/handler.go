@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -92,7 +93,7 @@ func (x *exchange) serve(answered func(*answer, choice, []byte)) {
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
 	defer cancel()
-	c := &call{method: x.r.Method, path: x.target.path, query: x.r.URL.RawQuery, header: forwarded(x.r.Header), body: x.body}
+	c := newCall(x.r, x.target.path, x.body)
 	var tried []*pod
 	for {
 		to, err := x.pick(ctx, tried)
@@ -123,7 +124,7 @@ var errUnavailable = errors.New("the pod answered 503")
 
 func (x *exchange) send(ctx context.Context, to choice, c *call) (*answer, error) {
 	to.pod.inflight.Add(1)
-	return x.g.forward.send(ctx, to.pod.address, c)
+	return x.g.forward.send(ctx, to.pod, c)
 }
 
 // other tells whether there is a pod that was not tried.
@@ -181,7 +182,7 @@ func (x *exchange) none(e *endpoint) error {
 
 // reason tells the client why there is no answer.
 func (x *exchange) reason(ctx context.Context, timeout time.Duration, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return server.Errorf(http.StatusGatewayTimeout, "DEADLINE_EXCEEDED", "no answer within %s", timeout)
 	}
 	x.g.deps.Logger.WarnContext(ctx, "no pod answered", "namespace", x.target.namespace, "endpoint", x.target.name, "error", err)

@@ -31,6 +31,7 @@ type revision struct {
 type pod struct {
 	name, address string
 	inflight      atomic.Int64
+	gone          atomic.Bool // no table has it any more
 }
 
 // choice is where a request goes.
@@ -122,8 +123,8 @@ func (t *table) get(k key) *endpoint {
 	return t.entries[k]
 }
 
-// set replaces an endpoint; nil removes it.
-func (t *table) set(k key, e *endpoint) {
+// set replaces an endpoint; nil removes it. It returns the pods that are gone.
+func (t *table) set(k key, e *endpoint) (gone []*pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.entries[k]
@@ -137,6 +138,30 @@ func (t *table) set(k key, e *endpoint) {
 	if before != nil {
 		close(before.changed)
 	}
+	return before.without(e)
+}
+
+// without lists the pods of e that after has not.
+func (e *endpoint) without(after *endpoint) (gone []*pod) {
+	if e == nil {
+		return nil
+	}
+	kept := map[*pod]bool{}
+	if after != nil {
+		for _, r := range after.revisions {
+			for _, p := range r.pods {
+				kept[p] = true
+			}
+		}
+	}
+	for _, r := range e.revisions {
+		for _, p := range r.pods {
+			if !kept[p] {
+				gone = append(gone, p)
+			}
+		}
+	}
+	return gone
 }
 
 // adopt keeps pods that were known before, with their counters.

@@ -77,7 +77,9 @@ func (g *Gateway) refresh(ctx context.Context, o any) {
 		g.deps.Logger.ErrorContext(ctx, "the routes of an endpoint could not be read", "namespace", k.namespace, "endpoint", k.name, "error", err)
 		return
 	}
-	g.table.set(k, e)
+	for _, gone := range g.table.set(k, e) {
+		g.forward.forget(gone)
+	}
 }
 
 // read makes an endpoint from what the cache has; nil if there is no such InferenceService.
