@@ -16,6 +16,7 @@ import (
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	kiwerk "github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
 	kserve "github.com/kiwerk/kiwerk/api/serving/v1beta1"
+	"github.com/kiwerk/kiwerk/internal/buildinfo"
 	"github.com/kiwerk/kiwerk/internal/data"
 	datahttp "github.com/kiwerk/kiwerk/internal/data/http"
 	"github.com/kiwerk/kiwerk/internal/gateway"
@@ -140,9 +141,12 @@ func (a *App) buildMonitor(ctx context.Context, _ ctrl.Manager, s *services) (ca
 	}, nil
 }
 
-func (a *App) buildPipeline(context.Context, ctrl.Manager, *services) (capability, error) {
+func (a *App) buildPipeline(_ context.Context, mgr ctrl.Manager, _ *services) (capability, error) {
+	service := pipeline.NewService(pipeline.Options{
+		Blobs: a.blobs, MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, Client: mgr.GetClient(), Now: a.opts.Clock.Now, Version: buildinfo.Version(),
+	})
 	return capability{
-		name: "pipelines", kinds: pipeline.Kinds(), endpoints: pipeline.NewService(pipeline.Options{Blobs: a.blobs}).Endpoints(),
+		name: "pipelines", kinds: pipeline.Kinds(), endpoints: service.Endpoints(),
 		setup: func(mgr ctrl.Manager) error {
 			return pipeline.Setup(mgr, pipeline.Deps{
 				Clock: a.opts.Clock, Recorder: mgr.GetEventRecorder("kiwerk-pipelines"), Platform: a.opts.Platform,
