@@ -142,7 +142,7 @@ func (a *App) buildManager(cfg *rest.Config) error {
 	skipNames := true // two platforms in one test process are two managers
 	var err error
 	a.manager, err = ctrl.NewManager(cfg, ctrl.Options{
-		Scheme: scheme, Logger: logr.FromSlogHandler(Quieter(a.logger("controllers"), slog.LevelWarn).Handler()),
+		Scheme: scheme, MapperProvider: mapper(scheme), Logger: logr.FromSlogHandler(Quieter(a.logger("controllers"), slog.LevelWarn).Handler()),
 		Metrics:                metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress: "0",
 		Controller:             ctrlconfig.Controller{SkipNameValidation: &skipNames},

@@ -71,7 +71,11 @@ func ensureRoles(ctx context.Context, cfg *rest.Config) error {
 	if err := rbacv1.AddToScheme(scheme); err != nil {
 		return err
 	}
-	c, err := client.New(cfg, client.Options{Scheme: scheme})
+	known, err := mapper(scheme)(cfg, nil)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(cfg, client.Options{Scheme: scheme, Mapper: known})
 	if err != nil {
 		return err
 	}

@@ -72,8 +72,9 @@ func TestSecurity_everyRouteNeedsItsPermission(t *testing.T) {
 		}
 	}
 	// The role that steps get opens what it names and nothing else.
-	p.kubectl("create", "rolebinding", "steps", "--clusterrole=kiwerk-step", "--serviceaccount=default:nobody")
-	granted := p.kubectl("create", "token", "nobody", "--audience", "kiwerk.dev")
+	p.kubectl("create", "serviceaccount", "step")
+	p.kubectl("create", "rolebinding", "steps", "--clusterrole=kiwerk-step", "--serviceaccount=default:step")
+	granted := p.kubectl("create", "token", "step", "--audience", "kiwerk.dev")
 	if status, body := p.request(http.MethodGet, "/api/2.0/mlflow/experiments/get?experiment_id=0", bearer(granted)); status != http.StatusOK {
 		t.Errorf("a step may not read an experiment: %d %s", status, body)
 	}
