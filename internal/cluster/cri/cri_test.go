@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/utils/clock"
 
@@ -184,7 +186,7 @@ func TestServer_runsPod(t *testing.T) {
 func TestServer_adoptsAfterRestart(t *testing.T) {
 	n := newNode(t)
 	sb, sc := n.sandbox("long")
-	id := n.run(sb, sc, shell(`read x < /tmp/go || true; while [ ! -e /tmp/stop ]; do sleep 0.05; done; exit 7`))
+	id := n.run(sb, sc, shell(`while [ ! -e /tmp/stop ]; do sleep 0.05; done; exit 7`))
 	before := n.status(id)
 	n.stop()
 	n.start()
@@ -192,12 +194,17 @@ func TestServer_adoptsAfterRestart(t *testing.T) {
 	if after.GetState() != runtimeapi.ContainerState_CONTAINER_RUNNING || after.GetStartedAt() != before.GetStartedAt() {
 		t.Fatalf("after restart: %v", after)
 	}
-	resp, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh", "-c", "touch /tmp/stop; echo out; echo err >&2; exit 5"}, Timeout: 10})
+	resp, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh", "-c", "echo out; echo err >&2; exit 5"}, Timeout: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(resp.GetStdout()) != "out\n" || string(resp.GetStderr()) != "err\n" || resp.GetExitCode() != 5 {
 		t.Errorf("exec %v", resp)
+	}
+	// The container may end before this process does, and take it along.
+	_, err = n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"touch", "/tmp/stop"}, Timeout: 10})
+	if err != nil && status.Code(err) != codes.FailedPrecondition {
+		t.Error(err)
 	}
 	if st := n.awaitExit(id); st.GetExitCode() != 7 {
 		t.Errorf("status %v", st)

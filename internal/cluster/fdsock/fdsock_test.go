@@ -8,9 +8,11 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -214,4 +216,65 @@ func TestConn_concurrentSend(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// TestMain also plays a process of another user.
+func TestMain(m *testing.M) {
+	if path := os.Getenv("KIWERK_TEST_DIAL"); path != "" {
+		c, err := Dial(path)
+		if err == nil {
+			var m message
+			_, err = c.Recv(&m)
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
+			os.Exit(0) // dropped without an answer
+		}
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func TestListener_Accept_otherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to become another user")
+	}
+	dir, err := os.MkdirTemp("", "kw") //nolint:usetesting // Sockets need a short path.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	// Even if somebody opens the folder and the socket to all.
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		accepted <- err
+	}()
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "p")
+	if err := os.WriteFile(program, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = append(os.Environ(), "KIWERK_TEST_DIAL="+path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if err := cmd.Run(); err != nil {
+		t.Errorf("another user was not dropped: %v", err)
+	}
+	select {
+	case err := <-accepted:
+		t.Errorf("another user was accepted: %v", err)
+	default:
+	}
 }
