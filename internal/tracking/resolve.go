@@ -2,6 +2,7 @@ package tracking
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -62,6 +63,9 @@ func (s *Service) resolveModels(ctx context.Context, namespace, rest, uri string
 		v, err = s.store.ModelVersion(ctx, namespace, name, version)
 	case aliased && alias != "":
 		v, err = s.store.VersionByAlias(ctx, namespace, aliasOf, alias)
+		if errors.Is(err, model.ErrNoAlias) {
+			err = model.Missing("model %s has no alias %s", aliasOf, alias)
+		}
 	case strings.HasPrefix(rest, "m-"):
 		m, err := s.store.LoggedModel(ctx, namespace, rest, false)
 		if err != nil {

@@ -166,7 +166,7 @@ func TestService_ResolveModel(t *testing.T) {
 		})
 	}
 	for uri, status := range map[string]int{
-		"models:/digits@nobody": 400, "models:/digits/9": 404, "models:/none/1": 404, "models:/digits": 400, "models:/digits/x": 400,
+		"models:/digits@nobody": 404, "models:/none@nobody": 404, "models:/digits@a b": 400, "models:/digits/9": 404, "models:/none/1": 404, "models:/digits": 400, "models:/digits/x": 400,
 		"runs:/none/model": 404, "s3://bucket/model": 400, "": 400, "runs:/" + first + "/../../x": 400,
 	} {
 		if _, err := p.ResolveModel(t.Context(), "default", uri); err == nil || server.AsError(err).Status != status {

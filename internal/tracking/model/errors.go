@@ -31,6 +31,13 @@ func Exists(format string, args ...any) error {
 	return server.Errorf(http.StatusBadRequest, CodeExists, format, args...)
 }
 
+// ErrNoAlias is the cause of NoAlias.
+var ErrNoAlias = errors.New("not found")
+
+// NoAlias is an alias that names nothing, which MLflow calls an invalid
+// parameter. The rest of the platform takes it for missing, as it may come.
+func NoAlias(alias string) error { return Invalid("Registered model alias %s %w", alias, ErrNoAlias) }
+
 // IsMissing tells whether err came from Missing.
 func IsMissing(err error) bool {
 	var e *server.Error

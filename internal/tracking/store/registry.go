@@ -220,7 +220,7 @@ func (s *Store) VersionByAlias(ctx context.Context, namespace, name, alias strin
 		} else {
 			list, err = t.versions("JOIN model_aliases a ON a.model = v.model AND a.version = v.version WHERE v.model = ? AND a.alias = ? AND v.deleted = 0", m.Row, alias)
 			if err == nil && len(list) == 0 {
-				return model.Invalid("Registered model alias %s not found.", alias)
+				return model.NoAlias(alias)
 			}
 		}
 		if err != nil {

@@ -103,7 +103,7 @@ func (t *tx) modelSource(namespace, rest string, n *NewVersion) (string, error) 
 		}
 		err := t.Row("SELECT CAST(a.version AS TEXT) FROM model_aliases a JOIN registered_models g ON g.id = a.model WHERE g.namespace = ? AND g.name = ? AND a.alias = ?", namespace, name, alias).Scan(&version)
 		if db.IsNoRows(err) {
-			return "", model.Invalid("Registered model alias %s not found.", alias)
+			return "", model.NoAlias(alias)
 		}
 		if err != nil {
 			return "", err
