@@ -77,7 +77,8 @@ func (k *connection) roundTrip(c *call) (*answer, error) {
 
 // write sends head and body.
 func (k *connection) write(c *call) error {
-	b := append(k.head[:0], c.method...)
+	b := k.head[:0]
+	b = append(b, c.method...)
 	b = append(b, ' ')
 	b = append(b, c.target...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
@@ -233,7 +234,7 @@ func (b *body) Close() error {
 	// The call's end must not reach the next one on this connection.
 	quiet := b.forget == nil || b.forget()
 	if !whole || !b.reusable || !quiet {
-		return b.connection.Conn.Close()
+		return b.connection.Close()
 	}
 	b.pool.put(b.connection)
 	return nil

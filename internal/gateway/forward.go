@@ -75,7 +75,7 @@ func (p *pool) send(ctx context.Context, to *pod, c *call) (*answer, error) {
 			a.body.(*body).pool = p //nolint:forcetypeassert // exchange makes it.
 			return a, nil
 		}
-		_ = k.Conn.Close() // it is of no use any more
+		_ = k.Close() // it is of no use any more
 		if fresh || !again(ctx, err) {
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (p *pool) take(to *pod) *connection {
 	list[len(list)-1] = nil
 	list = list[:len(list)-1]
 	if p.clock.Since(k.since) > idleTimeout {
-		_ = k.Conn.Close() // all others have been idle for longer
+		_ = k.Close() // all others have been idle for longer
 		closeAll(list)
 		list, k = nil, nil
 	}
@@ -115,7 +115,7 @@ func (p *pool) take(to *pod) *connection {
 
 func (p *pool) put(k *connection) {
 	if err := k.SetDeadline(time.Time{}); err != nil || k.reader.Buffered() > 0 {
-		_ = k.Conn.Close() // it said more than was asked for
+		_ = k.Close() // it said more than was asked for
 		return
 	}
 	if cap(k.head) > 2*joinedBody {
@@ -124,7 +124,7 @@ func (p *pool) put(k *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || k.pod.gone.Load() || len(p.idle[k.pod]) >= idlePerPod {
-		_ = k.Conn.Close() // nobody will want it
+		_ = k.Close() // nobody will want it
 		return
 	}
 	k.since = p.clock.Now()
@@ -151,7 +151,7 @@ func (p *pool) close() {
 
 func closeAll(list []*connection) {
 	for _, k := range list {
-		_ = k.Conn.Close() // idle: nothing is lost
+		_ = k.Close() // idle: nothing is lost
 	}
 }
 

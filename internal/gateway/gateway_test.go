@@ -111,28 +111,28 @@ func (tokens) Authorize(_ context.Context, u server.User, p server.Permission, _
 	return errors.New("not granted")
 }
 
-func scheme(t testing.TB) *runtime.Scheme {
-	t.Helper()
+func scheme(tb testing.TB) *runtime.Scheme {
+	tb.Helper()
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1beta1.AddToScheme} {
 		if err := add(s); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return s
 }
 
-func start(t testing.TB, change func(*gateway.Deps)) *platform {
-	t.Helper()
-	cfg := kwtest.Config(t)
+func start(tb testing.TB, change func(*gateway.Deps)) *platform {
+	tb.Helper()
+	cfg := kwtest.Config(tb)
 	gv := v1beta1.GroupVersion
-	if err := kube.EnsureCRDs(t.Context(), cfg, []kube.Kind{{Group: gv.Group, Version: gv.Version, Kind: "InferenceService", Plural: "inferenceservices"}}); err != nil {
-		t.Fatal(err)
+	if err := kube.EnsureCRDs(tb.Context(), cfg, []kube.Kind{{Group: gv.Group, Version: gv.Version, Kind: "InferenceService", Plural: "inferenceservices"}}); err != nil {
+		tb.Fatal(err)
 	}
-	p := &platform{t: t, ns: kwtest.Namespace(t), client: kwtest.Client(t, scheme(t)), record: &recorder{}}
-	objects, err := cache.New(cfg, cache.Options{Scheme: scheme(t), DefaultNamespaces: map[string]cache.Config{p.ns: {}}})
+	p := &platform{t: tb, ns: kwtest.Namespace(tb), client: kwtest.Client(tb, scheme(tb)), record: &recorder{}}
+	objects, err := cache.New(cfg, cache.Options{Scheme: scheme(tb), DefaultNamespaces: map[string]cache.Config{p.ns: {}}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var mu sync.Mutex
@@ -148,28 +148,28 @@ func start(t testing.TB, change func(*gateway.Deps)) *platform {
 		change(&deps)
 	}
 	if p.gw, err = gateway.New(deps); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- objects.Start(ctx) }()
 	if err := p.gw.Start(ctx); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := server.New(server.Options{Authenticator: tokens{}, Authorizer: tokens{}, Logger: slog.New(slog.DiscardHandler), Endpoints: p.gw.Endpoints()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h := httptest.NewServer(s)
 	p.url = h.URL
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		h.Close()
 		if err := p.gw.Stop(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		cancel()
 		if err := <-ended; err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return p
