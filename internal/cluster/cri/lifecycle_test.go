@@ -297,6 +297,7 @@ func TestServer_refusals(t *testing.T) {
 		"SysAdmin":    {linux(&runtimeapi.LinuxContainerSecurityContext{Capabilities: &runtimeapi.Capability{AddCapabilities: []string{"SYS_ADMIN"}}}), "SYS_ADMIN"},
 		"Seccomp":     {linux(&runtimeapi.LinuxContainerSecurityContext{Seccomp: &runtimeapi.SecurityProfile{ProfileType: 2, LocalhostRef: "p.json"}}), "p.json"},
 		"AppArmor":    {linux(&runtimeapi.LinuxContainerSecurityContext{Apparmor: &runtimeapi.SecurityProfile{ProfileType: 2, LocalhostRef: "prof"}}), "prof"},
+		"SELinux":      {linux(&runtimeapi.LinuxContainerSecurityContext{SelinuxOptions: &runtimeapi.SELinuxOption{Type: "spc_t"}}), "seLinuxOptions"},
 		"UnknownUser": {linux(&runtimeapi.LinuxContainerSecurityContext{RunAsUsername: "no-such-user"}), "no-such-user"},
 		"ImageVolume": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/v", Image: &runtimeapi.ImageSpec{Image: "x"}}}
@@ -358,6 +359,13 @@ func TestServer_otherUser(t *testing.T) {
 		return
 	}
 	if out := n.log(n.awaitExit(n.run(sb, sc, cfg))); out != "1234\n5 77\n" {
+		t.Errorf("output %q", out)
+	}
+	// A name brings the group that it has on the host.
+	cfg = shell("id -un; id -gn")
+	cfg.Metadata.Name, cfg.LogPath = "named", "named/0.log"
+	cfg.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{RunAsUsername: "daemon"}}
+	if out := n.log(n.awaitExit(n.run(sb, sc, cfg))); out != "daemon\ndaemon\n" {
 		t.Errorf("output %q", out)
 	}
 }

@@ -3,6 +3,7 @@
 package cri
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os/user"
@@ -155,19 +156,27 @@ func processFor(cfg *runtimeapi.ContainerConfig, userNS bool) (shim.Process, err
 
 // identity reads user and groups.
 func identity(sc *runtimeapi.LinuxContainerSecurityContext, p *shim.Process) error {
+	var account *user.User // as the host knows it, which stands for the image here
+	var err error
 	switch {
 	case sc.GetRunAsUser() != nil:
 		p.UID = uint32(sc.GetRunAsUser().GetValue())
-	case sc.GetRunAsUsername() != "":
-		u, err := user.Lookup(sc.GetRunAsUsername())
+		account, err = user.LookupId(strconv.FormatUint(uint64(p.UID), 10))
 		if err != nil {
+			account = nil // a number without a name is as good
+		}
+	case sc.GetRunAsUsername() != "":
+		if account, err = user.Lookup(sc.GetRunAsUsername()); err != nil {
 			return fmt.Errorf("user %q: %w on this host", sc.GetRunAsUsername(), err)
 		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		if err != nil {
-			return fmt.Errorf("user %q: %w", sc.GetRunAsUsername(), err)
+		if p.UID, err = id32(account.Uid); err != nil {
+			return err
 		}
-		p.UID = uint32(uid)
+	}
+	if account != nil {
+		if p.GID, err = id32(account.Gid); err != nil {
+			return err
+		}
 	}
 	if sc.GetRunAsGroup() != nil {
 		p.GID = uint32(sc.GetRunAsGroup().GetValue())
@@ -175,7 +184,36 @@ func identity(sc *runtimeapi.LinuxContainerSecurityContext, p *shim.Process) err
 	for _, g := range sc.GetSupplementalGroups() {
 		p.Groups = append(p.Groups, uint32(g))
 	}
+	if account == nil || p.UID == 0 || sc.GetSupplementalGroupsPolicy() == runtimeapi.SupplementalGroupsPolicy_Strict {
+		return nil
+	}
+	return mergeGroups(account, p)
+}
+
+// mergeGroups adds the groups that the account has on the host.
+func mergeGroups(account *user.User, p *shim.Process) error {
+	names, err := account.GroupIds()
+	if err != nil {
+		return fmt.Errorf("groups of user %q: %w", account.Username, err)
+	}
+	for _, name := range names {
+		g, err := id32(name)
+		if err != nil {
+			return err
+		}
+		if g != p.GID && !slices.Contains(p.Groups, g) {
+			p.Groups = append(p.Groups, g)
+		}
+	}
 	return nil
+}
+
+func id32(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("id %q of the host: %w", s, err)
+	}
+	return uint32(n), nil
 }
 
 // onlyRoot refuses identities that do not exist in a user's namespace, where
@@ -205,6 +243,8 @@ func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContaine
 		return fmt.Errorf("seccomp profile %q: profiles from files are not supported here", sc.GetSeccomp().GetLocalhostRef())
 	case sc.GetApparmor().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
 		return fmt.Errorf("AppArmor profile %q: profiles from files are not supported here", sc.GetApparmor().GetLocalhostRef())
+	case sc.GetSelinuxOptions().GetType() != "" || sc.GetSelinuxOptions().GetLevel() != "" || sc.GetSelinuxOptions().GetUser() != "" || sc.GetSelinuxOptions().GetRole() != "":
+		return errors.New("seLinuxOptions are not supported here; leave them out")
 	case len(cfg.GetCDIDevices()) > 0:
 		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
 	}

@@ -133,9 +133,6 @@ func confine(p Process) error {
 			return fmt.Errorf("drop capability %d: %w", n, err)
 		}
 	}
-	if p.AllowNewPrivs {
-		return nil
-	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}

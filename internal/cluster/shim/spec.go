@@ -36,8 +36,6 @@ type Process struct {
 	Groups   []uint32
 	// Caps is the bounding set: what root in the container may have.
 	Caps []uintptr
-	// Privileged programs (set-uid) work only if this is set.
-	AllowNewPrivs bool
 }
 
 // Exit is how a container or an exec ended.
