@@ -32,11 +32,12 @@ func TestMLflowClient(t *testing.T) {
 		stopped <- err
 		t.Fatal("the server did not start")
 	case u := <-url:
-		cmd := exec.CommandContext(t.Context(), python, "-W", "ignore", "../test_tracking.py")
-		cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+u, "HOME="+t.TempDir(), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false")
+		cmd := exec.CommandContext(t.Context(), python, "-W", "ignore", "-m", "unittest", "test_tracking", "test_registry")
+		cmd.Dir = ".."
+		cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+u, "HOME="+t.TempDir(), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false", "PYTHONDONTWRITEBYTECODE=1")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Run(); err != nil {
+		if err := cmd.Run(); err != nil || !bytes.Contains(out.Bytes(), []byte("\nRan ")) {
 			t.Errorf("the client's suite failed: %v\n%s", err, out.Bytes())
 		}
 	}
