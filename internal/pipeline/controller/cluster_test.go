@@ -68,34 +68,34 @@ func kinds() []kube.Kind {
 	}
 }
 
-func newCluster(t testing.TB) *cluster {
-	t.Helper()
+func newCluster(tb testing.TB) *cluster {
+	tb.Helper()
 	agent, err := kwtest.Program("kiwerk-agent")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, argo.AddToScheme} {
 		if err := add(scheme); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
-	if err := kube.EnsureCRDs(t.Context(), kwtest.Config(t), kinds()); err != nil {
-		t.Fatal(err)
+	if err := kube.EnsureCRDs(tb.Context(), kwtest.Config(tb), kinds()); err != nil {
+		tb.Fatal(err)
 	}
 	c := &cluster{
-		t: t, ns: kwtest.Namespace(t), client: kwtest.Client(t, scheme), scheme: scheme, dir: t.TempDir(), agent: agent,
+		t: tb, ns: kwtest.Namespace(tb), client: kwtest.Client(tb, scheme), scheme: scheme, dir: tb.TempDir(), agent: agent,
 		output: map[string]string{}, runs: map[string]int{},
 	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: c.ns}}
-	if err := c.client.Create(t.Context(), account); err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
+	if err := c.client.Create(tb.Context(), account); err != nil && !apierrors.IsAlreadyExists(err) {
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(c.dir, "token"), []byte(testToken+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if c.blobs, err = blob.OpenFolder(filepath.Join(c.dir, "blobs")); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.serve()
 	return c
@@ -256,52 +256,52 @@ func (c *cluster) status(ctx context.Context, p *corev1.Pod, phase corev1.PodPha
 }
 
 // submit creates a workflow from a file of examples/workflows or from YAML text.
-func (c *cluster) submit(t testing.TB, text string) *argo.Workflow {
-	t.Helper()
+func (c *cluster) submit(tb testing.TB, text string) *argo.Workflow {
+	tb.Helper()
 	wf := &argo.Workflow{}
-	c.create(t, text, wf)
+	c.create(tb, text, wf)
 	return wf
 }
 
-func (c *cluster) create(t testing.TB, text string, obj client.Object) {
-	t.Helper()
+func (c *cluster) create(tb testing.TB, text string, obj client.Object) {
+	tb.Helper()
 	if strings.HasSuffix(text, ".yaml") {
 		b, err := os.ReadFile(filepath.Join("../../../examples/workflows", text))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		text = string(b)
 	}
 	if err := yaml.Unmarshal([]byte(text), obj); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	obj.SetNamespace(c.ns)
-	if err := c.client.Create(t.Context(), obj); err != nil {
-		t.Fatal(err)
+	if err := c.client.Create(tb.Context(), obj); err != nil {
+		tb.Fatal(err)
 	}
 }
 
 // finish waits for the end of a workflow.
-func (c *cluster) finish(t testing.TB, wf *argo.Workflow, want argo.WorkflowPhase) {
-	t.Helper()
-	kwtest.WaitFor(t, c.client, wf, func(wf *argo.Workflow) bool { return wf.Status.Phase.Completed() })
+func (c *cluster) finish(tb testing.TB, wf *argo.Workflow, want argo.WorkflowPhase) {
+	tb.Helper()
+	kwtest.WaitFor(tb, c.client, wf, func(wf *argo.Workflow) bool { return wf.Status.Phase.Completed() })
 	if wf.Status.Phase != want {
 		b, err := yaml.Marshal(wf.Status)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		t.Fatalf("phase %s, want %s\n%s\noutput: %v", wf.Status.Phase, want, b, c.output)
+		tb.Fatalf("phase %s, want %s\n%s\noutput: %v", wf.Status.Phase, want, b, c.output)
 	}
 }
 
-func (c *cluster) node(t testing.TB, wf *argo.Workflow, name string) argo.NodeStatus {
-	t.Helper()
+func (c *cluster) node(tb testing.TB, wf *argo.Workflow, name string) argo.NodeStatus {
+	tb.Helper()
 	for _, n := range wf.Status.Nodes {
 		if n.Name == wf.Name+name {
 			return n
 		}
 	}
-	t.Fatalf("no node %s%s in %v", wf.Name, name, wf.Status.Nodes)
+	tb.Fatalf("no node %s%s in %v", wf.Name, name, wf.Status.Nodes)
 	return argo.NodeStatus{}
 }
 

@@ -16,6 +16,7 @@ func TestReconciler_examples(t *testing.T) {
 		check func(t *testing.T, wf *argo.Workflow)
 	}{
 		"hello.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
 			if got := c.out(wf, ""); got != "hello from "+wf.Name {
 				t.Errorf("output %q", got)
 			}
@@ -23,12 +24,14 @@ func TestReconciler_examples(t *testing.T) {
 		"steps.yaml":       {argo.WorkflowSucceeded, nil},
 		"dag-diamond.yaml": {argo.WorkflowSucceeded, nil},
 		"parameters.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
 			if got := c.node(t, wf, "").Outputs.Parameters[0].Value.String(); got != "GOOD MORNING 13!" {
 				t.Errorf("sentence %q", got)
 			}
 		}},
 		"artifacts.yaml": {argo.WorkflowSucceeded, nil},
 		"loops.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
 			if got := c.out(wf, "[2].all"); got != `["a","b"]` {
 				t.Errorf("output %q", got)
 			}
@@ -36,17 +39,20 @@ func TestReconciler_examples(t *testing.T) {
 		"when.yaml":  {argo.WorkflowSucceeded, nil},
 		"retry.yaml": {argo.WorkflowSucceeded, nil},
 		"exit-handler.yaml": {argo.WorkflowFailed, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
 			if c.node(t, wf, ".onExit").Phase != argo.NodeSucceeded {
 				t.Error("the exit handler did not succeed")
 			}
 		}},
 		"coinflip.yaml": {argo.WorkflowSucceeded, nil},
 		"from-template.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
 			if got := c.out(wf, "[0].say"); got != "hello Kiwerk" {
 				t.Errorf("output %q", got)
 			}
 		}},
 		"template-ref.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
 			if got := c.out(wf, ".two[0].say"); got != "hello two" {
 				t.Errorf("output %q", got)
 			}

@@ -62,6 +62,7 @@ func TestReconciler_survivesFaultsAtEachWrite(t *testing.T) {
 	c := newCluster(t)
 	want := ""
 	kwtest.FailNthWrite(t, unindexed{c.client}, func(t *testing.T, faulty client.Client) {
+		t.Helper()
 		clock := testclock.NewFakeClock(metav1Now())
 		deps := Deps{
 			Clock: clock, Recorder: events.NewFakeRecorder(1000), Blobs: c.blobs, Logger: slog.New(slog.DiscardHandler),

@@ -49,7 +49,7 @@ func (e *engine) execute(c call) *argo.NodeStatus {
 	if err != nil {
 		return e.initError(c, err)
 	}
-	inputs := argo.Inputs{}
+	var inputs argo.Inputs
 	if node != nil && node.Inputs != nil {
 		inputs = *node.Inputs
 	} else if inputs, err = e.inputs(tmpl, c.args); err != nil {
@@ -293,29 +293,39 @@ func (e *engine) inputs(t *argo.Template, args arguments) (argo.Inputs, error) {
 		in.Parameters = append(in.Parameters, argo.Parameter{Name: p.Name, Value: argo.Any(value)})
 	}
 	for _, a := range t.Inputs.Artifacts {
-		given, ok := args.artifacts[a.Name]
-		if !ok {
-			var err error
-			if given, ok, err = artifact(a, e.globals); err != nil {
-				return in, fmt.Errorf("inputs.artifacts.%s: %w", a.Name, err)
-			}
-		}
-		if !ok {
-			if a.Optional {
-				continue
-			}
-			return in, fmt.Errorf("inputs.artifacts.%s was not supplied", a.Name)
-		}
-		path, err := expand.Text(a.Path, e.globals)
+		given, ok, err := e.inputArtifact(a, args)
 		if err != nil {
-			return in, fmt.Errorf("inputs.artifacts.%s.path: %w", a.Name, err)
+			return in, err
 		}
-		given.Name, given.Path, given.Mode, given.Optional = a.Name, path, a.Mode, a.Optional
-		if a.Archive != nil {
-			given.Archive = a.Archive
+		if ok {
+			in.Artifacts = append(in.Artifacts, given)
 		}
-		given.From, given.GlobalName = "", ""
-		in.Artifacts = append(in.Artifacts, given)
 	}
 	return in, nil
+}
+
+// inputArtifact joins the place of an artifact with the path that the template
+// declares; ok is false for an optional one that is not there.
+func (e *engine) inputArtifact(a argo.Artifact, args arguments) (given argo.Artifact, ok bool, err error) {
+	if given, ok = args.artifacts[a.Name]; !ok {
+		if given, ok, err = artifact(a, e.globals); err != nil {
+			return given, false, fmt.Errorf("inputs.artifacts.%s: %w", a.Name, err)
+		}
+	}
+	if !ok && a.Optional {
+		return given, false, nil
+	}
+	if !ok {
+		return given, false, fmt.Errorf("inputs.artifacts.%s was not supplied", a.Name)
+	}
+	path, err := expand.Text(a.Path, e.globals)
+	if err != nil {
+		return given, false, fmt.Errorf("inputs.artifacts.%s.path: %w", a.Name, err)
+	}
+	given.Name, given.Path, given.Mode, given.Optional = a.Name, path, a.Mode, a.Optional
+	if a.Archive != nil {
+		given.Archive = a.Archive
+	}
+	given.From, given.GlobalName = "", ""
+	return given, true, nil
 }

@@ -21,7 +21,6 @@ type dag struct {
 	walked  map[string]bool
 	ran     map[string]ranStep
 	failing bool // no new tasks: one has failed and failFast holds
-	held    bool // something could not begin or has not ended
 }
 
 // runDAG runs the tasks whose dependencies have ended.
@@ -112,27 +111,18 @@ func (e *engine) runTask(d *dag, name string) error {
 		}
 	}
 	node := e.byName[d.nodeName(name)]
-	if node != nil && node.Phase.Fulfilled() && !task.Set() {
+	if node != nil && node.Phase.Fulfilled() && (!task.Set() || node.Type == argo.NodeTypeSkipped) {
 		return e.endTask(d, task, ranStep{step: task.Call, nodes: []*argo.NodeStatus{node}})
 	}
-	for _, dep := range deps {
-		n := e.byName[d.nodeName(dep)]
-		if n == nil || !n.Phase.Fulfilled() {
-			d.held = true
-			return nil
-		}
-		if r, ok := d.ran[dep]; !ok || r.nodes == nil {
-			d.held = true // its exit handler runs
-			return nil
-		}
+	if !d.ended(deps) {
+		return nil
 	}
 	base := call{Call: task.Call, name: d.nodeName(name), scope: d.scope, boundary: d.node, limit: d.tmpl.Parallelism, onExit: d.call.onExit}
 	if node == nil && !e.dependsHold(d, name) {
-		e.attachTask(d, name, nil, e.newNode(base, argo.NodeTypeSkipped, argo.NodeOmitted, "omitted: depends condition not met"))
+		e.attachTask(d, name, e.newNode(base, argo.NodeTypeSkipped, argo.NodeOmitted, "omitted: depends condition not met"))
 		return e.endTask(d, task, ranStep{step: task.Call, nodes: []*argo.NodeStatus{e.byName[base.name]}})
 	}
 	if node == nil && (d.failing || e.held(base)) {
-		d.held = true
 		return nil
 	}
 	vars := d.vars.Inner()
@@ -144,11 +134,20 @@ func (e *engine) runTask(d *dag, name string) error {
 	}
 	n := e.runOne(base, vars)
 	if n == nil {
-		d.held = true
 		return nil
 	}
-	e.attachTask(d, name, nil, n)
+	e.attachTask(d, name, n)
 	return e.endTask(d, task, ranStep{step: task.Call, nodes: []*argo.NodeStatus{n}})
+}
+
+// ended tells whether tasks have ended, their exit handlers included.
+func (d *dag) ended(tasks []string) bool {
+	for _, t := range tasks {
+		if r, ok := d.ran[t]; !ok || r.nodes == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // runTaskGroup runs a looped task below a node of its own.
@@ -156,7 +155,7 @@ func (e *engine) runTaskGroup(d *dag, base call, group *argo.NodeStatus, vars *e
 	task := d.tasks[base.Name]
 	items, _, err := expand.Items(base.Loop, vars)
 	if err != nil {
-		e.attachTask(d, base.Name, nil, e.initError(base, err))
+		e.attachTask(d, base.Name, e.initError(base, err))
 		return e.endTask(d, task, ranStep{step: task.Call, nodes: []*argo.NodeStatus{e.byName[base.name]}})
 	}
 	if group == nil {
@@ -165,66 +164,60 @@ func (e *engine) runTaskGroup(d *dag, base call, group *argo.NodeStatus, vars *e
 		} else {
 			group = e.newNode(base, argo.NodeTypeTaskGroup, argo.NodeRunning, "")
 		}
-		e.attachTask(d, base.Name, nil, group)
+		e.attachTask(d, base.Name, group)
 	}
 	r := ranStep{step: task.Call, loop: true, nodes: []*argo.NodeStatus{}}
-	phase, done := argo.NodeSucceeded, true
+	if phase, done := e.runItems(d, base, group, items, vars, &r); done && !group.Phase.Fulfilled() {
+		e.mark(group, phase, "")
+	}
+	if e.stopIfIdle(group); group.Phase.Fulfilled() {
+		d.ran[base.Name] = r
+	}
+	return nil
+}
+
+// runItems runs the items of a looped task and tells how they end together.
+func (e *engine) runItems(d *dag, base call, group *argo.NodeStatus, items []argo.Item, vars *expand.Scope, r *ranStep) (phase argo.NodePhase, done bool) {
+	phase, done = argo.NodeSucceeded, true
 	for i, item := range items {
 		one := base
 		one.name = expand.ItemName(base.name, i, item)
-		if d.failing && e.byName[one.name] == nil && !group.Phase.Fulfilled() {
-			done = false
+		if e.byName[one.name] == nil && (d.failing || group.Phase.Fulfilled()) {
+			done = false // and never begins
 			continue
 		}
 		n := e.runOne(one, expand.ItemScope(vars, item))
 		r.nodes = append(r.nodes, n)
-		if n == nil || !n.Phase.Fulfilled() {
+		if n == nil {
+			done = false
+			continue
+		}
+		link(group, n)
+		if !n.Phase.Fulfilled() || !e.exitHook(one, n, vars, "tasks.") {
 			done = false
 		}
-		if n != nil {
-			link(group, n)
-			if done && !e.exitHook(one, n, vars, "tasks.") {
-				done = false
-			}
-			if n.Phase.FailedOrError() {
-				phase = n.Phase
-			}
+		if n.Phase.FailedOrError() {
+			phase = n.Phase
 		}
 	}
-	if done && !group.Phase.Fulfilled() {
-		e.mark(group, phase, "")
-	}
-	e.stopIfIdle(group)
-	if !group.Phase.Fulfilled() {
-		d.held = true
-		return nil
-	}
-	d.ran[base.Name] = r
-	return nil
+	return phase, done
 }
 
 // endTask remembers a task that has ended, once its exit handler has, too.
 func (e *engine) endTask(d *dag, task *argo.DAGTask, r ranStep) error {
 	n := r.nodes[0]
 	if !n.Phase.Fulfilled() {
-		d.held = true
 		return nil
 	}
 	base := call{Call: task.Call, name: n.Name, scope: d.scope, boundary: d.node, onExit: d.call.onExit}
-	if !e.exitHook(base, n, d.vars, "tasks.") {
-		d.held = true
-		return nil
+	if e.exitHook(base, n, d.vars, "tasks.") {
+		d.ran[task.Name] = r
 	}
-	d.ran[task.Name] = r
 	return nil
 }
 
 // attachTask hangs a node below what its task depends on, or below the DAG.
-func (e *engine) attachTask(d *dag, name string, group, n *argo.NodeStatus) {
-	if group != nil {
-		link(group, n)
-		return
-	}
+func (e *engine) attachTask(d *dag, name string, n *argo.NodeStatus) {
 	deps := d.depends[name].Tasks()
 	if len(deps) == 0 {
 		link(d.node, n)
@@ -341,28 +334,14 @@ func (e *engine) endDAG(d *dag, targets []string) *argo.NodeStatus {
 	if d.node.Phase.Fulfilled() {
 		return d.node
 	}
-	for _, t := range d.tmpl.DAG.Tasks {
-		if n := e.byName[d.nodeName(t.Name)]; n != nil {
-			if _, ended := d.ran[t.Name]; !ended && d.walked[t.Name] {
-				return d.node
-			}
-		}
+	if e.runs(d) {
+		return d.node
 	}
 	phase := e.assess(d, targets)
 	if phase == argo.NodeRunning {
 		return d.node
 	}
-	var out []string
-	for _, t := range targets {
-		if n := e.byName[d.nodeName(t)]; n != nil {
-			for _, id := range e.outbound(n.ID) {
-				if !slices.Contains(out, id) {
-					out = append(out, id)
-				}
-			}
-		}
-	}
-	d.node.OutboundNodes = out
+	d.node.OutboundNodes = e.dagOutbound(d, targets)
 	if phase.FailedOrError() {
 		return e.mark(d.node, phase, "")
 	}
@@ -371,4 +350,33 @@ func (e *engine) endDAG(d *dag, targets []string) *argo.NodeStatus {
 		e.publish(vars, "tasks."+name, r, d.scope)
 	}
 	return e.complete(d.node, d.tmpl, vars)
+}
+
+// runs tells whether a task has begun and not ended.
+func (e *engine) runs(d *dag) bool {
+	for _, t := range d.tmpl.DAG.Tasks {
+		if e.byName[d.nodeName(t.Name)] == nil || !d.walked[t.Name] {
+			continue
+		}
+		if _, ended := d.ran[t.Name]; !ended {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *engine) dagOutbound(d *dag, targets []string) []string {
+	var out []string
+	for _, t := range targets {
+		n := e.byName[d.nodeName(t)]
+		if n == nil {
+			continue
+		}
+		for _, id := range e.outbound(n.ID) {
+			if !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	return out
 }

@@ -19,7 +19,7 @@ func NodeID(workflow, node string) string {
 
 func hash(name string) string {
 	h := fnv.New32a()
-	h.Write([]byte(name)) //nolint:errcheck // hash.Write never fails.
+	h.Write([]byte(name))
 	return strconv.FormatUint(uint64(h.Sum32()), 10)
 }
 

@@ -123,6 +123,16 @@ func TestDecide_semantics(t *testing.T) {
 .a(1:z) Pod Succeeded
 .b Pod Succeeded`,
 		},
+		"DAGOmitsLoop": {
+			spec: "entrypoint: m\ntemplates:\n- name: m\n  dag: {failFast: false, tasks: [{name: a, template: nop}, {name: b, template: nop, depends: a, withItems: [x, z]}, {name: c, template: nop, depends: b}, {name: d, template: nop}, {name: e, template: nop, depends: d}]}",
+			ends: map[string]outcome{".a": {exit: 1}},
+			want: `DAG Failed
+.a Pod Failed: main: Error (exit code 1)
+.b Skipped Omitted: omitted: depends condition not met
+.c Skipped Omitted: omitted: depends condition not met
+.d Pod Succeeded
+.e Pod Succeeded`,
+		},
 		"EmptyLoop": {
 			spec: "entrypoint: m\ntemplates:\n- name: m\n  steps: [[{name: a, template: nop, withParam: '[]'}], [{name: b, template: nop}]]",
 			want: `Steps Succeeded

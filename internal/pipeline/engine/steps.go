@@ -80,21 +80,14 @@ func (e *engine) runGroup(c call, node, group *argo.NodeStatus, t *argo.Template
 		base := call{Call: s.Call, name: group.Name + "." + s.Name, scope: scope, boundary: node, limit: t.Parallelism, onExit: c.onExit}
 		r, err := e.runStep(base, vars, func(n *argo.NodeStatus) { link(group, n) })
 		if err != nil {
-			if !group.Phase.Fulfilled() {
-				e.mark(group, argo.NodeError, err.Error())
-			}
+			e.mark(group, argo.NodeError, err.Error())
 			return nil
 		}
 		ran = append(ran, r)
 		for _, n := range r.nodes {
-			if n == nil || !n.Phase.Fulfilled() {
+			if n == nil || !n.Phase.Fulfilled() || !e.exitHook(base, n, vars, "steps.") {
 				done = false
-				continue
-			}
-			if !e.exitHook(base, n, vars, "steps.") {
-				done = false
-			}
-			if n.Phase.FailedOrError() && !continues(s.ContinueOn, n.Phase) && failed == "" {
+			} else if n.Phase.FailedOrError() && !continues(s.ContinueOn, n.Phase) && failed == "" {
 				failed = fmt.Sprintf("child '%s' failed", n.ID)
 			}
 		}

@@ -222,15 +222,11 @@ func bounded(name string, fn any) func(args ...any) (any, error) {
 			if n, ok := a.(int); ok && (n > maxRepeat || n < -maxRepeat) {
 				return nil, fmt.Errorf("sprig.%s: %d is larger than %d", name, n, maxRepeat)
 			}
-			want := f.Type().In(min(i, f.Type().NumIn()-1))
-			if f.Type().IsVariadic() && i >= f.Type().NumIn()-1 {
-				want = want.Elem()
-			}
-			v := reflect.ValueOf(a)
-			if !v.IsValid() || !v.Type().ConvertibleTo(want) || (want.Kind() == reflect.String && v.Kind() != reflect.String) {
+			v, ok := convert(a, argumentType(f.Type(), i))
+			if !ok {
 				return nil, fmt.Errorf("sprig.%s: argument %d is of the wrong type", name, i+1)
 			}
-			in[i] = v.Convert(want)
+			in[i] = v
 		}
 		out := f.Call(in)
 		if len(out) == 2 && !out[1].IsNil() {
@@ -240,6 +236,22 @@ func bounded(name string, fn any) func(args ...any) (any, error) {
 		}
 		return out[0].Interface(), nil
 	}
+}
+
+func argumentType(f reflect.Type, i int) reflect.Type {
+	if last := f.NumIn() - 1; f.IsVariadic() && i >= last {
+		return f.In(last).Elem()
+	}
+	return f.In(i)
+}
+
+// convert gives an argument the type that a function wants; numbers do not become text.
+func convert(a any, want reflect.Type) (reflect.Value, bool) {
+	v := reflect.ValueOf(a)
+	if !v.IsValid() || !v.Type().ConvertibleTo(want) || want.Kind() == reflect.String && v.Kind() != reflect.String {
+		return reflect.Value{}, false
+	}
+	return v.Convert(want), true
 }
 
 // CheckExpression tells whether an expression can be read at all.

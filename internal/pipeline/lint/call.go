@@ -52,10 +52,10 @@ func (c *checker) call(t *argo.Template, s *argo.Call, path, scope string, seen 
 		}
 	}
 	if loops > 1 {
-		c.fail(path, "give one of withItems, withParam and withSequence")
+		c.failf(path, "give one of withItems, withParam and withSequence")
 	}
 	if s.OnExit != "" && scope == "" && c.templates[s.OnExit] == nil {
-		c.fail(path+".onExit", "template name '%s' undefined", s.OnExit)
+		c.failf(path+".onExit", "template name '%s' undefined", s.OnExit)
 	}
 	c.called(*s, path, scope)
 	if s.Inline != nil {
@@ -75,7 +75,7 @@ func (c *checker) called(s argo.Call, path, scope string) {
 		}
 	}
 	if given != 1 {
-		c.fail(path, "give exactly one of template, templateRef and inline")
+		c.failf(path, "give exactly one of template, templateRef and inline")
 		return
 	}
 	if strings.Contains(s.Template, "{{") || s.TemplateRef != nil && strings.Contains(s.TemplateRef.Name+s.TemplateRef.Template, "{{") {
@@ -85,9 +85,9 @@ func (c *checker) called(s argo.Call, path, scope string) {
 	if target == nil {
 		switch {
 		case s.TemplateRef == nil:
-			c.fail(path+".template", "template name '%s' undefined", s.Template)
+			c.failf(path+".template", "template name '%s' undefined", s.Template)
 		case c.opts.References:
-			c.fail(path+".templateRef", "template %s.%s not found", s.TemplateRef.Name, s.TemplateRef.Template)
+			c.failf(path+".templateRef", "template %s.%s not found", s.TemplateRef.Name, s.TemplateRef.Template)
 		}
 		return
 	}
@@ -97,7 +97,7 @@ func (c *checker) called(s argo.Call, path, scope string) {
 	}
 	for _, p := range target.Inputs.Parameters {
 		if !passed[p.Name] && p.Value == nil && p.Default == nil && p.ValueFrom == nil {
-			c.fail(path+".arguments", "inputs.parameters.%s was not supplied", p.Name)
+			c.failf(path+".arguments", "inputs.parameters.%s was not supplied", p.Name)
 		}
 	}
 	passed = map[string]bool{}
@@ -106,7 +106,7 @@ func (c *checker) called(s argo.Call, path, scope string) {
 	}
 	for _, a := range target.Inputs.Artifacts {
 		if !passed[a.Name] && !a.Optional && a.Raw == nil && a.S3 == nil && a.From == "" {
-			c.fail(path+".arguments", "inputs.artifacts.%s was not supplied", a.Name)
+			c.failf(path+".arguments", "inputs.artifacts.%s was not supplied", a.Name)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (c *checker) tags(v any, path string, t *argo.Template, seen names, loop bo
 	walkStrings(tree, path, func(at, text string) {
 		for _, tag := range expand.Tags(text) {
 			if why := c.tag(tag, t, seen, loop); why != "" {
-				c.fail(at, "%s", why)
+				c.failf(at, "%s", why)
 			}
 		}
 	})

@@ -121,8 +121,8 @@ func TestSpec(t *testing.T) {
 		"Typo":     {spec: "entrypoint: nop\nparalelism: 1\ntemplates:\n" + nop, warning: "spec.paralelism: unknown field, ignored"},
 		"Harmless": {spec: "entrypoint: nop\nmetrics: {prometheus: [{name: x}]}\ntemplates:\n" + nop, warning: "spec.metrics: has no effect here"},
 		"TypoInContainer": {
-			spec:    "entrypoint: nop\ntemplates:\n- {name: nop, container: {image: a, command: [x], enviroment: [{name: x}]}}\n",
-			warning: "spec.templates[0].container.enviroment: unknown field, ignored",
+			spec:    "entrypoint: nop\ntemplates:\n- {name: nop, container: {image: a, command: [x], envs: [{name: x}]}}\n",
+			warning: "spec.templates[0].container.envs: unknown field, ignored",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

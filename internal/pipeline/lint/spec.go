@@ -30,9 +30,9 @@ func Spec(spec *argo.WorkflowSpec, o Options) []Problem {
 		path := fmt.Sprintf("spec.templates[%d]", i)
 		switch {
 		case t.Name == "":
-			c.fail(path+".name", "is required")
+			c.failf(path+".name", "is required")
 		case c.templates[t.Name] != nil:
-			c.fail(path+".name", "template name %q is used twice", t.Name)
+			c.failf(path+".name", "template name %q is used twice", t.Name)
 		default:
 			c.templates[t.Name] = t
 		}
@@ -55,7 +55,7 @@ type checker struct {
 	problems  []Problem
 }
 
-func (c *checker) fail(path, format string, args ...any) {
+func (c *checker) failf(path, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Path: path, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -65,23 +65,23 @@ func (c *checker) globals() {
 	for i, p := range s.Arguments.Parameters {
 		path := fmt.Sprintf("spec.arguments.parameters[%d]", i)
 		if p.Name == "" {
-			c.fail(path+".name", "is required")
+			c.failf(path+".name", "is required")
 		}
 		if seen[p.Name] {
-			c.fail(path+".name", "parameter %q is given twice", p.Name)
+			c.failf(path+".name", "parameter %q is given twice", p.Name)
 		}
 		seen[p.Name] = true
 		if p.Value == nil && p.ValueFrom == nil && p.Default == nil && !c.opts.Template {
-			c.fail(path+".value", "parameter %q has neither a value nor a default", p.Name)
+			c.failf(path+".value", "parameter %q has neither a value nor a default", p.Name)
 		}
 	}
 	if gc := s.PodGC; gc != nil && gc.Strategy != "" {
 		if !slices.Contains([]string{argo.PodGCOnPodCompletion, argo.PodGCOnPodSuccess, argo.PodGCOnWorkflowCompletion, argo.PodGCOnWorkflowSuccess}, gc.Strategy) {
-			c.fail("spec.podGC.strategy", "%q is not one of OnPodCompletion, OnPodSuccess, OnWorkflowCompletion, OnWorkflowSuccess", gc.Strategy)
+			c.failf("spec.podGC.strategy", "%q is not one of OnPodCompletion, OnPodSuccess, OnWorkflowCompletion, OnWorkflowSuccess", gc.Strategy)
 		}
 	}
 	if s.Shutdown != "" && s.Shutdown != argo.ShutdownStop && s.Shutdown != argo.ShutdownTerminate {
-		c.fail("spec.shutdown", "%q is neither Stop nor Terminate", s.Shutdown)
+		c.failf("spec.shutdown", "%q is neither Stop nor Terminate", s.Shutdown)
 	}
 	c.retry(s.RetryStrategy, "spec.retryStrategy")
 }
@@ -89,13 +89,13 @@ func (c *checker) globals() {
 func (c *checker) entry() {
 	if c.spec.Entrypoint == "" {
 		if !c.opts.Template {
-			c.fail("spec.entrypoint", "is required")
+			c.failf("spec.entrypoint", "is required")
 		}
 	} else if c.templates[c.spec.Entrypoint] == nil {
-		c.fail("spec.entrypoint", "template name '%s' undefined", c.spec.Entrypoint)
+		c.failf("spec.entrypoint", "template name '%s' undefined", c.spec.Entrypoint)
 	}
 	if c.spec.OnExit != "" && c.templates[c.spec.OnExit] == nil {
-		c.fail("spec.onExit", "template name '%s' undefined", c.spec.OnExit)
+		c.failf("spec.onExit", "template name '%s' undefined", c.spec.OnExit)
 	}
 	for _, name := range sortedKeys(c.spec.Hooks) {
 		h := c.spec.Hooks[name]
@@ -113,7 +113,7 @@ func (c *checker) template(t *argo.Template, path, scope string) {
 		}
 	}
 	if kinds != 1 {
-		c.fail(path, "a template has exactly one of container, script, steps, dag, suspend; this one has %d", kinds)
+		c.failf(path, "a template has exactly one of container, script, steps, dag, suspend; this one has %d", kinds)
 		return
 	}
 	c.retry(t.RetryStrategy, path+".retryStrategy")
@@ -121,15 +121,15 @@ func (c *checker) template(t *argo.Template, path, scope string) {
 	switch {
 	case t.Container != nil:
 		if t.Container.Image == "" {
-			c.fail(path+".container.image", "is required")
+			c.failf(path+".container.image", "is required")
 		}
 		c.body(t, path)
 	case t.Script != nil:
 		if t.Script.Image == "" {
-			c.fail(path+".script.image", "is required")
+			c.failf(path+".script.image", "is required")
 		}
 		if len(t.Script.Command) == 0 {
-			c.fail(path+".script.command", "is required: the program that runs the source")
+			c.failf(path+".script.command", "is required: the program that runs the source")
 		}
 		c.body(t, path)
 	case t.Steps != nil:
@@ -145,7 +145,7 @@ func (c *checker) declared(t *argo.Template, path string) {
 	seen := map[string]bool{}
 	for i, p := range t.Inputs.Parameters {
 		if p.Name == "" || seen[p.Name] {
-			c.fail(fmt.Sprintf("%s.inputs.parameters[%d].name", path, i), "%q is empty or given twice", p.Name)
+			c.failf(fmt.Sprintf("%s.inputs.parameters[%d].name", path, i), "%q is empty or given twice", p.Name)
 		}
 		seen[p.Name] = true
 	}
@@ -153,41 +153,45 @@ func (c *checker) declared(t *argo.Template, path string) {
 	for i, a := range t.Inputs.Artifacts {
 		at := fmt.Sprintf("%s.inputs.artifacts[%d]", path, i)
 		if a.Name == "" || seen[a.Name] {
-			c.fail(at+".name", "%q is empty or given twice", a.Name)
+			c.failf(at+".name", "%q is empty or given twice", a.Name)
 		}
 		seen[a.Name] = true
 		c.artifactPath(a, at, isPod)
 	}
+	c.declaredOutputs(t, path, isPod)
+}
+
+func (c *checker) declaredOutputs(t *argo.Template, path string, isPod bool) {
 	for i, p := range t.Outputs.Parameters {
 		at := fmt.Sprintf("%s.outputs.parameters[%d]", path, i)
 		switch {
 		case p.Name == "":
-			c.fail(at+".name", "is required")
+			c.failf(at+".name", "is required")
 		case p.ValueFrom == nil && p.Value == nil:
-			c.fail(at+".valueFrom", "is required")
+			c.failf(at+".valueFrom", "is required")
 		case isPod && p.ValueFrom != nil && p.ValueFrom.Path == "":
-			c.fail(at+".valueFrom.path", "is required for a container or script")
+			c.failf(at+".valueFrom.path", "is required for a container or script")
 		case !isPod && p.ValueFrom != nil && p.ValueFrom.Path != "":
-			c.fail(at+".valueFrom.path", "only containers and scripts have files; use valueFrom.parameter or valueFrom.expression")
+			c.failf(at+".valueFrom.path", "only containers and scripts have files; use valueFrom.parameter or valueFrom.expression")
 		}
 	}
 	for i, a := range t.Outputs.Artifacts {
 		at := fmt.Sprintf("%s.outputs.artifacts[%d]", path, i)
 		if a.Name == "" {
-			c.fail(at+".name", "is required")
+			c.failf(at+".name", "is required")
 		}
 		if isPod && a.Path == "" {
-			c.fail(at+".path", "is required for a container or script")
+			c.failf(at+".path", "is required for a container or script")
 		}
 	}
 }
 
 func (c *checker) artifactPath(a argo.Artifact, path string, isPod bool) {
 	if isPod && !strings.HasPrefix(a.Path, "/") && !strings.HasPrefix(a.Path, "{{") {
-		c.fail(path+".path", "%q must be an absolute path", a.Path)
+		c.failf(path+".path", "%q must be an absolute path", a.Path)
 	}
 	if a.S3 != nil && a.S3.Key == "" {
-		c.fail(path+".s3.key", "is required")
+		c.failf(path+".s3.key", "is required")
 	}
 }
 
@@ -198,7 +202,7 @@ func (c *checker) retry(r *argo.RetryStrategy, path string) {
 	switch r.RetryPolicy {
 	case "", argo.RetryAlways, argo.RetryOnFailure, argo.RetryOnError, argo.RetryOnTransientError:
 	default:
-		c.fail(path+".retryPolicy", "%q is not one of Always, OnFailure, OnError, OnTransientError", r.RetryPolicy)
+		c.failf(path+".retryPolicy", "%q is not one of Always, OnFailure, OnError, OnTransientError", r.RetryPolicy)
 	}
 }
 
@@ -227,11 +231,11 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 func (c *checker) named(name, path string, used map[string]bool) bool {
 	switch {
 	case name == "":
-		c.fail(path+".name", "is required")
+		c.failf(path+".name", "is required")
 	case used[name]:
-		c.fail(path+".name", "%q is used twice", name)
+		c.failf(path+".name", "%q is used twice", name)
 	case !validName.MatchString(name):
-		c.fail(path+".name", "%q must consist of letters, digits, - and _", name)
+		c.failf(path+".name", "%q must consist of letters, digits, - and _", name)
 	default:
 		used[name] = true
 		return true
@@ -253,7 +257,7 @@ func (c *checker) dag(t *argo.Template, path, scope string) {
 		}
 		tasks[task.Name] = task
 		if task.Depends != "" && len(task.Dependencies) > 0 {
-			c.fail(at, "give depends or dependencies, not both")
+			c.failf(at, "give depends or dependencies, not both")
 		}
 		waits[task.Name] = c.waitsFor(task, at)
 	}
@@ -279,7 +283,7 @@ func (c *checker) waitsFor(task *argo.DAGTask, path string) []string {
 	}
 	d, err := expand.ParseDepends(task.Depends)
 	if err != nil {
-		c.fail(path+".depends", "%v", err)
+		c.failf(path+".depends", "%v", err)
 		return nil
 	}
 	return d.Tasks()
@@ -291,20 +295,20 @@ func (c *checker) ordered(t *argo.Template, path string, tasks map[string]*argo.
 	for i := range t.DAG.Tasks {
 		for _, dep := range waits[t.DAG.Tasks[i].Name] {
 			if tasks[dep] == nil {
-				c.fail(fmt.Sprintf("%s.dag.tasks[%d]", path, i), "dependency '%s' not defined", dep)
+				c.failf(fmt.Sprintf("%s.dag.tasks[%d]", path, i), "dependency '%s' not defined", dep)
 				ok = false
 			}
 		}
 	}
 	for i := range t.DAG.Tasks {
 		if cycle := cycleFrom(t.DAG.Tasks[i].Name, waits); cycle != "" {
-			c.fail(path+".dag.tasks", "dependency cycle detected: %s", cycle)
+			c.failf(path+".dag.tasks", "dependency cycle detected: %s", cycle)
 			return false
 		}
 	}
 	for _, name := range strings.Fields(t.DAG.Target) {
 		if tasks[name] == nil && !strings.Contains(name, "{{") {
-			c.fail(path+".dag.target", "target '%s' is not defined", name)
+			c.failf(path+".dag.target", "target '%s' is not defined", name)
 			ok = false
 		}
 	}

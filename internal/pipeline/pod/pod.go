@@ -277,19 +277,9 @@ func stepSpec(o Options, script *string, main *corev1.Container) step.Spec {
 		Message: first(main.TerminationMessagePath, step.DefaultMessage), ReportKey: prefix + "/outputs.json",
 	}
 	for _, a := range o.Template.Inputs.Artifacts {
-		if a.Path == "" {
-			continue
+		if in, ok := stepInput(a); ok {
+			s.Inputs = append(s.Inputs, in)
 		}
-		in := step.Input{Name: a.Name, Path: a.Path, Mode: a.Mode, Optional: a.Optional, Plain: a.Archive != nil && a.Archive.None != nil}
-		switch {
-		case a.Raw != nil:
-			in.Raw = &a.Raw.Data
-		case a.S3 != nil:
-			in.Key = a.S3.Key
-		default:
-			continue
-		}
-		s.Inputs = append(s.Inputs, in)
 	}
 	for _, out := range o.Template.Outputs.Parameters {
 		if out.ValueFrom == nil || out.ValueFrom.Path == "" {
@@ -303,20 +293,38 @@ func stepSpec(o Options, script *string, main *corev1.Container) step.Spec {
 		s.Parameters = append(s.Parameters, p)
 	}
 	for _, a := range o.Template.Outputs.Artifacts {
-		if a.Path == "" {
-			continue
+		if a.Path != "" {
+			s.Artifacts = append(s.Artifacts, stepOutput(a, prefix))
 		}
-		out := step.OutputArtifact{Name: a.Name, Path: a.Path, Optional: a.Optional, GlobalName: a.GlobalName, Key: prefix + "/" + a.Name + ".tgz"}
-		if a.Archive != nil && a.Archive.None != nil {
-			out.Plain, out.Key = true, prefix+"/"+a.Name
-		}
-		if a.Archive != nil && a.Archive.Tar != nil {
-			out.Level = a.Archive.Tar.CompressionLevel
-		}
-		if a.S3 != nil && a.S3.Key != "" {
-			out.Key = a.S3.Key
-		}
-		s.Artifacts = append(s.Artifacts, out)
 	}
 	return s
+}
+
+func stepInput(a argo.Artifact) (step.Input, bool) {
+	in := step.Input{Name: a.Name, Path: a.Path, Mode: a.Mode, Optional: a.Optional, Plain: a.Archive != nil && a.Archive.None != nil}
+	switch {
+	case a.Path == "":
+		return in, false
+	case a.Raw != nil:
+		in.Raw = &a.Raw.Data
+	case a.S3 != nil:
+		in.Key = a.S3.Key
+	default:
+		return in, false
+	}
+	return in, true
+}
+
+func stepOutput(a argo.Artifact, prefix string) step.OutputArtifact {
+	out := step.OutputArtifact{Name: a.Name, Path: a.Path, Optional: a.Optional, GlobalName: a.GlobalName, Key: prefix + "/" + a.Name + ".tgz"}
+	if a.Archive != nil && a.Archive.None != nil {
+		out.Plain, out.Key = true, prefix+"/"+a.Name
+	}
+	if a.Archive != nil && a.Archive.Tar != nil {
+		out.Level = a.Archive.Tar.CompressionLevel
+	}
+	if a.S3 != nil && a.S3.Key != "" {
+		out.Key = a.S3.Key
+	}
+	return out
 }

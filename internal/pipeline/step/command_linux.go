@@ -109,7 +109,7 @@ func newCopier(to io.Writer) (*copier, error) {
 
 // finish reads what is left and returns the end of the output.
 func (c *copier) finish() []byte {
-	c.read.SetReadDeadline(time.Now().Add(drain)) //nolint:errcheck,forbidigo // A pipe has deadlines; this is the clock of a real process.
+	c.read.SetReadDeadline(time.Now().Add(drain)) //nolint:errcheck // A pipe has deadlines.
 	<-c.done
 	c.read.Close()
 	return c.tail.bytes()

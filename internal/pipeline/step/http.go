@@ -59,7 +59,7 @@ func request(ctx context.Context, method, address string, header map[string]stri
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	resp, err := exchange(conn, head, body)
 	if err != nil {
 		stop()
@@ -121,14 +121,14 @@ func dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 type idleConn struct{ net.Conn }
 
 func (c idleConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil { //nolint:forbidigo // Deadlines of sockets are points in real time.
+	if err := c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil { // deadlines of sockets are points in real time
 		return 0, err
 	}
 	return c.Conn.Read(p)
 }
 
 func (c idleConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(idleTimeout)); err != nil { //nolint:forbidigo // As above.
+	if err := c.SetWriteDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)

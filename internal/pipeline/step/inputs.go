@@ -38,42 +38,44 @@ func (a *agent) input(ctx context.Context, in Input) error {
 		return err
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // What stays is a hidden folder in a container that ends soon.
-	f, err := os.Create(filepath.Join(work, "object"))
+	from, err := a.fetch(ctx, in, work)
 	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := a.store.get(ctx, in.Key, f); err != nil {
 		if in.Optional && errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	from := f.Name()
-	if !in.Plain {
-		unpacked := filepath.Join(work, "files")
-		is, err := unpack(f, unpacked)
-		if err != nil {
-			return fmt.Errorf("unpack %s: %w", in.Key, err)
-		}
-		if is {
-			if from, err = content(unpacked); err != nil {
-				return err
-			}
-		}
-	}
-	if from == f.Name() {
-		if err := os.Chmod(from, 0o644); err != nil { //nolint:gosec // As files of a checkout are.
-			return err
-		}
-	}
 	if err := place(from, in.Path); err != nil {
 		return err
 	}
 	return setMode(in)
+}
+
+// fetch brings an object into the folder work and unpacks it. It returns what
+// the artifact is about.
+func (a *agent) fetch(ctx context.Context, in Input, work string) (string, error) {
+	f, err := os.Create(filepath.Join(work, "object"))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if err := a.store.get(ctx, in.Key, f); err != nil {
+		return "", err
+	}
+	if !in.Plain {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return "", err
+		}
+		unpacked := filepath.Join(work, "files")
+		is, err := unpack(f, unpacked)
+		if err != nil {
+			return "", fmt.Errorf("unpack %s: %w", in.Key, err)
+		}
+		if is {
+			return content(unpacked)
+		}
+	}
+	return f.Name(), f.Chmod(0o644)
 }
 
 func setMode(in Input) error {
@@ -146,7 +148,7 @@ func unpack(r io.Reader, dir string) (bool, error) {
 	if head, err := buffered.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
-			return false, nil //nolint:nilerr // Two bytes by chance: it is a file of another kind.
+			return false, nil // two bytes by chance: it is a file of another kind
 		}
 		buffered = bufio.NewReaderSize(z, 64<<10)
 	}
@@ -160,7 +162,7 @@ func unpack(r io.Reader, dir string) (bool, error) {
 	if err != nil {
 		return true, err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing is written through it
 	return true, extract(tar.NewReader(buffered), root)
 }
 

@@ -105,7 +105,7 @@ const (
 	// DefaultMessage is Kubernetes' default file of the termination message.
 	DefaultMessage = "/dev/termination-log"
 
-	// Env carries the spec; a long one goes on in Env_1, Env_2, …
+	// Env carries the spec; a long one goes on in Env_1, Env_2 and so on.
 	Env      = "KIWERK_STEP"
 	envChunk = 96 << 10 // one variable may have 128 KiB on Linux
 	maxSpec  = 1 << 20

@@ -362,8 +362,8 @@ type tarEntry struct {
 	typ              byte
 }
 
-func archive(t testing.TB, entries ...tarEntry) []byte {
-	t.Helper()
+func archive(tb testing.TB, entries ...tarEntry) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, e := range entries {
@@ -371,14 +371,14 @@ func archive(t testing.TB, entries ...tarEntry) []byte {
 			e.typ = tar.TypeReg
 		}
 		if err := w.WriteHeader(&tar.Header{Name: e.name, Linkname: e.link, Typeflag: e.typ, Size: int64(len(e.body)), Mode: 0o644}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if _, err := w.Write([]byte(e.body)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

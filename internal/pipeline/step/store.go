@@ -90,7 +90,7 @@ func (s *store) get(ctx context.Context, key string, w *os.File) error {
 		if err != nil {
 			return err
 		}
-		defer resp.Close()
+		defer func() { _ = resp.Close() }() // read to its end or given up
 		if _, err := io.Copy(w, resp.body); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
 		}
@@ -115,14 +115,14 @@ func (s *store) do(ctx context.Context, method, key string, body io.Reader) (*re
 	if err != nil {
 		var own localError
 		if errors.As(err, &own) {
-			return nil, final{own.error}
+			return nil, final(own)
 		}
 		return nil, err
 	}
 	if resp.status < 300 {
 		return resp, nil
 	}
-	defer resp.Close()
+	defer func() { _ = resp.Close() }() // the answer is known
 	text, err := io.ReadAll(io.LimitReader(resp.body, 1024))
 	if err != nil {
 		text = nil // the status says enough
