@@ -107,7 +107,8 @@ fuzz: ## Every fuzz test for FUZZTIME (default 20s)
 
 .PHONY: bench
 bench: setup build ## Start-up, idle, jobs and tracking against peers, as text
-	go test -ldflags '-s -w' -run '^$$' -bench . -benchtime 1x -timeout 60m ./bench/...
+	go run ./bench/up
+	go run ./bench/tracking
 
 ##@ Develop
 
