@@ -23,11 +23,14 @@ const (
 	// AnnotationRetiredAt is when a revision lost its last share of the requests.
 	AnnotationRetiredAt = "serving.kiwerk.dev/retired-at"
 
-	program        = "kiwerk-modelserver"
-	graceSeconds   = 30
-	probePeriod    = 1
-	probeTimeout   = 5
-	startupSeconds = 600
+	program       = "kiwerk-modelserver"
+	graceSeconds  = 30
+	startupPeriod = 1
+	// Readiness changes only when the server drains, which its deletion tells
+	// sooner; each probe is a process.
+	readinessPeriod = 5
+	probeTimeout    = 5
+	startupSeconds  = 600
 )
 
 // MakeDeployment is the child that runs a revision.
@@ -109,8 +112,8 @@ func makePod(isvc *v1beta1.InferenceService, model serving.Model, p serving.Poli
 				Name: Container, Image: Image, ImagePullPolicy: corev1.PullIfNotPresent,
 				Command: []string{program}, Args: args,
 				Env: ext.Env, Resources: ext.Resources, VolumeMounts: ext.VolumeMounts, SecurityContext: ext.SecurityContext,
-				StartupProbe:   check(startupSeconds / probePeriod),
-				ReadinessProbe: check(2),
+				StartupProbe:   check(startupPeriod, startupSeconds/startupPeriod),
+				ReadinessProbe: check(readinessPeriod, 2),
 				// What a model server that cannot load its model says last is told in the status.
 				TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 			}},
@@ -120,9 +123,9 @@ func makePod(isvc *v1beta1.InferenceService, model serving.Model, p serving.Poli
 
 // check asks the program itself, because pods may share the host's network
 // and then only the program knows its port.
-func check(failures int32) *corev1.Probe {
+func check(period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
 		ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{program, "--check"}}},
-		PeriodSeconds: probePeriod, TimeoutSeconds: probeTimeout, FailureThreshold: failures,
+		PeriodSeconds: period, TimeoutSeconds: probeTimeout, FailureThreshold: failures,
 	}
 }
