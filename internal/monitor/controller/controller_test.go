@@ -428,6 +428,7 @@ func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {
 func TestReconciler_survivesCrashes(t *testing.T) {
 	scheme := newStores(t).Scheme()
 	kwtest.FailNthWrite(t, kwtest.Client(t, scheme), func(t *testing.T, c client.Client) {
+		t.Helper()
 		f := newStores(t)
 		h := &hook{}
 		server := httptest.NewServer(h)

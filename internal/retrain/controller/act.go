@@ -39,40 +39,11 @@ func (r *reconciler) act(ctx context.Context, p *v1alpha1.RetrainPolicy, spec *v
 			return fmt.Errorf("remove the challenger's endpoint: %w", err)
 		}
 	}
-	decided := plan.decided
-	switch plan.action {
-	case nothing:
-	case freeze:
-		if err := r.freeze(ctx, p, spec, &status); err != nil {
-			return err
-		}
-		decided = true
-	case submit:
-		if err := r.submit(ctx, p, spec, status.Current); err != nil {
-			return err
-		}
-	case serveChallenger:
-		if err := r.serveChallenger(ctx, p, spec, status.Current); err != nil {
-			return err
-		}
-	case score:
-		if err := r.score(ctx, p, spec, status.Current); err != nil {
-			return err
-		}
-		decided = true
-	case shift:
-		if err := r.shift(ctx, p.Namespace, spec.EndpointRef.Name, plan); err != nil {
-			return err
-		}
-	case crown:
-		if err := r.crown(ctx, p, spec, plan, status.Current); err != nil {
-			return err
-		}
-	case discard:
-		if err := r.mark(ctx, p.Namespace, status.Current, plan.verdict); err != nil {
-			return err
-		}
+	decided, err := r.perform(ctx, p, spec, plan, &status)
+	if err != nil {
+		return err
 	}
+	decided = decided || plan.decided
 	if decided {
 		if err := r.record(ctx, p, spec, status.Current); err != nil {
 			return err
@@ -81,6 +52,29 @@ func (r *reconciler) act(ctx context.Context, p *v1alpha1.RetrainPolicy, spec *v
 	}
 	p.Status = status
 	return nil
+}
+
+// perform carries out the action of a plan; decided tells that it led to a decision of its own.
+func (r *reconciler) perform(ctx context.Context, p *v1alpha1.RetrainPolicy, spec *v1alpha1.RetrainPolicySpec, plan plan, status *v1alpha1.RetrainPolicyStatus) (decided bool, err error) {
+	switch plan.action {
+	case nothing:
+		return false, nil
+	case freeze:
+		return true, r.freeze(ctx, p, spec, status)
+	case submit:
+		return false, r.submit(ctx, p, spec, status.Current)
+	case serveChallenger:
+		return false, r.serveChallenger(ctx, p, spec, status.Current)
+	case score:
+		return true, r.score(ctx, p, spec, status.Current)
+	case shift:
+		return false, r.shift(ctx, p.Namespace, spec.EndpointRef.Name, plan)
+	case crown:
+		return false, r.crown(ctx, p, spec, plan, status.Current)
+	case discard:
+		return false, r.mark(ctx, p.Namespace, status.Current, plan.verdict)
+	}
+	return false, fmt.Errorf("retrain: action %d is not known", plan.action)
 }
 
 // freeze makes data-set versions and begins the training.

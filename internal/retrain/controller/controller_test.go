@@ -501,6 +501,23 @@ func TestReconciler_takesTheCanaryBack(t *testing.T) {
 	}
 }
 
+// Somebody's own endpoint that happens to have the challenger's name is left alone.
+func TestReconciler_sparesForeignEndpoints(t *testing.T) {
+	w := newWorld(t)
+	w.service("inspect"+challengerSuffix, "models:/digits/9")
+	p := w.begin(nil)
+	w.answer("1", 100, 0.7)
+	w.until(w, p, phase(v1alpha1.PhaseScoring))
+	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool {
+		c := meta.FindStatusCondition(s.Conditions, kube.Reconciling)
+		return c != nil && strings.Contains(c.Message, "does not belong to this policy")
+	})
+	u := newObject(inferenceService, w.namespace, "inspect"+challengerSuffix)
+	w.must(w.Get(t.Context(), client.ObjectKeyFromObject(u), u))
+	w.must(w.Delete(t.Context(), u))
+	w.until(w, p, canaryAt(20))
+}
+
 func TestReconciler_failedTraining(t *testing.T) {
 	w := newWorld(t)
 	w.train = ""
@@ -533,6 +550,7 @@ func TestReconciler_waitsForApproval(t *testing.T) {
 func TestReconciler_survivesCrashes(t *testing.T) {
 	scheme := newWorld(t).Scheme()
 	kwtest.FailNthWrite(t, kwtest.Client(t, scheme), func(t *testing.T, c client.Client) {
+		t.Helper()
 		w := newWorld(t)
 		p := w.begin(func(s *v1alpha1.RetrainPolicySpec) { s.Canary.Steps = s.Canary.Steps[:1] })
 		w.answer("1", 100, 0.7)

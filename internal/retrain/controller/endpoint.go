@@ -6,8 +6,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -43,6 +45,8 @@ type endpoint struct {
 	ready     bool
 	// failure of the newest revision to come up.
 	failure string
+	// owner is the uid of the object that controls it.
+	owner types.UID
 }
 
 func newObject(kind schema.GroupVersionKind, namespace, name string) *unstructured.Unstructured {
@@ -71,6 +75,9 @@ func (r *reconciler) readEndpoint(ctx context.Context, namespace, name string) (
 
 func parseEndpoint(u *unstructured.Unstructured, deployments []appsv1.Deployment) *endpoint {
 	e := &endpoint{shares: map[string]int64{}, revisions: map[string]string{}}
+	if owner := metav1.GetControllerOf(u); owner != nil {
+		e.owner = owner.UID
+	}
 	e.uri, _, _ = unstructured.NestedString(u.Object, "spec", "predictor", "model", "storageUri")
 	if p, found, _ := unstructured.NestedInt64(u.Object, "spec", "predictor", "canaryTrafficPercent"); found {
 		e.percent = &p

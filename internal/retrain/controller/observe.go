@@ -12,6 +12,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/data"
+	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/retrain"
 )
 
@@ -48,6 +49,9 @@ type canary struct {
 	challenger       data.Score
 }
 
+// takenPause is how long to wait for a name that somebody else has taken.
+const takenPause = 30 * time.Second
+
 func (r *reconciler) observe(ctx context.Context, p *v1alpha1.RetrainPolicy, spec *v1alpha1.RetrainPolicySpec) (observed, error) {
 	var seen observed
 	var err error
@@ -58,6 +62,14 @@ func (r *reconciler) observe(ctx context.Context, p *v1alpha1.RetrainPolicy, spe
 		return seen, err
 	}
 	current := p.Status.Current
+	if seen.challenger != nil && seen.challenger.owner != p.UID {
+		// Somebody's own endpoint: it is neither asked nor removed.
+		if current != nil && current.Phase == v1alpha1.PhaseScoring {
+			return seen, kube.Wait(takenPause, fmt.Sprintf("InferenceService %s does not belong to this policy; the challenger needs the name, delete it or use another endpoint name",
+				spec.EndpointRef.Name+challengerSuffix))
+		}
+		seen.challenger = nil
+	}
 	if current == nil || current.Phase.Ended() {
 		return seen, r.observeTriggers(ctx, p, spec, &seen)
 	}

@@ -35,7 +35,9 @@ func TestEndpoints(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 	for i, d := range []retrain.Decision{
-		{Retraining: "p-1", Step: "Collecting", Policy: "p"}, {Retraining: "p-1", Step: "Promoted", Policy: "p"}, {Retraining: "q-1", Step: "Collecting", Policy: "q"},
+		{Retraining: "p-1", Step: "Collecting", Policy: "p"},
+		{Retraining: "p-1", Step: "Promoted", Policy: "p"},
+		{Retraining: "q-1", Step: "Collecting", Policy: "q"},
 		{Retraining: "p-1", Step: "Promoted", Policy: "p", Reason: "a repetition changes nothing"},
 	} {
 		d.Namespace, d.Time, d.Numbers = "team-a", at.Add(time.Duration(i)*time.Second), json.RawMessage(`{"rows":3}`)
