@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/holder"
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -84,7 +86,16 @@ func exitOf(h *holder.Client) <-chan error {
 func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	h, err := holder.Connect(runtimeDir)
 	if errors.Is(err, holder.ErrNotRunning) {
-		fmt.Fprintln(s.Err, s.Text.T(text.DownNothing, s.DataDir))
+		// The holder may have been killed; its containers have no parent of ours then.
+		n, err := shim.StopAll(ctx, filepath.Join(s.DataDir, runtimeStateDir, "containers"))
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			fmt.Fprintln(s.Err, s.Text.T(text.DownNothing, s.DataDir))
+		default:
+			fmt.Fprintln(s.Err, s.Text.T(text.DownLost, n))
+		}
 		return nil
 	}
 	if err != nil {

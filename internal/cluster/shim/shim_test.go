@@ -575,3 +575,26 @@ func TestStart_latency(t *testing.T) {
 		t.Errorf("p50 %v", all[15])
 	}
 }
+
+func TestStopAll(t *testing.T) {
+	b := newBox(t, `trap 'exit 5' TERM; echo ready; while :; do sleep 0.02; done`)
+	b.start(t)
+	b.awaitOutput(t, "ready")
+	if n, err := shim.StopAll(t.Context(), b.data); err != nil || n != 1 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if e := b.exit(t); e.Code != 5 {
+		t.Errorf("exit %+v", e)
+	}
+	if n, err := shim.StopAll(t.Context(), b.data+"/none"); err != nil || n != 0 {
+		t.Errorf("nothing there: %d, %v", n, err)
+	}
+	stubborn := newBox(t, `trap '' TERM; echo ready; while :; do sleep 0.02; done`)
+	stubborn.start(t)
+	stubborn.awaitOutput(t, "ready")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if n, err := shim.StopAll(ctx, stubborn.data); err != nil || n != 1 {
+		t.Errorf("%d, %v", n, err)
+	}
+}
