@@ -136,6 +136,7 @@ const (
 	LabelClusterTemplate    = "workflows.argoproj.io/cluster-workflow-template"
 	LabelResubmittedFrom    = "workflows.argoproj.io/resubmitted-from-workflow"
 	AnnotationNodeID        = "workflows.argoproj.io/node-id"
+	AnnotationScheduledTime = "workflows.argoproj.io/scheduled-time"
 	AnnotationNodeName      = "workflows.argoproj.io/node-name"
 	AnnotationPodNameFormat = "workflows.argoproj.io/pod-name-format"
 	AnnotationMainContainer = "kubectl.kubernetes.io/default-container"

@@ -44,6 +44,12 @@ func TestReconciler_examples(t *testing.T) {
 				t.Error("the exit handler did not succeed")
 			}
 		}},
+		"map-reduce.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
+			t.Helper()
+			if got := c.out(wf, ".reduce"); got != "60" {
+				t.Errorf("sum %q", got)
+			}
+		}},
 		"coinflip.yaml": {argo.WorkflowSucceeded, nil},
 		"from-template.yaml": {argo.WorkflowSucceeded, func(t *testing.T, wf *argo.Workflow) {
 			t.Helper()

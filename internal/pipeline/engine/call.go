@@ -19,6 +19,7 @@ type call struct {
 	limit    *int64 // parallelism of the boundary's template
 	flag     *argo.NodeFlag
 	onExit   bool
+	names    map[string]string // steps.name or tasks.name
 	attempt  map[string]string // retries, lastRetry.*
 }
 
@@ -292,8 +293,12 @@ func (e *engine) inputs(t *argo.Template, args arguments) (argo.Inputs, error) {
 		}
 		in.Parameters = append(in.Parameters, argo.Parameter{Name: p.Name, Value: argo.Any(value)})
 	}
+	vars := e.globals.Inner() // paths and keys of artifacts may be made from parameters
+	for _, p := range in.Parameters {
+		vars.Set("inputs.parameters."+p.Name, p.Value.String())
+	}
 	for _, a := range t.Inputs.Artifacts {
-		given, ok, err := e.inputArtifact(a, args)
+		given, ok, err := inputArtifact(a, args, vars)
 		if err != nil {
 			return in, err
 		}
@@ -306,9 +311,9 @@ func (e *engine) inputs(t *argo.Template, args arguments) (argo.Inputs, error) {
 
 // inputArtifact joins the place of an artifact with the path that the template
 // declares; ok is false for an optional one that is not there.
-func (e *engine) inputArtifact(a argo.Artifact, args arguments) (given argo.Artifact, ok bool, err error) {
+func inputArtifact(a argo.Artifact, args arguments, vars *expand.Scope) (given argo.Artifact, ok bool, err error) {
 	if given, ok = args.artifacts[a.Name]; !ok {
-		if given, ok, err = artifact(a, e.globals); err != nil {
+		if given, ok, err = artifact(a, vars); err != nil {
 			return given, false, fmt.Errorf("inputs.artifacts.%s: %w", a.Name, err)
 		}
 	}
@@ -318,7 +323,7 @@ func (e *engine) inputArtifact(a argo.Artifact, args arguments) (given argo.Arti
 	if !ok {
 		return given, false, fmt.Errorf("inputs.artifacts.%s was not supplied", a.Name)
 	}
-	path, err := expand.Text(a.Path, e.globals)
+	path, err := expand.Text(a.Path, vars)
 	if err != nil {
 		return given, false, fmt.Errorf("inputs.artifacts.%s.path: %w", a.Name, err)
 	}

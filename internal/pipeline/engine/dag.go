@@ -117,7 +117,7 @@ func (e *engine) runTask(d *dag, name string) error {
 	if !d.ended(deps) {
 		return nil
 	}
-	base := call{Call: task.Call, name: d.nodeName(name), scope: d.scope, boundary: d.node, limit: d.tmpl.Parallelism, onExit: d.call.onExit}
+	base := call{Call: task.Call, name: d.nodeName(name), scope: d.scope, boundary: d.node, limit: d.tmpl.Parallelism, onExit: d.call.onExit, names: map[string]string{"tasks.name": task.Name}}
 	if node == nil && !e.dependsHold(d, name) {
 		e.attachTask(d, name, e.newNode(base, argo.NodeTypeSkipped, argo.NodeOmitted, "omitted: depends condition not met"))
 		return e.endTask(d, task, ranStep{step: task.Call, nodes: []*argo.NodeStatus{e.byName[base.name]}})

@@ -61,6 +61,9 @@ func NewGlobals(wf *argo.Workflow, spec *argo.WorkflowSpec, now time.Time) *expa
 	s.Set("workflow.creationTimestamp", created.Format(time.RFC3339))
 	s.Set("workflow.creationTimestamp.RFC3339", created.Format(time.RFC3339))
 	s.Set("workflow.creationTimestamp.s", strconv.FormatInt(created.Unix(), 10))
+	if at, ok := wf.Annotations[argo.AnnotationScheduledTime]; ok {
+		s.Set("workflow.scheduledTime", at)
+	}
 	if spec.Priority != nil {
 		s.Set("workflow.priority", strconv.Itoa(int(*spec.Priority)))
 	}
@@ -105,8 +108,10 @@ func (e *engine) workflowArguments() arguments {
 func (e *engine) templateScope(c call, t *argo.Template, in argo.Inputs) *expand.Scope {
 	s := e.globals.Inner()
 	s.Set("node.name", c.name)
-	for k, v := range c.attempt {
-		s.Set(k, v)
+	for _, m := range []map[string]string{c.names, c.attempt} {
+		for k, v := range m {
+			s.Set(k, v)
+		}
 	}
 	parameters := make([]argo.Parameter, 0, len(in.Parameters))
 	for _, p := range in.Parameters {

@@ -77,7 +77,7 @@ func (e *engine) runGroup(c call, node, group *argo.NodeStatus, t *argo.Template
 	ran := make([]ranStep, 0, len(steps))
 	done, failed := true, ""
 	for _, s := range steps {
-		base := call{Call: s.Call, name: group.Name + "." + s.Name, scope: scope, boundary: node, limit: t.Parallelism, onExit: c.onExit}
+		base := call{Call: s.Call, name: group.Name + "." + s.Name, scope: scope, boundary: node, limit: t.Parallelism, onExit: c.onExit, names: map[string]string{"steps.name": s.Name}}
 		r, err := e.runStep(base, vars, func(n *argo.NodeStatus) { link(group, n) })
 		if err != nil {
 			e.mark(group, argo.NodeError, err.Error())
@@ -144,6 +144,13 @@ func (e *engine) runOne(c call, vars *expand.Scope) *argo.NodeStatus {
 	node := e.byName[c.name]
 	if node != nil && node.Phase.Fulfilled() {
 		return node
+	}
+	if len(c.names) > 0 {
+		inner := vars.Inner()
+		for k, v := range c.names {
+			inner.Set(k, v)
+		}
+		vars = inner
 	}
 	if node == nil {
 		if e.held(c) {

@@ -308,7 +308,7 @@ func stepInput(a argo.Artifact) (step.Input, bool) {
 	case a.Raw != nil:
 		in.Raw = &a.Raw.Data
 	case a.S3 != nil:
-		in.Key = a.S3.Key
+		in.Key = strings.TrimSuffix(a.S3.Key, "/")
 	default:
 		return in, false
 	}
@@ -324,7 +324,7 @@ func stepOutput(a argo.Artifact, prefix string) step.OutputArtifact {
 		out.Level = a.Archive.Tar.CompressionLevel
 	}
 	if a.S3 != nil && a.S3.Key != "" {
-		out.Key = a.S3.Key
+		out.Key = strings.TrimSuffix(a.S3.Key, "/")
 	}
 	return out
 }

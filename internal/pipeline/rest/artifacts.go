@@ -1,6 +1,8 @@
 package rest
 
 import (
+	"archive/tar"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/pipeline/artifact"
+	"github.com/kiwerk/kiwerk/internal/pipeline/step"
 	"github.com/kiwerk/kiwerk/internal/server"
 )
 
@@ -105,6 +108,11 @@ func (a Artifacts) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	blobKey := artifact.BlobKey(namespace, key)
+	if info, err := a.Blobs.Stat(r.Context(), blobKey); err != nil {
+		return blobError(key, err)
+	} else if info.Folder {
+		return a.getFolder(w, r, blobKey)
+	}
 	body, info, err := a.Blobs.Open(r.Context(), blobKey, 0, -1)
 	if err != nil {
 		return blobError(key, err)
@@ -118,11 +126,7 @@ func (a Artifacts) get(w http.ResponseWriter, r *http.Request) error {
 		}
 		setDigest(h, sum)
 	}
-	// Whatever a step has written is never shown as a page of ours.
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(key)}))
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
+	setHeaders(h, "application/octet-stream", path.Base(key))
 	h.Set("Content-Length", strconv.FormatInt(info.Size, 10))
 	if !info.ModTime.IsZero() {
 		h.Set("Last-Modified", info.ModTime.UTC().Format(http.TimeFormat))
@@ -135,6 +139,50 @@ func (a Artifacts) get(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return nil
+}
+
+// setHeaders sees to it that whatever a step has written is never shown as a page of ours.
+func setHeaders(h http.Header, contentType, name string) {
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// getFolder answers with a tar archive of all keys below a folder. If it
+// breaks off, the connection does, too, so that nobody takes a part for the whole.
+func (a Artifacts) getFolder(w http.ResponseWriter, r *http.Request, folder string) error {
+	setHeaders(w.Header(), "application/x-tar", path.Base(folder)+".tar")
+	w.Header().Set(step.FolderHeader, "true")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	t := tar.NewWriter(w)
+	for info, err := range blob.Walk(r.Context(), a.Blobs, folder) {
+		if err == nil {
+			err = a.addKey(r.Context(), t, folder, info)
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) //nolint:forbidigo // The documented way to break off an answer that has begun.
+		}
+	}
+	return t.Close()
+}
+
+func (a Artifacts) addKey(ctx context.Context, t *tar.Writer, folder string, info blob.Info) error {
+	body, info, err := a.Blobs.Open(ctx, info.Key, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	h := &tar.Header{
+		Typeflag: tar.TypeReg, Name: path.Base(folder) + strings.TrimPrefix(info.Key, folder), Size: info.Size, Mode: 0o644, ModTime: info.ModTime,
+	}
+	if err := t.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = io.CopyN(t, body, info.Size)
+	return err
 }
 
 func (a Artifacts) digest(r *http.Request, key string) ([]byte, error) {

@@ -59,10 +59,11 @@ func (a *agent) fetch(ctx context.Context, in Input, work string) (string, error
 		return "", err
 	}
 	defer f.Close()
-	if err := a.store.get(ctx, in.Key, f); err != nil {
+	folder, err := a.store.get(ctx, in.Key, f)
+	if err != nil {
 		return "", err
 	}
-	if !in.Plain {
+	if folder || !in.Plain {
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return "", err
 		}

@@ -63,17 +63,35 @@ func (a *agent) artifact(ctx context.Context, out OutputArtifact) (Artifact, err
 	if err != nil {
 		return Artifact{}, fmt.Errorf("the command has not written it: %w", err)
 	}
-	body := func() (io.ReadCloser, error) { return pack(out.Path, out.Level) }
-	if out.Plain {
-		if info.IsDir() {
-			return Artifact{}, fmt.Errorf("%s is a folder, which cannot be stored without an archive; remove archive.none", out.Path)
-		}
-		body = func() (io.ReadCloser, error) { return os.Open(out.Path) }
+	switch {
+	case out.Plain && info.IsDir():
+		err = a.putFolder(ctx, out)
+	case out.Plain:
+		err = a.store.put(ctx, out.Key, func() (io.ReadCloser, error) { return os.Open(out.Path) })
+	default:
+		err = a.store.put(ctx, out.Key, func() (io.ReadCloser, error) { return pack(out.Path, out.Level) })
 	}
-	if err := a.store.put(ctx, out.Key, body); err != nil {
+	if err != nil {
 		return Artifact{}, err
 	}
 	return Artifact{Name: out.Name, Key: out.Key, Path: out.Path, Plain: out.Plain, GlobalName: out.GlobalName}, nil
+}
+
+// putFolder stores each file of a folder under a key of its own.
+func (a *agent) putFolder(ctx context.Context, out OutputArtifact) error {
+	return filepath.WalkDir(out.Path, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return err // a link to a file counts as the file, other things mean nothing elsewhere
+		}
+		rel, err := filepath.Rel(out.Path, path)
+		if err != nil {
+			return err
+		}
+		return a.store.put(ctx, out.Key+"/"+filepath.ToSlash(rel), func() (io.ReadCloser, error) { return os.Open(path) })
+	})
 }
 
 // pack yields a tar archive with gzip of a file or folder.

@@ -212,12 +212,6 @@ func TestMain_agentErrors(t *testing.T) {
 			return Spec{Artifacts: []OutputArtifact{{Name: "a", Path: b.path("x"), Key: "k"}}}
 		}, "true", "output artifact a: the command has not written it"},
 		"MissingInput": {func(b *bench) Spec { return Spec{Inputs: []Input{{Name: "i", Path: b.path("x"), Key: "k"}}} }, "true", "input artifact i: file does not exist: GET k: 404 Not Found"},
-		"FolderWithoutArchive": {
-			func(b *bench) Spec {
-				return Spec{Artifacts: []OutputArtifact{{Name: "a", Path: b.dir, Key: "k", Plain: true}}}
-			},
-			"true", "is a folder, which cannot be stored without an archive",
-		},
 		"LargeParameter": {
 			func(b *bench) Spec {
 				if err := os.WriteFile(b.path("big"), make([]byte, MaxParameter+1), 0o600); err != nil {

@@ -77,9 +77,14 @@ func (s *store) put(ctx context.Context, key string, body func() (io.ReadCloser,
 	})
 }
 
-// get writes an object to w, which is emptied before each attempt.
-func (s *store) get(ctx context.Context, key string, w *os.File) error {
-	return s.repeat(ctx, func() error {
+// FolderHeader marks the answer to a GET of a folder of keys: its body is a
+// tar archive of them.
+const FolderHeader = "Kiwerk-Folder"
+
+// get writes an object to w, which is emptied before each attempt. folder
+// tells that it is an archive of what lies below the key.
+func (s *store) get(ctx context.Context, key string, w *os.File) (folder bool, err error) {
+	return folder, s.repeat(ctx, func() error {
 		if err := w.Truncate(0); err != nil {
 			return final{err}
 		}
@@ -91,6 +96,7 @@ func (s *store) get(ctx context.Context, key string, w *os.File) error {
 			return err
 		}
 		defer func() { _ = resp.Close() }() // read to its end or given up
+		folder = resp.header.Get(FolderHeader) != ""
 		if _, err := io.Copy(w, resp.body); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
 		}
