@@ -28,6 +28,39 @@ func writeJSON(dir, name string, v any) error {
 	return os.Rename(tmp, filepath.Join(dir, name))
 }
 
+// exitSpace is what an exit file takes on the disk from the start on.
+const exitSpace = 4096
+
+// maxExitMessage leaves room for the rest, and for what JSON makes of odd bytes.
+const maxExitMessage = 512
+
+// reserveExit takes the place for the exit file while there is some: a disk
+// that others have filled by then must not turn success into an unknown end.
+func reserveExit(dir string) error {
+	return os.WriteFile(filepath.Join(dir, "."+exitFile), bytes.Repeat([]byte{' '}, exitSpace), 0o600)
+}
+
+// writeExit fills the reserved file and gives it its name. What is left of the space is blanks, which JSON allows.
+func writeExit(dir string, e Exit) error {
+	if len(e.Message) > maxExitMessage {
+		e.Message = strings.ToValidUTF8(e.Message[:maxExitMessage], "") + "…"
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", exitFile, err)
+	}
+	tmp := filepath.Join(dir, "."+exitFile)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(data, 0)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(dir, exitFile))
+}
+
 func readJSON(dir, name string, v any) error {
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {

@@ -81,3 +81,22 @@ func TestCapabilities(t *testing.T) {
 		})
 	}
 }
+
+func TestWriteExit(t *testing.T) {
+	dir := t.TempDir()
+	if err := reserveExit(dir); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("ä\x00", 5000)
+	if err := writeExit(dir, Exit{Code: 3, Reason: ReasonError, Message: long}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := ReadExit(dir)
+	if err != nil || e.Code != 3 || !strings.HasPrefix(e.Message, "ä\x00ä") || !strings.HasSuffix(e.Message, "…") {
+		t.Errorf("%d, %q, %v", e.Code, e.Message, err)
+	}
+	info, err := os.Stat(dir + "/" + exitFile)
+	if err != nil || info.Size() != exitSpace {
+		t.Errorf("size %d, %v: the reserved space was left", info.Size(), err)
+	}
+}

@@ -68,7 +68,10 @@ func (s *shim) run() error {
 	if err := readJSON(s.dir, specFile, &s.spec); err != nil {
 		return fmt.Errorf("read container specification: %w", err)
 	}
-	var err error
+	err := reserveExit(s.dir)
+	if err != nil {
+		return fmt.Errorf("reserve exit file: %w", err)
+	}
 	if s.log, err = openLog(s.spec.LogPath, s.now); err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
@@ -261,7 +264,7 @@ func (s *shim) drain() {
 
 // finish leaves the result for the daemon.
 func (s *shim) finish() error {
-	err := writeJSON(s.dir, exitFile, s.exit)
+	err := writeExit(s.dir, s.exit)
 	if s.exit.Reason == ReasonStartError {
 		s.answer(event{Kind: evError, Error: s.exit.Message})
 	}
