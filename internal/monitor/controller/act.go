@@ -57,12 +57,15 @@ func (r *Reconciler) act(ctx context.Context, w *watch, s seen, p plan, patcher 
 		r.metrics.alerts.WithLabelValues(w.monitor.Namespace, w.monitor.Name, a.Kind).Inc()
 		patcher.Event(alertRaised(id, a))
 	}
-	if err := r.report(ctx, w, s, p); err != nil {
+	again, err := r.report(ctx, w, s, p)
+	if err != nil {
 		return res, err
 	}
 	next, err := r.deliver(ctx, w)
-	if next > 0 && (res.RequeueAfter == 0 || next < res.RequeueAfter) {
-		res.RequeueAfter = next
+	for _, d := range []time.Duration{again, next} {
+		if d > 0 {
+			res.RequeueAfter = earlier(res.RequeueAfter, d)
+		}
 	}
 	return res, err
 }
@@ -82,8 +85,9 @@ func alertResolved(id, outcome string) kube.Event {
 // statusWindows is how many windows the status shows.
 const statusWindows = 10
 
-// report writes the status from what is stored now.
-func (r *Reconciler) report(ctx context.Context, w *watch, s seen, p plan) error {
+// report writes the status from what is stored now. What it left for later it
+// wants to write after again.
+func (r *Reconciler) report(ctx context.Context, w *watch, s seen, p plan) (again time.Duration, err error) {
 	m := w.monitor
 	st := &m.Status
 	champion := w.champion
@@ -91,9 +95,10 @@ func (r *Reconciler) report(ctx context.Context, w *watch, s seen, p plan) error
 	st.Reference = &v1alpha1.ReferenceStatus{
 		Run: w.reference.Run, Artifact: w.reference.Artifact, Digest: w.reference.Digest, Rows: w.reference.Rows, Features: w.reference.Features(),
 	}
+	judged := st.Evaluated + st.Insufficient
 	tally, err := r.Store.Tally(ctx, w.baseline.ID)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	st.Evaluated, st.Drifted, st.Insufficient = tally.Evaluated, tally.Drifted, tally.Insufficient
 	st.Windows = nil
@@ -101,15 +106,9 @@ func (r *Reconciler) report(ctx context.Context, w *watch, s seen, p plan) error
 		st.Windows = append(st.Windows, windowStatus(j))
 	}
 	if err := r.reportAlerts(ctx, w); err != nil {
-		return err
+		return 0, err
 	}
-	st.Performance = nil
-	if s.score.Labelled > 0 {
-		st.Performance = &v1alpha1.PerformanceStatus{
-			Accuracy: round(s.score.Accuracy()), Labelled: s.score.Labelled, From: metav1.NewMicroTime(s.score.From), To: metav1.NewMicroTime(s.score.To),
-		}
-		r.metrics.accuracy.WithLabelValues(m.Namespace, m.Name).Set(s.score.Accuracy())
-	}
+	again = r.reportPerformance(w, s, p, judged != tally.Evaluated+tally.Insufficient)
 	kube.Mark(m, p.drifted)
 	if p.performing.Type != "" {
 		kube.Mark(m, p.performing)
@@ -124,7 +123,31 @@ func (r *Reconciler) report(ctx context.Context, w *watch, s seen, p plan) error
 	if len(s.windows) > 0 {
 		r.metrics.maxEffect.WithLabelValues(m.Namespace, m.Name).Set(s.windows[0].MaxEffect)
 	}
-	return nil
+	return again, nil
+}
+
+// measurePause is how often the measured performance is written if nothing else
+// has changed: it changes with every label.
+const measurePause = 2 * time.Second
+
+func (r *Reconciler) reportPerformance(w *watch, s seen, p plan, judged bool) (again time.Duration) {
+	m := w.monitor
+	st := &m.Status
+	if s.score.Labelled == 0 {
+		st.Performance = nil
+		return 0
+	}
+	r.metrics.accuracy.WithLabelValues(m.Namespace, m.Name).Set(s.score.Accuracy())
+	had := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPerforming)
+	news := judged || st.Performance == nil || had == nil || had.Status != p.performing.Status
+	if wait := measurePause - r.Clock.Since(w.state.measured); !news && wait > 0 {
+		return wait
+	}
+	w.state.measured = r.Clock.Now()
+	st.Performance = &v1alpha1.PerformanceStatus{
+		Accuracy: round(s.score.Accuracy()), Labelled: s.score.Labelled, From: metav1.NewMicroTime(s.score.From), To: metav1.NewMicroTime(s.score.To),
+	}
+	return 0
 }
 
 func (r *Reconciler) reportAlerts(ctx context.Context, w *watch) error {

@@ -58,7 +58,8 @@ type Reconciler struct {
 type state struct {
 	referenceKey string
 	reference    *monitor.Reference
-	recording    string // what SetRecording was called with last
+	recording    string    // what SetRecording was called with last
+	measured     time.Time // when the performance was written last
 }
 
 // New checks the dependencies.
@@ -82,7 +83,7 @@ func New(d Deps) (*Reconciler, error) {
 
 // coalesce is how long news of an endpoint wait for more of their kind: rows
 // come by the hundred per second, and each look costs a few queries.
-const coalesce = 50 * time.Millisecond
+const coalesce = 100 * time.Millisecond
 
 // Setup adds the reconciler to a manager. Client, Recorder and Clock of d may be left to the manager.
 func Setup(mgr ctrl.Manager, d Deps) error {

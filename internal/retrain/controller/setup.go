@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/client-go/tools/events"
@@ -68,8 +69,11 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		Complete(r)
 }
 
-// follow hands on what is recorded. What comes while the last news waits is
-// the same news.
+// coalesce is how long news of an endpoint wait for more of their kind: rows and
+// labels come by the hundred per second, and a canary writes its numbers each time.
+const coalesce = 200 * time.Millisecond
+
+// follow hands on of which endpoints something was recorded, each once per coalesce.
 func (r *reconciler) follow(out chan<- event.GenericEvent) runnable {
 	type key struct{ namespace, name string }
 	news := make(chan key, 256)
@@ -81,15 +85,26 @@ func (r *reconciler) follow(out chan<- event.GenericEvent) runnable {
 			}
 		})
 		defer stop()
+		pending := map[key]bool{}
+		var due <-chan time.Time
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
 			case k := <-news:
-				select {
-				case out <- event.GenericEvent{Object: newObject(inferenceService, k.namespace, k.name)}:
-				case <-ctx.Done():
-					return nil
+				pending[k] = true
+				if due == nil {
+					due = time.After(coalesce)
+				}
+			case <-due:
+				due = nil
+				for k := range pending {
+					delete(pending, k)
+					select {
+					case out <- event.GenericEvent{Object: newObject(inferenceService, k.namespace, k.name)}:
+					case <-ctx.Done():
+						return nil
+					}
 				}
 			}
 		}
