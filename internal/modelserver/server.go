@@ -1,11 +1,8 @@
 package modelserver
 
 import (
-	"compress/gzip"
-	"compress/zlib"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -38,6 +35,7 @@ type Server struct {
 	model    atomic.Pointer[ort.Session]
 	draining atomic.Bool
 	slots    chan struct{}
+	buffers  buffers
 }
 
 // NewServer returns a server without a model.
@@ -197,11 +195,12 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) {
 	if m == nil {
 		return
 	}
-	body, err := s.body(w, r)
+	body, release, err := s.body(w, r)
 	if err != nil {
 		fail(w, err)
 		return
 	}
+	defer release()
 	req, err := wire.ParsePredict(body, m.Signature().Inputs)
 	if err == nil && req.Signature != "" && req.Signature != wire.DefaultSignature {
 		err = wire.Errorf(wire.InvalidArgument, "Serving signature name: %q not found in signature def", req.Signature)
@@ -227,11 +226,12 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request) {
 	if m == nil {
 		return
 	}
-	body, err := s.body(w, r)
+	body, release, err := s.body(w, r)
 	if err != nil {
 		fail(w, err)
 		return
 	}
+	defer release()
 	headerLength, err := wire.ParseHeaderLength(r.Header.Get(wire.HeaderLength), len(body))
 	if err != nil {
 		fail(w, err)
@@ -291,53 +291,6 @@ func (s *Server) failed(w http.ResponseWriter, r *http.Request, err error) {
 		s.o.Logger.ErrorContext(r.Context(), "inference failed", "error", err)
 	}
 	fail(w, err)
-}
-
-// body reads the request, unpacked if it is compressed.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	reader := io.Reader(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
-	var err error
-	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
-	case "", "identity":
-		if n := r.ContentLength; n > 0 && n <= s.o.MaxBody {
-			b := make([]byte, n)
-			_, err := io.ReadFull(reader, b)
-			return b, readError(err)
-		}
-	case "gzip":
-		reader, err = gzip.NewReader(reader)
-	case "deflate":
-		reader, err = zlib.NewReader(reader)
-	default:
-		return nil, wire.Errorf(wire.InvalidArgument, "Content-Encoding %q is not known; gzip and deflate are", r.Header.Get("Content-Encoding"))
-	}
-	if err != nil {
-		return nil, readError(err)
-	}
-	b, err := io.ReadAll(io.LimitReader(reader, s.o.MaxBody+1))
-	if err == nil && int64(len(b)) > s.o.MaxBody {
-		err = &http.MaxBytesError{Limit: s.o.MaxBody}
-	}
-	return b, readError(err)
-}
-
-func readError(err error) error {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &tooLarge):
-		return &bodyTooLargeError{tooLarge.Limit}
-	default:
-		return wire.Errorf(wire.InvalidArgument, "the body cannot be read: %v", err)
-	}
-}
-
-// bodyTooLargeError is answered with 413, which has no canonical code.
-type bodyTooLargeError struct{ limit int64 }
-
-func (e *bodyTooLargeError) Error() string {
-	return "the body is larger than " + strconv.FormatInt(e.limit, 10) + " bytes"
 }
 
 func fail(w http.ResponseWriter, err error) {

@@ -93,15 +93,17 @@ func (t *builder) plainFloats(c *cursor) (taken int64) {
 		// Numbers of images take about eight bytes of text and four of memory.
 		t.data = make([]byte, 0, (len(b)-i)/2)
 	}
+	data := t.data // a local one, because each change of the field would tell the garbage collector
 	for {
 		for i < len(b) && (b[i] == ' ' || b[i] == '\n') {
 			i++
 		}
 		f, next, ok := plainFloat(b, i)
 		if !ok || next >= len(b) || b[next] != ',' {
+			t.data = data
 			return taken
 		}
-		t.data = binary.LittleEndian.AppendUint32(t.data, math.Float32bits(f))
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(f))
 		i = next + 1
 		c.i = i
 		taken++

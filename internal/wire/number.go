@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -189,6 +191,28 @@ func (n *number) uint64(bits int) (uint64, bool) {
 	return n.mant, bits == 64 || n.mant < 1<<bits
 }
 
+// someDigits reads up to eight digits at once and tells how many there were.
+// Each of the last steps adds neighbours in parallel: first digits to pairs,
+// then pairs to fours, then fours to eight.
+func someDigits(b []byte) (value uint64, count int) {
+	if len(b) < 8 {
+		return 0, 0
+	}
+	v := binary.LittleEndian.Uint64(b)
+	const high, six = 0xf0f0f0f0f0f0f0f0, 0x0606060606060606
+	// A byte that is a digit has 3 in its upper half, also after 6 was added.
+	other := (v&high | (v+six)&high>>4) ^ 0x3333333333333333
+	count = bits.TrailingZeros64(other) / 8
+	if count == 0 {
+		return 0, 0
+	}
+	v = (v - 0x3030303030303030) << (64 - 8*count) // what is missing becomes leading zeros
+	v = v*10 + v>>8
+	return ((v&0xff_0000_00ff)*(100+1_000_000<<32) + (v>>16&0xff_0000_00ff)*(1+10_000<<32)) >> 32 & 0xffff_ffff, count
+}
+
+var pow10Whole = [...]uint64{1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000}
+
 // plainFloat reads digits with at most one point, where 15 digits are enough
 // and the nearest double is not near the middle of two floats; see [number.float32].
 func plainFloat(b []byte, i int) (f float32, next int, ok bool) {
@@ -203,6 +227,9 @@ func plainFloat(b []byte, i int) (f float32, next int, ok bool) {
 			mant = mant*10 + uint64(d)
 		} else if b[i] == '.' && point < 0 {
 			point = i
+			some, count := someDigits(b[i+1:])
+			mant = mant*pow10Whole[count] + some
+			i += count
 		} else {
 			break
 		}

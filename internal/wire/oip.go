@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"unsafe"
 )
 
 // HeaderLength is the header of the binary tensor extension: how many bytes of
@@ -366,8 +367,15 @@ func (t *Tensor) splitStrings(part []byte, want int64) error {
 	return nil
 }
 
-// aligned copies bytes to the start of a block of their own, where numbers lie as the model's library wants them.
+// Alignment of the numbers that models read. Whoever reads a body should place
+// it so that what follows the JSON is a multiple of it; then nothing is copied.
+const Alignment = 8
+
+// aligned copies bytes to the start of a block of their own unless they are aligned already.
 func aligned(b []byte) []byte {
+	if len(b) == 0 || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%Alignment == 0 {
+		return b
+	}
 	words := make([]byte, (len(b)+7)/8*8)
 	return words[:copy(words, b)]
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -366,9 +367,44 @@ func TestHalf_roundTrip(t *testing.T) {
 	}
 }
 
+func TestSomeDigits(t *testing.T) {
+	for i := uint64(0); i < 100_000_000; i += 9973 {
+		text := fmt.Appendf(nil, "%08d", i)
+		for n := 1; n <= 8; n++ {
+			want, err := strconv.ParseUint(string(text[:n]), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			padded := append(append([]byte{}, text[:n]...), ",12345678"...)
+			if n == 8 {
+				padded = text
+			}
+			if got, count := someDigits(padded); count != n || got != want {
+				t.Fatalf("got %d, %d of %q", got, count, padded)
+			}
+		}
+	}
+	for at := range 8 {
+		for b := range 256 {
+			text := []byte("12345678")
+			text[at] = byte(b)
+			want := at
+			if '0' <= b && b <= '9' {
+				want = 8
+			}
+			if _, count := someDigits(text); count != want {
+				t.Fatalf("%q: %d", text, count)
+			}
+		}
+	}
+	if _, count := someDigits([]byte("1234567")); count != 0 {
+		t.Error("looked beyond the end")
+	}
+}
+
 // The numbers that are read must be those of strconv, bit for bit.
 func FuzzNumber(f *testing.F) {
-	for _, s := range []string{"0", "-0", "1.5", "0.1", "16777217", "1e22", "1e23", "123456789012345678901234567890", "1e-45", "1.1754943e-38", "3.4028236e38", "0.000000000000000000000000000000000000000123456789012345678901", "1e400", "-1e-400", "8.5899345e9", "9007199791611905"} {
+	for _, s := range []string{"0", "-0", "1.5", "0.1", "16777217", "1e22", "1e23", "123456789012345678901234567890", "1e-45", "1.1754943e-38", "3.4028236e38", "0.000000000000000000000000000000000000000123456789012345678901", "1e400", "-1e-400", "8.5899345e9", "0.12345678", "0.1234567", "12.123456789", "0.00000001", "9007199791611905"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

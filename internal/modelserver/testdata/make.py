@@ -79,6 +79,19 @@ def main():
         [value("sum", T.FLOAT, [])],
         [("start", rng.normal(size=(64, 64)).astype(np.float32))],
     )
+    # The size of a small image network, some milliseconds on one core. The weights are made when it is loaded, so the file is small.
+    layers = [(3, 32, 7, 4), (32, 64, 3, 1), (64, 64, 3, 1)]
+    nodes, constants, last = [], [], "image"
+    for i, (before, after, side, stride) in enumerate(layers):
+        constants.append((f"shape{i}", np.array([after, before, side, side], np.int64)))
+        fill = numpy_helper.from_array(np.array([0.01 * (i + 1)], np.float32))
+        nodes.append(helper.make_node("ConstantOfShape", [f"shape{i}"], [f"w{i}"], value=fill))
+        pads = [side // 2] * 4
+        nodes.append(helper.make_node("Conv", [last, f"w{i}"], [f"c{i}"], kernel_shape=[side, side], strides=[stride, stride], pads=pads))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        last = f"r{i}"
+    nodes.append(helper.make_node("GlobalAveragePool", [last], ["features"]))
+    write("convnet", nodes, [value("image", T.FLOAT, ["n", 3, 224, 224])], [value("features", T.FLOAT, ["n", 64, 1, 1])], constants)
     # A sequence, which protocols cannot carry.
     write(
         "sequence",
