@@ -49,6 +49,10 @@ type daemon struct {
 	app     *app.App
 	ports   *ports2nodes
 
+	// lock is the launcher's lock of the data directory. Held until the process
+	// ends; a file that nothing refers to is closed by the collector.
+	lock *os.File
+
 	mu    sync.Mutex
 	phase string
 	api   chan struct{} // closed when the API server answers
@@ -171,7 +175,7 @@ func (d *daemon) build(files []*os.File) error {
 		return err
 	}
 	diagFile := byName[fileDiag]
-	if diagFile == nil || byName[fileLock] == nil {
+	if d.lock = byName[fileLock]; diagFile == nil || d.lock == nil {
 		return errors.New("the launcher passed too few files")
 	}
 	d.front = app.NewFront(d.log.With("component", "front"))

@@ -305,7 +305,13 @@ func (p *platform) apply(manifest string) {
 // logLine follows the log of a pod until a line is accepted.
 func (p *platform) logLine(pod string, accept func(string) bool) string {
 	p.t.Helper()
-	cmd := kiwerk(p.t, p.who, p.dir, "kubectl", "logs", "-f", pod)
+	return p.stream(accept, "logs", "-f", pod)
+}
+
+// stream runs kubectl until it prints a line that is accepted.
+func (p *platform) stream(accept func(string) bool, args ...string) string {
+	p.t.Helper()
+	cmd := kiwerk(p.t, p.who, p.dir, append([]string{"kubectl"}, args...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -325,7 +331,7 @@ func (p *platform) logLine(pod string, accept func(string) bool) string {
 			return last
 		}
 	}
-	p.t.Fatalf("no line of pod %s was accepted; the last one was %q", pod, last)
+	p.t.Fatalf("kubectl %s: no line was accepted; the last one was %q", strings.Join(args, " "), last)
 	return ""
 }
 
