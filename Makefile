@@ -95,7 +95,7 @@ conformance: setup build ## Real upstream clients against a running Kiwerk
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Linters and formatters, with the rules of .golangci.yml
-	bin/tools/golangci-lint run --timeout 15m ./...
+	bin/tools/golangci-lint run --allow-serial-runners --timeout 15m ./...
 
 .PHONY: verify
 verify: ## Generated files are current, scripts parse, modules and locks match
