@@ -48,7 +48,7 @@ func schemaOf(t reflect.Type) apiextensionsv1.JSONSchemaProps {
 	case reflect.Struct:
 		return schemaOfStruct(t)
 	default:
-		panic(fmt.Sprintf("kube: no schema for %s", t)) // a type of ours, found by the first test that starts
+		panic(fmt.Sprintf("kube: no schema for %s", t)) //nolint:forbidigo // A type of ours, found by the first test that starts.
 	}
 }
 
@@ -81,7 +81,7 @@ func At(s *apiextensionsv1.JSONSchemaProps, path string, change func(*apiextensi
 	}
 	p, known := s.Properties[name]
 	if !known {
-		panic(fmt.Sprintf("kube: the schema has no field %q", path)) // a slip of ours, found by the first test that starts
+		panic(fmt.Sprintf("kube: the schema has no field %q", path)) //nolint:forbidigo // A slip of ours, found by the first test that starts.
 	}
 	if nested {
 		At(&p, rest, change)

@@ -107,7 +107,7 @@ func (p *plan) states(target string) *v1beta1.ModelStates {
 	return s
 }
 
-// route decides who gets the requests. Rules, the first that fits wins:
+// route decides who gets the requests: the first rule that fits wins.
 func route(before v1beta1.ComponentStatusSpec, seen observed, percent *int64, replicas int32) rollout {
 	target := seen.target.Name
 	old := before.LatestRolledoutRevision
