@@ -85,6 +85,7 @@ func TestRunControlPlane(t *testing.T) {
 }
 
 func kubectlWorks(t *testing.T, kubeconfig string) {
+	t.Helper()
 	var version struct{ ServerVersion struct{ GitVersion string } }
 	if err := json.Unmarshal([]byte(mustKubectl(t, kubeconfig, "version", "-o", "json")), &version); err != nil {
 		t.Fatal(err)
@@ -113,6 +114,7 @@ func claim(ns, name string) *corev1.PersistentVolumeClaim {
 }
 
 func volumesComeAndGo(t *testing.T, kubeconfig string) {
+	t.Helper()
 	c := newClient(t, kubeconfig)
 	pvc := claim("default", "data")
 	if err := c.Create(t.Context(), pvc); err != nil {
@@ -146,6 +148,7 @@ func volumesComeAndGo(t *testing.T, kubeconfig string) {
 }
 
 func blockVolumeIsRefused(t *testing.T, kubeconfig string) {
+	t.Helper()
 	c := newClient(t, kubeconfig)
 	pvc, block := claim("default", "block"), corev1.PersistentVolumeBlock
 	pvc.Spec.VolumeMode = &block
@@ -168,6 +171,7 @@ func blockVolumeIsRefused(t *testing.T, kubeconfig string) {
 
 // listensOnLoopbackOnly reads the sockets of a process from /proc.
 func listensOnLoopbackOnly(t *testing.T, pid int) {
+	t.Helper()
 	own := map[string]bool{}
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {

@@ -79,7 +79,7 @@ func (c *Cluster) writeKubeconfig(path string) error {
 	}
 	defer os.Remove(tmp.Name()) //nolint:errcheck // Gone after the rename; otherwise only a stray file stays.
 	if _, err = tmp.Write(data); err != nil {
-		tmp.Close() //nolint:errcheck // The write error is the one that matters.
+		tmp.Close()
 		return err
 	}
 	if err = tmp.Close(); err != nil {

@@ -104,8 +104,7 @@ type plane struct {
 
 func startPlane(t *testing.T, dir string) *plane {
 	t.Helper()
-	// Short, because sockets lie below it.
-	tmp, err := os.MkdirTemp("", "kw")
+	tmp, err := os.MkdirTemp("", "kw") //nolint:usetesting // Short, because sockets lie below it.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type cell struct {
 
 func newCell(t *testing.T) *cell {
 	t.Helper()
-	run, err := os.MkdirTemp("", "kw")
+	run, err := os.MkdirTemp("", "kw") //nolint:usetesting // Short, because sockets lie in it.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +197,7 @@ func TestCluster_withNode(t *testing.T) {
 }
 
 func volumeIsShared(t *testing.T, cell *cell, c client.WithWatch) {
+	t.Helper()
 	pvc := claim("default", "shared")
 	if err := c.Create(t.Context(), pvc); err != nil {
 		t.Fatal(err)

@@ -56,19 +56,19 @@ func Main(m *testing.M) {
 }
 
 // Config is a client configuration with all rights on the shared control plane.
-func Config(t testing.TB) *rest.Config {
-	t.Helper()
-	return rest.CopyConfig(plane(t).config)
+func Config(tb testing.TB) *rest.Config {
+	tb.Helper()
+	return rest.CopyConfig(plane(tb).config)
 }
 
 // Kubeconfig is the path of a kubeconfig file of the shared control plane.
-func Kubeconfig(t testing.TB) string {
-	t.Helper()
-	return plane(t).kubeconfig
+func Kubeconfig(tb testing.TB) string {
+	tb.Helper()
+	return plane(tb).kubeconfig
 }
 
-func plane(t testing.TB) *controlPlane {
-	t.Helper()
+func plane(tb testing.TB) *controlPlane {
+	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if !shared.started {
@@ -76,7 +76,7 @@ func plane(t testing.TB) *controlPlane {
 		shared.plane, shared.err = start()
 	}
 	if shared.err != nil {
-		t.Fatalf("control plane for tests: %v", shared.err)
+		tb.Fatalf("control plane for tests: %v", shared.err)
 	}
 	return shared.plane
 }
@@ -190,7 +190,7 @@ func awaitReady(stdout io.Reader) (kubeconfig string, err error) {
 }
 
 func (p *controlPlane) stop() error {
-	p.stdin.Close()                                                       //nolint:errcheck // Closing is the signal; the child tells by its end.
+	p.stdin.Close()                                                       // The signal; the child tells by its end.
 	timer := time.AfterFunc(stopTimeout, func() { p.cmd.Process.Kill() }) //nolint:errcheck // It has ended by itself then.
 	defer timer.Stop()
 	return errors.Join(p.cmd.Wait(), os.RemoveAll(p.dir))

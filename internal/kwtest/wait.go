@@ -21,8 +21,8 @@ const (
 
 // Eventually calls check until it returns nil and fails with its last error
 // after [Patience]. Prefer [WaitFor] for the state of an object.
-func Eventually(t testing.TB, check func() error) {
-	t.Helper()
+func Eventually(tb testing.TB, check func() error) {
+	tb.Helper()
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(eventuallyTick)
@@ -35,18 +35,18 @@ func Eventually(t testing.TB, check func() error) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("still not so after %v: %v", Patience, err)
-		case <-t.Context().Done():
-			t.Fatalf("the test ended first: %v", err)
+			tb.Fatalf("still not so after %v: %v", Patience, err)
+		case <-tb.Context().Done():
+			tb.Fatalf("the test ended first: %v", err)
 		}
 	}
 }
 
 // WaitFor watches the object that obj names until met returns true. Obj holds
 // its last state then. A deleted object counts as a failure.
-func WaitFor[T client.Object](t testing.TB, c client.WithWatch, obj T, met func(T) bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+func WaitFor[T client.Object](tb testing.TB, c client.WithWatch, obj T, met func(T) bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), Patience)
 	defer cancel()
 	for {
 		done, err := waitOnce(ctx, c, obj, met)
@@ -54,7 +54,7 @@ func WaitFor[T client.Object](t testing.TB, c client.WithWatch, obj T, met func(
 			return
 		}
 		if err != nil {
-			t.Fatalf("%T %s: not as expected after %v: %v; last seen: %+v", obj, client.ObjectKeyFromObject(obj), Patience, err, obj)
+			tb.Fatalf("%T %s: not as expected after %v: %v; last seen: %+v", obj, client.ObjectKeyFromObject(obj), Patience, err, obj)
 		}
 	}
 }

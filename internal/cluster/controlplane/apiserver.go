@@ -127,7 +127,7 @@ func (s *APIServer) build(ctx context.Context) (func(context.Context) error, err
 	}
 	s.loopback = config.KubeAPIs.ControlPlane.Generic.LoopbackClientConfig
 	if s.cfg.DialKubelet != nil {
-		config.KubeAPIs.Extra.KubeletClientConfig.Lookup = s.lookup
+		config.KubeAPIs.KubeletClientConfig.Lookup = s.lookup
 	}
 	completed, err := config.Complete()
 	if err != nil {

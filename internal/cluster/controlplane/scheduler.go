@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config/latest"
+	"k8s.io/kubernetes/pkg/scheduler/profile"
 )
 
 const schedulerName = "kube-scheduler"
@@ -19,7 +20,7 @@ const schedulerName = "kube-scheduler"
 // Scheduler is kube-scheduler.
 type Scheduler struct {
 	run
-	events events.EventBroadcasterAdapter
+	events events.EventBroadcaster
 }
 
 // StartScheduler starts the scheduler with client and returns once it sees the cluster.
@@ -59,8 +60,8 @@ func (s *Scheduler) build(ctx context.Context, client *rest.Config) (func(contex
 	}
 	informers := scheduler.NewInformerFactory(cs, 0, name)
 	dynamicInformers := dynamicinformer.NewFilteredDynamicSharedInformerFactory(dyn, 0, "", nil)
-	s.events = events.NewEventBroadcasterAdapterWithContext(ctx, cs)
-	sched, err := scheduler.New(ctx, cs, informers, dynamicInformers, s.recorder,
+	s.events = events.NewBroadcaster(&events.EventSinkImpl{Interface: cs.EventsV1()})
+	sched, err := scheduler.New(ctx, cs, informers, dynamicInformers, profile.NewRecorderFactory(s.events),
 		scheduler.WithComponentConfigVersion(cfg.APIVersion),
 		scheduler.WithKubeConfig(client),
 		scheduler.WithProfiles(cfg.Profiles...),
@@ -72,7 +73,9 @@ func (s *Scheduler) build(ctx context.Context, client *rest.Config) (func(contex
 	if err != nil {
 		return nil, err
 	}
-	s.events.StartRecordingToSink(ctx.Done())
+	if err = s.events.StartRecordingToSinkWithContext(ctx); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) error {
 		informers.Start(ctx.Done())
 		dynamicInformers.Start(ctx.Done())
@@ -86,8 +89,4 @@ func (s *Scheduler) build(ctx context.Context, client *rest.Config) (func(contex
 		sched.Run(ctx)
 		return nil
 	}, nil
-}
-
-func (s *Scheduler) recorder(profile string) events.EventRecorderLogger {
-	return s.events.NewRecorder(profile)
 }

@@ -16,12 +16,11 @@ import (
 
 func newServer(t *testing.T, dir string) *Server {
 	t.Helper()
-	// Short, because the socket lies in it.
-	run, err := os.MkdirTemp("", "kw")
+	run, err := os.MkdirTemp("", "kw") //nolint:usetesting // Short, because the socket lies in it.
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(run) }) //nolint:errcheck // A temporary folder.
+	t.Cleanup(func() { os.RemoveAll(run) })
 	s := New(Config{Dir: dir, RuntimeDir: run, Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -52,7 +52,7 @@ func say(w io.Writer, message string) {
 	if message == "" {
 		return
 	}
-	fmt.Fprintln(w, strings.TrimSuffix(message, "\n")) //nolint:errcheck // There is nowhere to report it to.
+	fmt.Fprintln(w, strings.TrimSuffix(message, "\n"))
 }
 
 type executer interface {

@@ -117,7 +117,7 @@ func endingPod(req *http.Request) (podName, bool) {
 	if err != nil {
 		return podName{}, false
 	}
-	defer body.Close() //nolint:errcheck // A copy in memory.
+	defer body.Close()
 	patch, err := io.ReadAll(body)
 	if err != nil {
 		return podName{}, false

@@ -8,26 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
-
-func TestMain(m *testing.M) { kwtest.Main(m) }
-
-func TestHostIP_isNoLoopback(t *testing.T) {
-	ip := node.HostIP()
-	if ip.To4() == nil || ip.IsLoopback() || !ip.IsGlobalUnicast() {
-		t.Errorf("%v cannot be the address of a node", ip)
-	}
-}
 
 func makePod(t *testing.T, c client.Client, ns, name string) *corev1.Pod {
 	t.Helper()

@@ -160,6 +160,7 @@ func contents(t *testing.T, dir string) map[string][]byte {
 
 func overwrite(name, text string) func(*testing.T, *pki.Options) {
 	return func(t *testing.T, o *pki.Options) {
+		t.Helper()
 		if err := os.WriteFile(filepath.Join(o.Dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -168,6 +169,7 @@ func overwrite(name, text string) func(*testing.T, *pki.Options) {
 
 func remove(name string) func(*testing.T, *pki.Options) {
 	return func(t *testing.T, o *pki.Options) {
+		t.Helper()
 		if err := os.Remove(filepath.Join(o.Dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -176,6 +178,7 @@ func remove(name string) func(*testing.T, *pki.Options) {
 
 func copyOver(from, to string) func(*testing.T, *pki.Options) {
 	return func(t *testing.T, o *pki.Options) {
+		t.Helper()
 		data, err := os.ReadFile(filepath.Join(o.Dir, from))
 		if err != nil {
 			t.Fatal(err)
