@@ -67,7 +67,10 @@ type WorkflowStatus struct {
 	Progress   string        `json:"progress,omitempty"`
 	Message    string        `json:"message,omitempty"`
 
-	Nodes      Nodes       `json:"nodes,omitempty"`
+	Nodes Nodes `json:"nodes,omitempty"`
+	// CompressedNodes are the nodes of a large workflow: JSON, gzip, base64.
+	CompressedNodes string `json:"compressedNodes,omitempty"`
+
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Outputs are those with a global name.
 	Outputs *Outputs `json:"outputs,omitempty"`

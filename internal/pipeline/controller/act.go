@@ -21,6 +21,7 @@ import (
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
+	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
 )
 
 // storeAfter is how long a change of the status may wait for the next one.
@@ -199,7 +200,11 @@ func (r *Reconciler) patchDifference(ctx context.Context, u *unstructured.Unstru
 		return nil
 	}
 	// With the uid the patch is refused if the object was replaced meanwhile.
-	if old, err = json.Marshal(map[string]any{"metadata": map[string]any{"uid": after.UID}}); err != nil {
+	extra := map[string]any{"metadata": map[string]any{"uid": after.UID}}
+	if bothForms(u) { // a client has patched single nodes beside the compressed ones; they are in those now
+		extra["status"] = map[string]any{"nodes": nil}
+	}
+	if old, err = json.Marshal(extra); err != nil {
 		return err
 	}
 	if diff, err = jsonpatch.MergeMergePatches(diff, old); err != nil {
@@ -208,11 +213,21 @@ func (r *Reconciler) patchDifference(ctx context.Context, u *unstructured.Unstru
 	return r.send(ctx, client.ObjectKeyFromObject(after), u, diff)
 }
 
+func bothForms(u *unstructured.Unstructured) bool {
+	text, _, err1 := unstructured.NestedString(u.Object, "status", "compressedNodes")
+	nodes, _, err2 := unstructured.NestedMap(u.Object, "status", "nodes")
+	return err1 == nil && err2 == nil && text != "" && len(nodes) > 0
+}
+
 // ours are the parts of a workflow that we write.
 func ours(wf *argo.Workflow) ([]byte, error) {
+	status, err := pack.Pack(wf.Status)
+	if err != nil {
+		return nil, err
+	}
 	return json.Marshal(map[string]any{
 		"metadata": map[string]any{"labels": wf.Labels, "annotations": wf.Annotations},
-		"status":   wf.Status,
+		"status":   status,
 	})
 }
 

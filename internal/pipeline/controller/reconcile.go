@@ -13,6 +13,7 @@ import (
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
+	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
 )
 
 // Reconcile brings one workflow as far as it gets now.
@@ -57,7 +58,7 @@ func decode(u *unstructured.Unstructured) (*argo.Workflow, error) {
 	if err := unmarshal(raw, wf); err != nil {
 		return nil, err
 	}
-	return wf, nil
+	return wf, pack.Unpack(&wf.Status)
 }
 
 // rejectMalformed ends a workflow that cannot even be read. Only the few

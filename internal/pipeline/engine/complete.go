@@ -225,7 +225,6 @@ func (e *engine) expire() {
 // summarise computes progress and whether pods run.
 func (e *engine) summarise() {
 	running := false
-	memo := map[string]*progress{}
 	var total progress
 	for _, n := range e.sorted() {
 		if n.Type == argo.NodeTypePod {
@@ -233,7 +232,11 @@ func (e *engine) summarise() {
 			running = running || n.Phase == argo.NodeRunning
 			continue
 		}
-		p := e.progressOf(n, memo)
+		// A group that has ended counts what hangs below it, too; that is brought up to date at the end.
+		if n.Phase.Fulfilled() && n.Progress != "" && !e.wf.Status.Phase.Completed() {
+			continue
+		}
+		p := e.progressOf(n)
 		n.Progress = ""
 		if p.total > 0 {
 			n.Progress = p.String()
@@ -262,12 +265,9 @@ func podProgress(n *argo.NodeStatus) progress {
 }
 
 // progressOf sums the pods that can be reached over children, each once.
-func (e *engine) progressOf(n *argo.NodeStatus, memo map[string]*progress) progress {
-	if p := memo[n.ID]; p != nil {
-		return *p
-	}
+func (e *engine) progressOf(n *argo.NodeStatus) progress {
 	seen := map[string]bool{n.ID: true}
-	sum := &progress{}
+	var sum progress
 	queue := slices.Clone(n.Children)
 	for len(queue) > 0 {
 		id := queue[0]
@@ -282,6 +282,5 @@ func (e *engine) progressOf(n *argo.NodeStatus, memo map[string]*progress) progr
 		}
 		queue = append(queue, c.Children...)
 	}
-	memo[n.ID] = sum
-	return *sum
+	return sum
 }

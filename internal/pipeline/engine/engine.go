@@ -62,7 +62,7 @@ type engine struct {
 	globals *expand.Scope
 	plan    Plan
 
-	result   bool // some text refers to outputs.result
+	result   *bool // some text refers to outputs.result
 	active   int64
 	depth    int
 	stopping bool   // no new nodes, except in exit handlers if Stop
@@ -112,12 +112,19 @@ func (e *engine) load() {
 			e.active++
 		}
 	}
-	if text, err := json.Marshal(e.spec); err == nil {
-		e.result = strings.Contains(string(text), "outputs.result")
+}
+
+// wantsResult tells whether some text refers to the standard output of a step.
+func (e *engine) wantsResult() bool {
+	if e.result == nil {
+		found := false
+		for _, v := range []any{e.spec, e.wf.Status.StoredTemplates} {
+			text, err := json.Marshal(v)
+			found = found || err == nil && strings.Contains(string(text), "outputs.result")
+		}
+		e.result = &found
 	}
-	if text, err := json.Marshal(e.wf.Status.StoredTemplates); err == nil {
-		e.result = e.result || strings.Contains(string(text), "outputs.result")
-	}
+	return *e.result
 }
 
 // store writes the nodes back.

@@ -11,7 +11,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/pipeline/step"
 )
 
-func encode(t *testing.T, r step.Report) string {
+func encode(t testing.TB, r step.Report) string {
 	t.Helper()
 	b, err := json.Marshal(r)
 	if err != nil {

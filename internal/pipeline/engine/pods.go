@@ -87,7 +87,7 @@ func (e *engine) makePod(c call, node *argo.NodeStatus, t *argo.Template, in arg
 	}
 	return pod.Make(pod.Options{
 		Workflow: e.wf, Spec: spec, Template: &body, Name: name, NodeID: node.ID, NodeName: node.Name,
-		OnExit: c.onExit || e.exiting, Result: e.result, Deadline: deadline, Platform: e.seen.Platform,
+		OnExit: c.onExit || e.exiting, Result: e.wantsResult(), Deadline: deadline, Platform: e.seen.Platform,
 	})
 }
 

@@ -32,7 +32,7 @@ type outcome struct {
 // sim runs a workflow against a simulated cluster: pods end with the outcome
 // that the test gives for their node.
 type sim struct {
-	t     *testing.T
+	t     testing.TB
 	wf    *argo.Workflow
 	pods  map[string]*corev1.Pod
 	now   time.Time
@@ -43,7 +43,7 @@ type sim struct {
 	plans []Plan
 }
 
-func newSim(t *testing.T, text string, ends func(node string, p *corev1.Pod) outcome) *sim {
+func newSim(t testing.TB, text string, ends func(node string, p *corev1.Pod) outcome) *sim {
 	t.Helper()
 	wf := &argo.Workflow{}
 	if err := yaml.UnmarshalStrict([]byte(text), wf); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
 	"github.com/kiwerk/kiwerk/internal/pipeline/lint"
+	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
 )
 
 // Ops acts on the workflows of a cluster.
@@ -90,18 +91,18 @@ func (o Ops) Submit(ctx context.Context, u *unstructured.Unstructured) error {
 
 // Suspend holds new steps back.
 func (o Ops) Suspend(ctx context.Context, key client.ObjectKey) (*unstructured.Unstructured, error) {
-	return o.change(ctx, key, true, func(*argo.Workflow) (any, error) { return specPatch("suspend", true), nil })
+	return o.change(ctx, key, true, func(*argo.Workflow) (map[string]any, error) { return specPatch("suspend", true), nil })
 }
 
 // Shutdown ends a workflow early.
 func (o Ops) Shutdown(ctx context.Context, key client.ObjectKey, how argo.ShutdownStrategy) (*unstructured.Unstructured, error) {
-	return o.change(ctx, key, true, func(*argo.Workflow) (any, error) { return specPatch("shutdown", how), nil })
+	return o.change(ctx, key, true, func(*argo.Workflow) (map[string]any, error) { return specPatch("shutdown", how), nil })
 }
 
 // Resume lets a suspended workflow go on, and ends the suspend steps that
 // wait; with a display name only the one that is called so.
 func (o Ops) Resume(ctx context.Context, key client.ObjectKey, displayName string) (*unstructured.Unstructured, error) {
-	return o.change(ctx, key, true, func(wf *argo.Workflow) (any, error) {
+	return o.change(ctx, key, true, func(wf *argo.Workflow) (map[string]any, error) {
 		nodes := map[string]any{}
 		for id, n := range wf.Status.Nodes {
 			if n.Type == argo.NodeTypeSuspend && n.Phase == argo.NodeRunning && (displayName == "" || n.DisplayName == displayName) {
@@ -124,7 +125,7 @@ func specPatch(field string, value any) map[string]any {
 }
 
 // change patches a workflow as decide says. active refuses completed ones.
-func (o Ops) change(ctx context.Context, key client.ObjectKey, active bool, decide func(*argo.Workflow) (any, error)) (*unstructured.Unstructured, error) {
+func (o Ops) change(ctx context.Context, key client.ObjectKey, active bool, decide func(*argo.Workflow) (map[string]any, error)) (*unstructured.Unstructured, error) {
 	u, err := o.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -139,6 +140,11 @@ func (o Ops) change(ctx context.Context, key client.ObjectKey, active bool, deci
 	patch, err := decide(wf)
 	if err != nil {
 		return nil, err
+	}
+	if text, _, err := unstructured.NestedString(u.Object, "status", "compressedNodes"); err == nil && text != "" {
+		if err := pack.Patch(wf.Status, patch); err != nil {
+			return nil, err
+		}
 	}
 	raw, err := json.Marshal(patch)
 	if err != nil {
@@ -159,13 +165,13 @@ func decode(u *unstructured.Unstructured) (*argo.Workflow, error) {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, wf); err != nil {
 		return nil, &InvalidError{err.Error()}
 	}
-	return wf, nil
+	return wf, pack.Unpack(&wf.Status)
 }
 
 // Retry runs again what did not succeed. Its pods are deleted first, because
 // the new ones have the same names.
 func (o Ops) Retry(ctx context.Context, key client.ObjectKey) (*unstructured.Unstructured, error) {
-	return o.change(ctx, key, false, func(wf *argo.Workflow) (any, error) {
+	return o.change(ctx, key, false, func(wf *argo.Workflow) (map[string]any, error) {
 		if wf.Status.Phase != argo.WorkflowFailed && wf.Status.Phase != argo.WorkflowError {
 			return nil, &StateError{fmt.Sprintf("workflow %s must be Failed or Error to be retried, it is %q", key, wf.Status.Phase)}
 		}
