@@ -201,7 +201,8 @@ func (r *Reconciler) patchDifference(ctx context.Context, u *unstructured.Unstru
 	}
 	// With the uid the patch is refused if the object was replaced meanwhile.
 	extra := map[string]any{"metadata": map[string]any{"uid": after.UID}}
-	if bothForms(u) { // a client has patched single nodes beside the compressed ones; they are in those now
+	// A client has patched single nodes beside the compressed ones; they are in those now.
+	if packed, err := pack.Pack(after.Status); bothForms(u) && err == nil && packed.CompressedNodes != "" {
 		extra["status"] = map[string]any{"nodes": nil}
 	}
 	if old, err = json.Marshal(extra); err != nil {
