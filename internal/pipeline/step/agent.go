@@ -75,13 +75,7 @@ func (a *agent) prepare(ctx context.Context, command *[]string) error {
 			return fmt.Errorf("input artifact %s: %w", in.Name, err)
 		}
 	}
-	for _, out := range a.spec.Artifacts { // upstream's users rely on the folders being there
-		if dir := filepath.Dir(out.Path); filepath.IsAbs(dir) {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				fmt.Fprintf(a.stderr, "kiwerk step: folder of output artifact %s: %v\n", out.Name, err)
-			}
-		}
-	}
+	a.makeFolders()
 	if a.spec.Script == nil {
 		return nil
 	}
@@ -99,6 +93,24 @@ func (a *agent) prepare(ctx context.Context, command *[]string) error {
 	}
 	*command = append(slices.Clone(*command), file)
 	return nil
+}
+
+// makeFolders makes the folders that outputs are expected in, so that commands need not.
+func (a *agent) makeFolders() {
+	paths := make([]string, 0, len(a.spec.Parameters)+len(a.spec.Artifacts))
+	for _, p := range a.spec.Parameters {
+		paths = append(paths, p.Path)
+	}
+	for _, out := range a.spec.Artifacts {
+		paths = append(paths, out.Path)
+	}
+	for _, p := range paths {
+		if dir := filepath.Dir(p); filepath.IsAbs(dir) {
+			if err := os.MkdirAll(dir, 0o755); err != nil { // the command may know a way
+				fmt.Fprintln(a.stderr, "kiwerk step: folder of an output:", err)
+			}
+		}
+	}
 }
 
 // fail reports an error of the agent.
