@@ -341,7 +341,7 @@ func (c *Cluster) watchComponents(ctx context.Context) {
 		case <-kubeletDone:
 			return fmt.Errorf("the kubelet ended: %w", c.kubelet.Err())
 		case <-c.store.Failed():
-			return errors.New("etcd ended; its log says why (a full or failing disk, as a rule)")
+			return c.store.Err()
 		case <-c.api.Done():
 			return errors.New("kube-apiserver ended; the log says why")
 		case <-c.scheduler.Done():

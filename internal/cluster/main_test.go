@@ -20,9 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kiwerk/kiwerk/internal/cluster"
 	"github.com/kiwerk/kiwerk/internal/cluster/agenttest"
@@ -52,6 +54,8 @@ func TestMain(m *testing.M) {
 	case roleNode:
 		exit(runNode(os.Getenv(envData), os.Getenv(envRun)))
 	default:
+		// Without a logger controller-runtime complains on the terminal.
+		log.SetLogger(logr.Discard())
 		agenttest.MainOutside(m)
 	}
 }
@@ -190,11 +194,11 @@ func mustKubectl(t *testing.T, kubeconfig string, args ...string) string {
 func runNode(data, run string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	log, err := os.OpenFile(filepath.Join(data, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(filepath.Join(data, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(log, nil))
+	logger := slog.New(slog.NewJSONHandler(out, nil))
 	c, err := cluster.New(cluster.Config{
 		DataDir: data, RuntimeDir: run, CRISocket: filepath.Join(run, "cri.sock"), Logger: logger,
 		Ports: node.PortSourceFunc(func(ctx context.Context) <-chan node.Port { return forward(ctx, criPorts) }),

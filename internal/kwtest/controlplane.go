@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // EnvBinDir names the folder of the built programs; without it the bin folder of the repository is used.
@@ -124,6 +126,8 @@ func Root() (string, error) {
 }
 
 func start() (*controlPlane, error) {
+	// Without a logger controller-runtime complains on the terminal. A test that wants one sets it before.
+	log.SetLogger(logr.Discard())
 	program, err := Program("kiwerk")
 	if err != nil {
 		return nil, err

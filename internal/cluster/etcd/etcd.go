@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -42,10 +44,16 @@ type Config struct {
 type Server struct {
 	cfg  Config
 	etcd *embed.Etcd
+
+	// broken tells that etcd would have ended the process.
+	broken   atomic.Bool
+	failOnce sync.Once
+	failed   chan struct{}
+	failure  error
 }
 
 // New returns a server that has not been started.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+func New(cfg Config) *Server { return &Server{cfg: cfg, failed: make(chan struct{})} }
 
 // Endpoint is the address for clients.
 func (s *Server) Endpoint() string {
@@ -64,15 +72,17 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the old socket: %w", err)
 	}
-	cfg := s.config(socket)
-	e, err := embed.StartEtcd(cfg)
+	e, err := s.open(ctx, socket)
 	if err != nil {
-		return s.explain(err)
+		return err
 	}
 	s.etcd = e
 	select {
 	case <-e.Server.ReadyNotify():
+		go s.watch(e)
 		return nil
+	case <-s.failed:
+		err = s.failure
 	case err = <-e.Err():
 		err = s.explain(err)
 	case <-e.Server.StopNotify():
@@ -80,22 +90,82 @@ func (s *Server) Start(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("etcd is not ready: %w", context.Cause(ctx))
 	}
-	e.Close()
-	s.etcd = nil
-	return err
+	return errors.Join(err, s.Stop(ctx))
 }
 
-// Stop ends the member; what was acknowledged is on disk.
-func (s *Server) Stop(context.Context) error {
-	if s.etcd != nil {
-		s.etcd.Close()
-		s.etcd = nil
+// Stop ends the member; what was acknowledged is on disk. A member whose disk
+// failed cannot be ended: it holds locks that it never gives back. It does
+// nothing any more and ends with the process.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.etcd == nil || s.broken.Load() {
+		return nil
 	}
-	return nil
+	e := s.etcd
+	s.etcd = nil
+	closed := make(chan struct{})
+	go func() {
+		e.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return errors.New("etcd did not stop in time")
+	}
 }
 
-// Failed is closed when the member ended by itself, for example because the disk failed.
-func (s *Server) Failed() <-chan struct{} { return s.etcd.Server.StopNotify() }
+// Failed is closed when the member ended by itself, for example because the
+// disk failed, and when it was stopped.
+func (s *Server) Failed() <-chan struct{} { return s.failed }
+
+// Err tells why the member failed, once Failed is closed.
+func (s *Server) Err() error {
+	select {
+	case <-s.failed:
+		return s.failure
+	default:
+		return nil
+	}
+}
+
+// watch notices a member that stops, however that came.
+func (s *Server) watch(e *embed.Etcd) {
+	<-e.Server.StopNotify()
+	s.fail(errors.New("etcd has stopped"))
+}
+
+func (s *Server) fail(err error) {
+	s.failOnce.Do(func() {
+		s.failure = err
+		close(s.failed)
+	})
+}
+
+// open starts the member in a goroutine of its own, which ends where etcd would
+// end the process.
+func (s *Server) open(ctx context.Context, socket string) (*embed.Etcd, error) {
+	type result struct {
+		etcd *embed.Etcd
+		err  error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		e, err := embed.StartEtcd(s.config(socket))
+		opened <- result{e, err}
+	}()
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, s.explain(r.err)
+		}
+		return r.etcd, nil
+	case <-s.failed:
+		return nil, s.failure
+	case <-ctx.Done():
+		return nil, fmt.Errorf("etcd did not start: %w", context.Cause(ctx))
+	}
+}
 
 func (s *Server) config(socket string) *embed.Config {
 	cfg := embed.NewConfig()
@@ -110,7 +180,7 @@ func (s *Server) config(socket string) *embed.Config {
 	cfg.TickMs, cfg.ElectionMs = tickMs, electionMs
 	cfg.SnapshotCount, cfg.SnapshotCatchUpEntries = snapshotCount, catchUpEntries
 	cfg.QuotaBackendBytes, cfg.MaxRequestBytes = quotaBytes, maxRequestBytes
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(newCore(s.cfg.Logger)))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(newCore(s.cfg.Logger), zap.WithFatalHook(fatalHook{s}), zap.WithPanicHook(fatalHook{s})))
 	return cfg
 }
 

@@ -2,7 +2,10 @@ package etcd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 
 	"go.uber.org/zap/zapcore"
 )
@@ -35,6 +38,24 @@ func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
 }
 
 func (c core) Sync() error { return nil }
+
+// fatalHook is called where etcd would end the process or panic, as it does when
+// a write fails. It ends only the goroutine, so that the rest of the program can
+// say why and close what is still whole.
+type fatalHook struct{ s *Server }
+
+// OnWrite never returns.
+func (h fatalHook) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New(e.Message)
+	for _, f := range fields {
+		if cause, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			err = fmt.Errorf("%s: %w", e.Message, cause)
+		}
+	}
+	h.s.broken.Store(true)
+	h.s.fail(h.s.explain(err))
+	runtime.Goexit()
+}
 
 func attributes(fields []zapcore.Field) []any {
 	enc := zapcore.NewMapObjectEncoder()
