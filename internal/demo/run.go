@@ -149,7 +149,10 @@ func (d *day) retrainAndMeasure(ctx context.Context) error {
 			f.labelling.Store(true)
 			var canaryErr error
 			shares, canaryErr = d.canary(ctx)
-			return d.report.DecisionMessage, canaryErr
+			if d.report.Promoted {
+				return d.text.T(text.DemoPromoted), canaryErr
+			}
+			return d.text.T(text.DemoRefused, d.report.DecisionMessage), canaryErr
 		}}})
 	}
 	shots, flowErr := f.stop()
@@ -184,13 +187,13 @@ func (d *day) playAll(ctx context.Context, phases []phase) error {
 		result, err := p.play(ctx)
 		*p.seconds = d.cfg.Now().Sub(began).Seconds()
 		if err != nil {
-			_, _ = fmt.Fprintf(d.out, "  ✗ %s (%.1f s)\n", title, *p.seconds) // the error itself is returned
+			_, _ = fmt.Fprintf(d.out, "  ✗ %s (%s)\n", title, d.text.T(text.Seconds, *p.seconds)) // the error itself is returned
 			return fmt.Errorf("%s: %w", title, err)
 		}
 		if result != "" {
 			result = ": " + result
 		}
-		if _, err := fmt.Fprintf(d.out, "  ✓ %s%s (%.1f s)\n", title, result, *p.seconds); err != nil {
+		if _, err := fmt.Fprintf(d.out, "  ✓ %s%s (%s)\n", title, result, d.text.T(text.Seconds, *p.seconds)); err != nil {
 			return fmt.Errorf("writing progress: %w", err)
 		}
 	}
@@ -202,4 +205,4 @@ func (d *day) say(key text.Key, args ...any) {
 }
 
 // percent writes a share as people read it.
-func (d *day) percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+func (d *day) percent(share float64) string { return d.text.T(text.DemoPercent, 100*share) }

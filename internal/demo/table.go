@@ -39,7 +39,7 @@ func (d *day) table() {
 		[2]string{d.text.T(text.DemoTableDecision), decision},
 		[2]string{d.text.T(text.DemoTableRequests), d.text.T(text.DemoTableRequestsV, r.RequestsTotal, r.RequestsFailed)},
 		[2]string{d.text.T(text.DemoTableMemory), fmt.Sprintf("%.0f MB", r.PlatformRSSMB)},
-		[2]string{d.text.T(text.DemoTableTime), fmt.Sprintf("%.0f s", r.SecondsTotal)},
+		[2]string{d.text.T(text.DemoTableTime), d.text.T(text.Seconds, r.SecondsTotal)},
 	)
 	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
 	for _, row := range rows {

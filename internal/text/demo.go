@@ -4,7 +4,6 @@ package text
 const (
 	DemoTitle        Key = "demo.title"
 	DemoImages       Key = "demo.images"
-	DemoUpload       Key = "demo.upload"
 	DemoPipeline     Key = "demo.pipeline"
 	DemoPipelineDone Key = "demo.pipeline.done"
 	DemoDeploy       Key = "demo.deploy"
@@ -20,9 +19,7 @@ const (
 	DemoRetrainDone  Key = "demo.retrain.done"
 	DemoRefused      Key = "demo.refused"
 	DemoCanary       Key = "demo.canary"
-	DemoCanaryDone   Key = "demo.canary.done"
 	DemoMeasure      Key = "demo.measure"
-	DemoFailedPhase  Key = "demo.failedPhase"
 
 	DemoTableWhat      Key = "demo.table.what"
 	DemoTableValue     Key = "demo.table.value"
@@ -44,12 +41,12 @@ const (
 	DemoPromoted       Key = "demo.promoted"
 	DemoNotPromoted    Key = "demo.notPromoted"
 	DemoReport         Key = "demo.report"
+	DemoPercent        Key = "demo.percent"
 )
 
 var demoTexts = map[Key]entry{
 	DemoTitle:        {"A working day of quality inspection", "Ein Arbeitstag der Qualitätskontrolle"},
 	DemoImages:       {"Getting the images and giving each its one role", "Bilder holen und jedem seine eine Aufgabe geben"},
-	DemoUpload:       {"Storing the steps and the raw images", "Schritte und Rohbilder ablegen"},
 	DemoPipeline:     {"Ingest, train, evaluate, register and deploy", "Einlesen, trainieren, prüfen, registrieren und bereitstellen"},
 	DemoPipelineDone: {"run %[1]s became version %[2]s of %[3]s", "aus Lauf %[1]s wurde Version %[2]s von %[3]s"},
 	DemoDeploy:       {"Waiting for the endpoint", "Auf den Endpunkt warten"},
@@ -65,9 +62,7 @@ var demoTexts = map[Key]entry{
 	DemoRetrainDone:  {"champion %[1]s, challenger %[2]s on %[3]d images neither has seen", "bisheriges Modell %[1]s, neues %[2]s auf %[3]d Bildern, die keines kennt"},
 	DemoRefused:      {"the new model was refused: %[1]s", "das neue Modell wurde abgelehnt: %[1]s"},
 	DemoCanary:       {"The new version gets its share of the traffic", "Die neue Version bekommt ihren Anteil am Verkehr"},
-	DemoCanaryDone:   {"%[1]s of %[2]d requests, %[3]s asked", "%[1]s von %[2]d Anfragen, %[3]s verlangt"},
 	DemoMeasure:      {"Measuring what serves now", "Messen, was jetzt antwortet"},
-	DemoFailedPhase:  {"This phase failed", "Dieser Abschnitt ist gescheitert"},
 
 	DemoTableWhat:      {"What", "Was"},
 	DemoTableValue:     {"Value", "Wert"},
@@ -88,5 +83,6 @@ var demoTexts = map[Key]entry{
 	DemoTableTime:      {"time in all", "Zeit insgesamt"},
 	DemoPromoted:       {"promoted", "übernommen"},
 	DemoNotPromoted:    {"refused, version 1 still serves", "abgelehnt, Version 1 antwortet weiter"},
+	DemoPercent:        {"%.1f %%", "%.1f %%"},
 	DemoReport:         {"Report: %[1]s", "Bericht: %[1]s"},
 }
