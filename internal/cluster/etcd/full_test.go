@@ -86,7 +86,7 @@ func fillDisk(dir string) error {
 		return err
 	}
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "is full; free some space and start again") {
-		return fmt.Errorf("after %d values the failure is %v, want one that tells of the full disk", acknowledged, err)
+		return fmt.Errorf("after %d values the failure is %w, want one that tells of the full disk", acknowledged, err)
 	}
 	return s.Stop(ctx)
 }
@@ -113,7 +113,7 @@ func startOnFullDisk(dir string) error {
 		return err
 	}
 	if err := s.Start(ctx); err == nil || !strings.Contains(err.Error(), "is full; free some space and start again") {
-		return fmt.Errorf("the start on a full disk ends with %v, want an error that tells of it", err)
+		return fmt.Errorf("the start on a full disk ends with %w, want an error that tells of it", err)
 	}
 	return s.Stop(ctx)
 }
