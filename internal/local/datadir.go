@@ -171,7 +171,7 @@ func (d *dataDir) takeLock() error {
 func alreadyRuns(path string, pid int) error {
 	where := ""
 	if run, err := readRun(path); err == nil {
-		where = "http://" + run.Address
+		where = run.URL
 	}
 	return &cli.Failure{What: text.S(text.AlreadyRuns, path, strconv.Itoa(pid), where), Try: try("kiwerk status --data-dir " + path)}
 }

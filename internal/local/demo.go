@@ -87,7 +87,7 @@ func playOn(ctx context.Context, s cli.Session, o cli.DemoOptions, r readiness, 
 	_, err = demo.Run(ctx, demo.Config{
 		Report: o.Report, BadChallenger: o.BadChallenger, Python: r.python, Lang: s.Text.Lang(), Now: time.Now,
 	}, demo.Platform{
-		BaseURL: "http://" + r.run.Address, Kube: kube, Started: r.took,
+		BaseURL: r.run.URL, Kube: kube, Started: r.took,
 		Memory: func() (int64, error) {
 			return demo.TreeMemory(r.run.Launcher, []string{filepath.Base(self), "kiwerk-agent"})
 		},

@@ -209,10 +209,7 @@ func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (
 	d.exit = exitOf(h)
 	a := assignment{
 		Config: l.config, DataDir: l.dir.path, RuntimeDir: l.runtime, Token: token, UID: uint32(os.Getuid()),
-		BaseURL: "http://" + l.config.Server.Listen, Agent: l.programs.agent, BinDir: l.programs.binDir, Python: l.programs.python,
-	}
-	if l.config.Server.TLS.Enabled() {
-		a.BaseURL = "https://" + l.config.Server.Listen
+		BaseURL: localURL(l.config.Server), Agent: l.programs.agent, BinDir: l.programs.binDir, Python: l.programs.python,
 	}
 	var list []*os.File
 	for _, name := range []string{filePlatform, fileAPI, fileDiag, fileLock} {
@@ -246,6 +243,7 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 	var phase string
 	run := runState{
 		Launcher: os.Getpid(), Daemon: d.pid, Started: begun, Address: l.config.Server.Listen,
+		URL: localURL(l.config.Server), Certificate: l.config.Server.TLS.CertFile,
 		APIServer: fmt.Sprintf("127.0.0.1:%d", l.dir.versions.Ports.API), RuntimeDir: l.runtime, Kubeconfig: l.dir.file(kubeconfigFile),
 		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes,
 	}

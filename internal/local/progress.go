@@ -73,7 +73,7 @@ func pad(s string, width int) string {
 func (p *progress) ready(run runState, took time.Duration, detached bool) {
 	t := p.session.Text
 	w := p.talk()
-	url := "http://" + run.Address
+	url := run.URL
 	fmt.Fprintf(w, "%s\n\n", t.T(text.UpReady, took.Seconds()))
 	fmt.Fprintf(w, "  %s %s\n", pad(t.T(text.UpStartPage), nameWidth), url)
 	fmt.Fprintf(w, "  %s export MLFLOW_TRACKING_URI=%s\n", pad(t.T(text.UpTracking), nameWidth), url)

@@ -56,13 +56,17 @@ type order struct{ Stop bool }
 // runState is what status and down read from the data directory; it is there
 // while a launcher runs, and after a crash until the next start.
 type runState struct {
-	Launcher   int       `json:"launcher"`
-	Daemon     int       `json:"daemon"`
-	Started    time.Time `json:"started"`
-	Address    string    `json:"address"`
-	APIServer  string    `json:"apiServer"`
-	RuntimeDir string    `json:"runtimeDir"`
-	Kubeconfig string    `json:"kubeconfig"`
-	Version    string    `json:"version"`
-	Kubernetes string    `json:"kubernetes"`
+	Launcher int       `json:"launcher"`
+	Daemon   int       `json:"daemon"`
+	Started  time.Time `json:"started"`
+	Address  string    `json:"address"`
+	// URL is the platform's for processes of this machine; Certificate the file
+	// with which it answers, if it speaks TLS.
+	URL         string `json:"url"`
+	Certificate string `json:"certificate,omitempty"`
+	APIServer   string `json:"apiServer"`
+	RuntimeDir  string `json:"runtimeDir"`
+	Kubeconfig  string `json:"kubeconfig"`
+	Version     string `json:"version"`
+	Kubernetes  string `json:"kubernetes"`
 }

@@ -46,12 +46,16 @@ func ask(ctx context.Context, s cli.Session, path string, v any) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+run.Address+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, run.URL+path, http.NoBody)
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := http.DefaultClient.Do(req)
+	c, err := run.client()
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(req)
 	if err != nil {
 		return errors.Join(notRunning(s), err)
 	}

@@ -28,6 +28,6 @@ func Runners(getenv func(string) string) cli.Runners {
 			return runKubectl(ctx, s, args)
 		},
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
-		Daemon: func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
+		Daemon:  func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}
 }

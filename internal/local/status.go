@@ -55,10 +55,10 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	}
 	out.Started = &run.Started
 	out.Addresses = map[string]string{
-		"platform": "http://" + run.Address, "kubernetes API": "https://" + run.APIServer, "kubeconfig": run.Kubeconfig,
+		"platform": run.URL, "kubernetes API": "https://" + run.APIServer, "kubeconfig": run.Kubeconfig,
 	}
 	out.Processes = map[string]int{"launcher": run.Launcher, "daemon": run.Daemon}
-	if out.State, out.Phase = health(ctx, run.Address); out.State != cli.StateReady {
+	if out.State, out.Phase = health(ctx, run); out.State != cli.StateReady {
 		return out, nil
 	}
 	out.Listeners = podListeners(containers)
@@ -99,14 +99,18 @@ func launcherLives(dataDir string, getenv func(string) string) bool {
 	return c.Close() == nil
 }
 
-func health(ctx context.Context, address string) (state, phase string) {
+func health(ctx context.Context, run runState) (state, phase string) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, run.URL+"/health", http.NoBody)
 	if err != nil {
 		return cli.StateStarting, err.Error()
 	}
-	resp, err := http.DefaultClient.Do(req)
+	c, err := run.client()
+	if err != nil {
+		return cli.StateStarting, err.Error()
+	}
+	resp, err := c.Do(req)
 	if err != nil {
 		return cli.StateStarting, err.Error()
 	}

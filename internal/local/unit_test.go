@@ -1,0 +1,372 @@
+//go:build linux
+
+package local
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/config"
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// disk is a file system of a kind and with room, whatever lies there really.
+func disk(kind int64, free uint64, flags int64) func(string) (unix.Statfs_t, error) {
+	return func(string) (unix.Statfs_t, error) {
+		return unix.Statfs_t{Type: kind, Bsize: 4096, Bavail: free / 4096, Flags: flags}, nil
+	}
+}
+
+var (
+	mine = versions{Format: dataFormat, Version: "1.0.0", Kubernetes: "v1.37.2"}
+	noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+)
+
+func TestOpenDataDir_fileSystems(t *testing.T) {
+	const room = 100 << 30
+	cases := map[string]struct {
+		disk func(string) (unix.Statfs_t, error)
+		says text.Key
+	}{
+		"Ext4":     {disk(unix.EXT4_SUPER_MAGIC, room, 0), ""},
+		"NFS":      {disk(unix.NFS_SUPER_MAGIC, room, 0), text.DataDirNetwork},
+		"SMB":      {disk(unix.SMB2_SUPER_MAGIC, room, 0), text.DataDirNetwork},
+		"CIFS":     {disk(unix.CIFS_SUPER_MAGIC, room, 0), text.DataDirNetwork},
+		"Full":     {disk(unix.EXT4_SUPER_MAGIC, 100<<20, 0), text.DiskFull},
+		"ReadOnly": {disk(unix.EXT4_SUPER_MAGIC, room, unix.ST_RDONLY), text.DataDirReadOnly},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d, err := openDataDir(filepath.Join(t.TempDir(), "data"), mine, noon, c.disk)
+			if c.says == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.Close()
+				return
+			}
+			var f *cli.Failure
+			if !errors.As(err, &f) || f.What.Key != c.says || f.Try.Key == "" {
+				t.Errorf("got %v, want %s with advice", err, c.says)
+			}
+		})
+	}
+}
+
+func TestOpenDataDir_locksAndProtects(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	d, err := openDataDir(dir, mine, noon, statfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	st, err := os.Stat(dir)
+	if err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	var f *cli.Failure
+	if _, err := openDataDir(dir, mine, noon, statfs); !errors.As(err, &f) || f.What.Key != text.AlreadyRuns {
+		t.Errorf("second open: %v", err)
+	}
+	first, err := d.token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := d.token(); err != nil || again != first || len(first) != 64 {
+		t.Errorf("token %q, then %q, %v", first, again, err)
+	}
+	if st, err := os.Stat(d.file(tokenFile)); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("token file: %v, %v", st, err)
+	}
+}
+
+func TestSettleVersions(t *testing.T) {
+	cases := map[string]struct {
+		have   versions
+		fails  text.Key
+		backup bool
+	}{
+		"Same":              {have: mine},
+		"OtherPatchOfOurs":  {have: versions{Format: dataFormat, Version: "1.0.1", Kubernetes: "v1.37.2"}},
+		"OlderKubernetes":   {have: versions{Format: dataFormat, Version: "0.9.0", Kubernetes: "v1.36.5"}, backup: true},
+		"OlderPatch":        {have: versions{Format: dataFormat, Version: "0.9.0", Kubernetes: "v1.37.1"}, backup: true},
+		"OlderFormat":       {have: versions{Format: dataFormat - 1, Version: "0.1/..", Kubernetes: "v1.37.2"}, backup: true},
+		"NewerKubernetes":   {have: versions{Format: dataFormat, Version: "1.1.0", Kubernetes: "v1.38.0"}, fails: text.DataDirNewer},
+		"NewerByTwoDigits":  {have: versions{Format: dataFormat, Version: "1.1.0", Kubernetes: "v1.37.10"}, fails: text.DataDirNewer},
+		"NewerFormat":       {have: versions{Format: dataFormat + 1, Version: "2.0.0", Kubernetes: "v1.30.0"}, fails: text.DataDirNewer},
+		"UnknownKubernetes": {have: versions{Format: dataFormat, Version: "dev"}, backup: true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			d := &dataDir{path: t.TempDir()}
+			c.have.Ports = ports{Platform: 1, API: 2}
+			if err := errors.Join(writeJSON(d.file(versionsFile), c.have), os.MkdirAll(d.file("etcd", "member"), 0o700),
+				os.WriteFile(d.file("etcd", "member", "db"), []byte("state"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			err := d.settleVersions(mine, noon)
+			var f *cli.Failure
+			if c.fails != "" {
+				var kept versions
+				if !errors.As(err, &f) || f.What.Key != c.fails || readJSON(d.file(versionsFile), &kept) != nil || kept != c.have {
+					t.Errorf("got %v, file %+v", err, kept)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (d.backup != "") != c.backup {
+				t.Errorf("backup %q", d.backup)
+			}
+			if c.backup {
+				if b, err := os.ReadFile(filepath.Join(d.backup, "etcd", "member", "db")); err != nil || string(b) != "state" {
+					t.Errorf("backup: %q, %v", b, err)
+				}
+				if filepath.Dir(d.backup) != d.file(backupsDir) {
+					t.Errorf("the backup lies in %s", d.backup)
+				}
+			}
+			if d.versions.Ports != c.have.Ports || d.versions.Version != mine.Version {
+				t.Errorf("versions %+v", d.versions)
+			}
+		})
+	}
+}
+
+func TestFindPython(t *testing.T) {
+	exists := func(paths ...string) func(string) (fs.FileInfo, error) {
+		return func(p string) (fs.FileInfo, error) {
+			for _, q := range paths {
+				if p == q {
+					return os.Stat("/proc/self/exe")
+				}
+			}
+			return nil, fs.ErrNotExist
+		}
+	}
+	onPath := func(p string) func(string) (string, error) {
+		return func(string) (string, error) {
+			if p == "" {
+				return "", exec.ErrNotFound
+			}
+			return p, nil
+		}
+	}
+	cases := map[string]struct {
+		configured string
+		stat       func(string) (fs.FileInfo, error)
+		path, want string
+		fails      bool
+	}{
+		"Environment":       {"/env", exists("/env/bin/python3"), "", "/env/bin/python3", false},
+		"Interpreter":       {"/opt/python3.12", exists("/opt/python3.12"), "", "/opt/python3.12", false},
+		"ConfiguredMissing": {"/gone", exists(), "/usr/bin/python3", "", true},
+		"BesideTheProject":  {"", exists("/p/bin/../.venv/bin/python3"), "/usr/bin/python3", "/p/.venv/bin/python3", false},
+		"OnPath":            {"", exists(), "/usr/bin/python3", "/usr/bin/python3", false},
+		"None":              {"", exists(), "", "", false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			stat := func(p string) (fs.FileInfo, error) { return c.stat(p) }
+			if name == "BesideTheProject" {
+				stat = exists("/p/.venv/bin/python3")
+			}
+			got, err := findPython(c.configured, "/p/bin", stat, onPath(c.path))
+			if got != c.want || (err != nil) != c.fails {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestListenPlatform_namesWhoHasThePort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = listenPlatform(l.Addr().String(), 0)
+	want := "PID " + strconv.Itoa(os.Getpid())
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	free, err := listenPlatform("127.0.0.1:0", portOf(l))
+	if err != nil {
+		t.Fatal(err)
+	}
+	remembered := portOf(free)
+	free.Close()
+	again, err := listenPlatform("127.0.0.1:0", remembered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if portOf(again) != remembered {
+		t.Errorf("port %d, was %d", portOf(again), remembered)
+	}
+}
+
+func TestParseListening(t *testing.T) {
+	cases := map[string]struct {
+		line string
+		want listening
+		ok   bool
+	}{
+		"Loopback":  {"   0: 0100007F:1EC6 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0", listening{"127.0.0.1:7878", 7878, 4242, 1000, true}, true},
+		"Open":      {"   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 0", listening{"0.0.0.0:80", 80, 7, 0, false}, true},
+		"IPv6":      {"   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 9 1", listening{"[::1]:80", 80, 9, 0, true}, true},
+		"Connected": {"   1: 0100007F:1EC6 0100007F:AAAA 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0", listening{}, false},
+		"Header":    {"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", listening{}, false},
+		"Short":     {"0: 0100007F:1EC6", listening{}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, ok := parseListening(c.line)
+			if ok != c.ok || got != c.want {
+				t.Errorf("got %+v, %v", got, ok)
+			}
+		})
+	}
+}
+
+func FuzzParseListening(f *testing.F) {
+	f.Add("   0: 0100007F:1EC6 00000000:0000 0A 0:0 0:0 0 1000 0 4242 1")
+	f.Fuzz(func(_ *testing.T, line string) { parseListening(line) })
+}
+
+func FuzzParseStart(f *testing.F) {
+	f.Add("1 (a) b) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 42 1")
+	f.Add("")
+	f.Fuzz(func(_ *testing.T, stat string) { parseStart(stat) })
+}
+
+func TestParseStart_skipsAnyName(t *testing.T) {
+	if got := parseStart("1 (a) 9 9) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 42 1"); got != 42 {
+		t.Errorf("got %d", got)
+	}
+}
+
+func TestContainerOf_walksUp(t *testing.T) {
+	parents := map[int]int{40: 30, 30: 20, 20: 10, 10: 1, 7: 1}
+	parent := func(pid int) int { return parents[pid] }
+	byShim := map[int]containerRecord{20: {Name: "main"}}
+	if c, ok := containerOf(40, byShim, parent); !ok || c.Name != "main" {
+		t.Errorf("got %+v, %v", c, ok)
+	}
+	if _, ok := containerOf(7, byShim, parent); ok {
+		t.Error("a process of the host counts as a container's")
+	}
+}
+
+func TestUserNamespaceRemedy_namesTheSetting(t *testing.T) {
+	for _, s := range userNamespaceSettings {
+		got := userNamespaceRemedy(func(name string) (string, error) {
+			if name == s.name {
+				return s.forbids, nil
+			}
+			return "", fs.ErrNotExist
+		})
+		if got != s.command {
+			t.Errorf("%s: %q", s.name, got)
+		}
+	}
+}
+
+func TestRuntimeDir_isShortAndPrivate(t *testing.T) {
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deep/", 30))
+	if err := os.MkdirAll(deep, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	xdg := t.TempDir()
+	if err := os.Chmod(xdg, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, base := range map[string]string{"None": "", "Usual": xdg, "TooLong": deep} {
+		dir, err := runtimeDir(deep, func(string) string { return base })
+		if err != nil || len(dir) > 60+len(xdg) || len(dir) > 80 {
+			t.Errorf("%s: %s, %v", name, dir, err)
+		}
+	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := os.Mkdir(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var f *cli.Failure
+	if err := makeRuntimeDir(filepath.Join(open, "x")); !errors.As(err, &f) || f.What.Key != text.RuntimeDirForeign {
+		t.Errorf("a folder that others can look into: %v", err)
+	}
+}
+
+func TestLogger_writesECS(t *testing.T) {
+	var b bytes.Buffer
+	l := newLogger(&b, "info")
+	l.With("component", "store").Error("the write failed", "error", errors.New("disk"), "duration", time.Second)
+	kubernetesLogger(l, "info").Info("dropped")
+	kubernetesLogger(l, "info").WithGroup("g").With("a", 1).Warn("kept", slog.String("error", "inside a group"))
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("got %q", lines)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(lines[0]), &got); err != nil {
+		t.Fatal(err)
+	}
+	delete(got, "@timestamp")
+	delete(got, "service.version")
+	want := map[string]any{
+		"log.level": "error", "message": "the write failed", "service.name": "kiwerk", "ecs.version": ecsVersion,
+		"log.logger": "store", "error.message": "disk", "event.duration": float64(time.Second),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLocalURL(t *testing.T) {
+	cases := map[string]struct {
+		server config.Server
+		want   string
+	}{
+		"Loopback":     {config.Server{Listen: "127.0.0.1:7878"}, "http://127.0.0.1:7878"},
+		"AllAddresses": {config.Server{Listen: "0.0.0.0:443", TLS: config.TLS{CertFile: "c", KeyFile: "k"}}, "https://127.0.0.1:443"},
+		"NoHost":       {config.Server{Listen: ":443", TLS: config.TLS{CertFile: "c", KeyFile: "k"}}, "https://127.0.0.1:443"},
+		"IPv6":         {config.Server{Listen: "[::1]:80"}, "http://[::1]:80"},
+	}
+	for name, c := range cases {
+		if got := localURL(c.server); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestWireFailure_keepsItsSentences(t *testing.T) {
+	err := &cli.Failure{Code: 2, What: text.S(text.DiskFull, "/d", int64(3), int64(512)), Try: try("df -h"), Cause: errors.New("cause")}
+	b, jsonErr := json.Marshal(toWire(err))
+	if jsonErr != nil {
+		t.Fatal(jsonErr)
+	}
+	var w wireFailure
+	if jsonErr := json.Unmarshal(b, &w); jsonErr != nil {
+		t.Fatal(jsonErr)
+	}
+	var f *cli.Failure
+	if got := w.error(); !errors.As(got, &f) || got.Error() != err.Error() || f.Code != 2 {
+		t.Errorf("got %v, want %v", got, err)
+	}
+}
