@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -581,6 +583,46 @@ func TestGateway_givesUpAfterItsLimits(t *testing.T) {
 	if got := p.ask("POST", p.path("slow")+"/v1/models/slow:predict", `{"inputs":1000000000}`); got.status != 504 || !strings.Contains(got.body, "no answer within 1s") {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
+}
+
+// Names that clients make up must not become series, and those of a deleted endpoint go.
+func TestGateway_metricsKnowOnlyEndpoints(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	p := start(t, func(d *gateway.Deps) { d.Metrics = registry })
+	series := func() (names []string) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "endpoint" && f.GetName() == "kiwerk_inference_requests_total" {
+						names = append(names, l.GetValue())
+					}
+				}
+			}
+		}
+		return names
+	}
+	m := p.modelServer("half_plus_two", "m", "1")
+	p.route("m", nil, map[string]int64{"m-1": 100})
+	p.pod("a", "m", "m-1", "1", m.port, true)
+	p.until(200, "POST", p.path("m")+"/v1/models/m:predict", `{"instances":[1]}`)
+	p.until(404, "POST", p.path("made-up")+"/v1/models/made-up:predict", `{"instances":[1]}`)
+	if got := series(); slices.Contains(got, "made-up") || !slices.Contains(got, "m") {
+		t.Errorf("series of %v", got)
+	}
+	if err := p.client.Delete(t.Context(), &v1beta1.InferenceService{ObjectMeta: metav1.ObjectMeta{Namespace: p.ns, Name: "m"}}); err != nil {
+		t.Fatal(err)
+	}
+	p.until(404, "POST", p.path("m")+"/v1/models/m:predict", `{"instances":[1]}`)
+	kwtest.Eventually(t, func() error {
+		if got := series(); len(got) > 0 {
+			return fmt.Errorf("series of %v", got)
+		}
+		return nil
+	})
 }
 
 func TestGateway_refusesLargeBodies(t *testing.T) {

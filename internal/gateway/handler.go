@@ -221,6 +221,9 @@ func (x *exchange) deliver(ctx context.Context, to choice, a *answer, answered f
 
 func (x *exchange) fail(err error) {
 	codec{}.Error(x.w, x.r, err)
+	if x.g.table.get(x.target.key) == nil {
+		return // a name that anybody can make up is no series
+	}
 	x.g.metrics.done(x.target.key, "", server.AsError(err).Status, x.g.deps.Clock.Since(x.begun).Seconds())
 }
 

@@ -47,6 +47,13 @@ func newMeters(r prometheus.Registerer) (*meters, error) {
 	return m, nil
 }
 
+// forget removes the series of an endpoint that is gone.
+func (m *meters) forget(k key) {
+	labels := prometheus.Labels{"namespace": k.namespace, "endpoint": k.name}
+	m.requests.DeletePartialMatch(labels)
+	m.seconds.DeletePartialMatch(labels)
+}
+
 func (m *meters) done(k key, revision string, status int, seconds float64) {
 	m.requests.WithLabelValues(k.namespace, k.name, revision, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(k.namespace, k.name, revision).Observe(seconds)

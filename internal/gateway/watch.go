@@ -80,6 +80,9 @@ func (g *Gateway) refresh(ctx context.Context, o any) {
 	for _, gone := range g.table.set(k, e) {
 		g.forward.forget(gone)
 	}
+	if e == nil {
+		g.metrics.forget(k)
+	}
 }
 
 // read makes an endpoint from what the cache has; nil if there is no such InferenceService.
