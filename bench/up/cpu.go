@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ func (p *platform) cpuSeconds() float64 {
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
 		// The name stands in parentheses and may hold anything.
-		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 		const parent, user, system = 1, 11, 12
 		if len(fields) <= system {
 			continue

@@ -53,10 +53,10 @@ func main() {
 	flag.DurationVar(&s.settle, "settle", 15*time.Second, "pause before it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, s, os.Stdout); err != nil {
+	err := run(ctx, s, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench/up:", err)
-		stop()
 		os.Exit(1)
 	}
 }
@@ -310,10 +310,10 @@ func (p *platform) job(ctx context.Context, name string, completions, parallelis
 			if c.Status != corev1.ConditionTrue {
 				continue
 			}
-			switch c.Type {
-			case batchv1.JobComplete:
+			if c.Type == batchv1.JobComplete {
 				return time.Since(begun).Seconds(), nil
-			case batchv1.JobFailed:
+			}
+			if c.Type == batchv1.JobFailed {
 				return 0, fmt.Errorf("job %s failed: %s", name, c.Message)
 			}
 		}
