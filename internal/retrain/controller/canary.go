@@ -22,6 +22,11 @@ func (d *decider) canary() {
 	e, c := d.seen.endpoint, d.current
 	step := d.spec.Canary.Steps[min(c.CanaryStep, len(d.spec.Canary.Steps)-1)]
 	uri := challengerURI(c)
+	if c.Canary != nil && e.uri != uri {
+		// A person has decided otherwise; what they wrote stays.
+		d.end(v1alpha1.PhaseFailed, v1alpha1.ReasonChampionChanged, fmt.Sprintf("the endpoint's storageUri was changed to %s during the canary", e.uri))
+		return
+	}
 	if e.uri != uri || e.percent == nil || *e.percent != step.Percent {
 		d.plan.action, d.plan.uri, d.plan.percent = shift, uri, &step.Percent
 		return

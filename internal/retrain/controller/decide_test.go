@@ -86,6 +86,7 @@ func TestDecide(t *testing.T) {
 		annotations map[string]string
 		current     *v1alpha1.RetrainingStatus
 		rejected    []string
+		handled     map[string]string
 		seen        observed
 
 		phase  phase // of the plan; empty: none
@@ -94,7 +95,19 @@ func TestDecide(t *testing.T) {
 		waits  string // part of the sentence
 		check  func(*testing.T, plan)
 	}{
-		"NoEndpoint":    {seen: observed{}, waits: "does not exist"},
+		"NoEndpoint": {seen: observed{}, waits: "does not exist"},
+		"PersonWasAnswered": {
+			annotations: map[string]string{v1alpha1.AnnotationRetrain: "x"}, handled: map[string]string{v1alpha1.TriggerManual: "x"}, seen: observed{endpoint: serving("1")},
+		},
+		"GoodAnswers": {
+			spec: func(s *v1alpha1.RetrainPolicySpec) { s.Triggers.Performance = &v1alpha1.PerformanceTrigger{Below: 0.8} },
+			seen: observed{endpoint: serving("1"), measured: data.Score{Labelled: 100, Correct: 80}},
+		},
+		"NoVersionYet": {seen: observed{endpoint: &endpoint{champion: modelVersion{model: "digits"}}, drift: alarm()}, waits: "registered model"},
+		"WorkflowErrs": {
+			current: running(v1alpha1.PhaseTraining, nil), seen: observed{endpoint: serving("1"), workflow: &workflow{phase: "Error", message: "no such template"}},
+			phase: v1alpha1.PhaseFailed, reason: v1alpha1.ReasonWorkflowFailed,
+		},
 		"NothingToDo":   {seen: observed{endpoint: serving("1")}},
 		"DriftBegins":   {seen: observed{endpoint: serving("1"), drift: alarm()}, phase: v1alpha1.PhaseCollecting, reason: v1alpha1.ReasonWaitingForLabels, check: wantTrigger(v1alpha1.TriggerDrift)},
 		"Suspended":     {spec: func(s *v1alpha1.RetrainPolicySpec) { s.Suspend = true }, seen: observed{endpoint: serving("1"), drift: alarm()}},
@@ -181,6 +194,38 @@ func TestDecide(t *testing.T) {
 		"ApprovedAnother":  {spec: manual, annotations: map[string]string{v1alpha1.AnnotationApprove: "3"}, current: running(v1alpha1.PhaseAwaitingApproval, nil), seen: observed{endpoint: serving("1")}, phase: v1alpha1.PhaseAwaitingApproval, waits: "approval"},
 		"RejectedByPerson": {spec: manual, annotations: map[string]string{v1alpha1.AnnotationReject: "2"}, current: running(v1alpha1.PhaseAwaitingApproval, nil), seen: observed{endpoint: serving("1")}, phase: v1alpha1.PhaseRejected, reason: v1alpha1.ReasonRejectedByPerson, action: discard},
 
+		"GatewayRestarted": {
+			current: running(v1alpha1.PhaseCanary, func(c *v1alpha1.RetrainingStatus) {
+				inStep(10)(c)
+				c.Canary.RequestsBefore, c.Canary.ErrorsBefore = 500, 3
+			}),
+			seen:  observed{endpoint: canarying(10), canary: canary{requests: 10, errors: 2, inStep: 8}},
+			phase: v1alpha1.PhaseRollingBack, reason: v1alpha1.ReasonErrorRate,
+		},
+		"PromotionIsNotInTheStatus": {
+			current: running(v1alpha1.PhasePromoting, nil), seen: observed{endpoint: stale(addressed(serving("2"), "models:/digits/2"))},
+			phase: v1alpha1.PhasePromoting, waits: "all requests",
+		},
+		"PromotionIsNotComplete": {
+			current: running(v1alpha1.PhasePromoting, nil), seen: observed{endpoint: split(addressed(serving("2"), "models:/digits/2"))},
+			phase: v1alpha1.PhasePromoting, waits: "all requests",
+		},
+		"RollbackIsNotComplete": {
+			current: running(v1alpha1.PhaseRollingBack, nil), seen: observed{endpoint: split(serving("1"))},
+			phase: v1alpha1.PhaseRollingBack, waits: "again",
+		},
+		"CanaryShiftsAddress": {
+			current: running(v1alpha1.PhaseCanary, nil), seen: observed{endpoint: shared(serving("1"), 10)},
+			phase: v1alpha1.PhaseCanary, action: shift, check: wantShift("models:/digits/2", 10),
+		},
+		"CanaryEndedByPerson": {
+			current: running(v1alpha1.PhaseCanary, inStep(10)), seen: observed{endpoint: addressed(canarying(10), "models:/digits/1")},
+			phase: v1alpha1.PhaseFailed, reason: v1alpha1.ReasonChampionChanged,
+		},
+		"CanaryStatusIsOld": {
+			current: running(v1alpha1.PhaseCanary, inStep(10)), seen: observed{endpoint: stale(canarying(10)), canary: canary{inStep: 50}},
+			phase: v1alpha1.PhaseCanary, waits: "share",
+		},
 		"CanaryShifts":         {current: running(v1alpha1.PhaseCanary, nil), seen: observed{endpoint: serving("1")}, phase: v1alpha1.PhaseCanary, action: shift, check: wantShift("models:/digits/2", 10)},
 		"CanaryStarts":         {current: running(v1alpha1.PhaseCanary, nil), seen: observed{endpoint: canarying(10)}, phase: v1alpha1.PhaseCanary, reason: v1alpha1.ReasonCanaryRunning},
 		"CanaryHasNoShareYet":  {current: running(v1alpha1.PhaseCanary, nil), seen: observed{endpoint: unsettled(canarying(10))}, phase: v1alpha1.PhaseCanary, waits: "share"},
@@ -247,7 +292,7 @@ func TestDecide(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			policy := &v1alpha1.RetrainPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: "0a1b2c3d", Namespace: "default", Annotations: c.annotations, CreationTimestamp: metav1.NewTime(now.Add(-48 * time.Hour))}}
-			policy.Status.Current, policy.Status.RejectedVersions = c.current, c.rejected
+			policy.Status.Current, policy.Status.RejectedVersions, policy.Status.HandledTriggers = c.current, c.rejected, c.handled
 			s := goodSpec()
 			if c.spec != nil {
 				c.spec(&s)
@@ -296,6 +341,15 @@ func lastStep(c *v1alpha1.RetrainingStatus) {
 }
 
 func unsettled(e *endpoint) *endpoint { e.settled, e.shares = false, nil; return e }
+
+// shared has a share for a canary, but still the old address.
+func shared(e *endpoint, percent int64) *endpoint { e.percent = &percent; return e }
+
+// split has requests on both versions.
+func split(e *endpoint) *endpoint { e.shares = map[string]int64{"1": 50, "2": 50}; return e }
+
+// stale is a status that is not about the newest spec.
+func stale(e *endpoint) *endpoint { e.settled = false; return e }
 
 func failing(e *endpoint) *endpoint { e.failure = "no ONNX"; return e }
 
