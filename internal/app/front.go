@@ -120,8 +120,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(*h).ServeHTTP(w, r)
 		return
 	}
+	// No Retry-After: clients would take it instead of their growing pauses and
+	// have used up their attempts before a restart is over.
 	_, phase := f.Ready()
-	w.Header().Set("Retry-After", "1")
 	plain(w, http.StatusServiceUnavailable, "starting: "+phase)
 }
 

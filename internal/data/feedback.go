@@ -54,7 +54,7 @@ func unknownError(namespace, endpoint string, ids []string) error {
 		named += ", …"
 	}
 	e := server.NotFound("endpoint %s/%s has no prediction %s; nothing was stored", namespace, endpoint, named)
-	e.Remedy = "send the id that the prediction's response carried, to the same endpoint; predictions are kept until the monitor's retention ends"
+	e.Remedy = "send the id that the prediction's response carried, to the same endpoint; the rows of a request with several are ID.0, ID.1, …; predictions are kept until the monitor's retention ends"
 	return e
 }
 

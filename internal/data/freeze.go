@@ -185,7 +185,7 @@ func (s *Service) split(f *Frozen, samples []sample, previous *Frame, names []st
 		f.Distinct++
 		trainedOn := known[string(sm.features)]
 		switch {
-		case heldBack(sm.id, r.Holdout):
+		case HeldBack(sm.id, r.Holdout):
 			if !trainedOn {
 				held.add(decodeRow(sm.features), sm.label)
 				f.GateRows++
@@ -221,8 +221,9 @@ func (f *Frame) each(names []string, fn func(row []float64, label string)) {
 	}
 }
 
-// heldBack draws by the id, so that the same sample always gets the same lot.
-func heldBack(id string, share float64) bool {
+// HeldBack tells whether Freeze puts the sample with this id into the gate
+// part. It draws by the id, so that the same sample always gets the same lot.
+func HeldBack(id string, share float64) bool {
 	sum := sha256.Sum256([]byte("gate:" + id))
 	return float64(binary.BigEndian.Uint64(sum[:8]))/math.MaxUint64 < share
 }

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/data"
 )
 
 // A line that gets nothing but errors stops instead of going on for minutes.
@@ -101,19 +103,24 @@ func (l *line) window(ctx context.Context, images []Image) ([]shot, error) {
 }
 
 // labels sends back what really was on the photographs.
-func (l *line) labels(ctx context.Context, shots []shot, truth func(Image) int) error {
+func (l *line) labels(ctx context.Context, shots []shot, truth func(shot) int) error {
 	list := make([]label, len(shots))
 	for i, s := range shots {
-		list[i] = label{ID: s.answer.id, Label: truth(s.image)}
+		list[i] = label{ID: s.answer.id, Label: truth(s)}
 	}
 	return l.client.feedback(ctx, l.model, list)
 }
 
 // trueLabel is what honest people report.
-func trueLabel(img Image) int { return img.Label }
+func trueLabel(s shot) int { return s.image.Label }
 
-// shuffledLabels hands the labels of images to other images of the same list.
-func shuffledLabels(images []Image, seed uint64) func(Image) int {
+// gateFraction is what the example's policy holds back.
+const gateFraction = 0.2
+
+// shuffledLabels hands the labels of images to other images of the same list,
+// but for those that will be held back: what is shuffled is the training part
+// of the frozen version, and the gate tells the truth about what came of it.
+func shuffledLabels(images []Image, seed uint64) func(shot) int {
 	wrong := make([]int, len(images))
 	for i, img := range images {
 		wrong[i] = img.Label
@@ -124,7 +131,12 @@ func shuffledLabels(images []Image, seed uint64) func(Image) int {
 	for i, img := range images {
 		byIndex[img.Index] = wrong[i]
 	}
-	return func(img Image) int { return byIndex[img.Index] }
+	return func(s shot) int {
+		if data.HeldBack(s.answer.id, gateFraction) {
+			return s.image.Label
+		}
+		return byIndex[s.image.Index]
+	}
 }
 
 // counts gives the requests so far.

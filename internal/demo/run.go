@@ -56,7 +56,7 @@ type day struct {
 	// labelled are the photographs after the change whose labels came back.
 	labelled []shot
 	// truth is what the people on the line report after the change.
-	truth func(Image) int
+	truth func(shot) int
 	// windows that the monitor has judged before the change.
 	windows int
 	// decided is set when the retraining has ended.
