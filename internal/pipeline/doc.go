@@ -5,6 +5,8 @@
 //	expand      tags, expressions, conditions, loops
 //	lint        what is wrong with a workflow, by field path
 //	pod         the pod of a step
+//	pack        nodes of large workflows, compressed
+//	ops         what people do: submit, stop, resume, retry
 //	controller  reconciles workflows with the API server
 //	step        what runs in the container around the user's command
 //	artifact    keys of artifacts in the blob store

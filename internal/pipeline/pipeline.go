@@ -4,6 +4,7 @@ import (
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,6 +14,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/pipeline/artifact"
 	"github.com/kiwerk/kiwerk/internal/pipeline/controller"
+	"github.com/kiwerk/kiwerk/internal/pipeline/lint"
 	"github.com/kiwerk/kiwerk/internal/pipeline/ops"
 	"github.com/kiwerk/kiwerk/internal/pipeline/rest"
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -72,6 +74,13 @@ func (s *Service) Endpoints() []server.Endpoint {
 	}
 	return list
 }
+
+// Problem is something wrong with a workflow, at the path of a field.
+type Problem = lint.Problem
+
+// Validate finds what is wrong with a Workflow, a WorkflowTemplate or a
+// ClusterWorkflowTemplate without asking a cluster.
+func Validate(u *unstructured.Unstructured) []Problem { return ops.Problems(u) }
 
 // BlobKey is where an artifact of a project lies in the bucket, for parts of
 // the platform that store one without going through HTTP.

@@ -97,8 +97,12 @@ func newWorkflow() *unstructured.Unstructured {
 	return u
 }
 
-// foreignChange skips the events of our own writes.
+// foreignChange skips the events of our own writes, but for the last one of a
+// workflow: with it the copy is dropped that stands in for a late cache.
 func (r *Reconciler) foreignChange(e event.UpdateEvent) bool {
+	if e.ObjectNew.GetLabels()[argo.LabelCompleted] == "true" {
+		return true
+	}
 	return e.ObjectNew.GetResourceVersion() != r.writtenVersion(client.ObjectKeyFromObject(e.ObjectNew))
 }
 

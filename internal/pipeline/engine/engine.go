@@ -158,6 +158,10 @@ func (e *engine) begin() error {
 	}
 	e.label(argo.LabelPhase, string(argo.WorkflowRunning))
 	e.label(argo.LabelCompleted, "false")
+	if e.wf.Annotations == nil {
+		e.wf.Annotations = map[string]string{}
+	}
+	e.wf.Annotations[argo.AnnotationPodNameFormat] = "v2"
 	if err := e.makeGlobals(); err != nil {
 		return err
 	}

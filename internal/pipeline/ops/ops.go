@@ -57,26 +57,32 @@ func (o Ops) Get(ctx context.Context, key client.ObjectKey) (*unstructured.Unstr
 
 // Lint checks an object with a workflow's spec; warnings are no error.
 func Lint(u *unstructured.Unstructured) error {
+	if errs, _ := lint.Split(Problems(u)); errs != "" {
+		return &InvalidError{errs}
+	}
+	return nil
+}
+
+// Problems is everything wrong with a Workflow, a WorkflowTemplate or a
+// ClusterWorkflowTemplate that can be told without asking a cluster.
+func Problems(u *unstructured.Unstructured) []lint.Problem {
 	raw, _, err := unstructured.NestedMap(u.Object, "spec")
 	if err != nil {
-		return &InvalidError{"spec is not an object"}
+		return []lint.Problem{{Path: "spec", Message: "is not an object"}}
 	}
 	text, err := json.Marshal(raw)
 	if err != nil {
-		return err
+		return []lint.Problem{{Path: "spec", Message: err.Error()}}
 	}
 	spec := &argo.WorkflowSpec{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, spec); err != nil {
-		return &InvalidError{err.Error()}
+		return []lint.Problem{{Path: "spec", Message: err.Error()}}
 	}
 	problems := lint.Fields(raw)
 	if spec.WorkflowTemplateRef == nil {
 		problems = append(problems, lint.Spec(spec, lint.Options{Template: u.GetKind() != "Workflow"})...)
 	}
-	if errs, _ := lint.Split(problems); errs != "" {
-		return &InvalidError{errs}
-	}
-	return nil
+	return problems
 }
 
 // Submit creates a workflow; what a manifest says of status is dropped.
