@@ -40,7 +40,7 @@ type widgetStatus struct {
 
 func (w *widget) DeepCopyObject() runtime.Object {
 	c := *w
-	c.ObjectMeta = *w.ObjectMeta.DeepCopy()
+	w.DeepCopyInto(&c.ObjectMeta)
 	c.Status.Conditions = append([]metav1.Condition(nil), w.Status.Conditions...)
 	return &c
 }

@@ -136,6 +136,6 @@ func machine(name string) string {
 	if err := unix.Sysinfo(&info); err != nil {
 		return name
 	}
-	gib := (uint64(info.Totalram)*uint64(info.Unit) + 1<<29) >> 30
+	gib := (uint64(info.Totalram)*uint64(info.Unit) + 1<<29) >> 30 //nolint:unconvert // Totalram has another type on other architectures.
 	return fmt.Sprintf("%s: %d CPU, %d GiB", name, runtime.NumCPU(), gib)
 }

@@ -126,7 +126,7 @@ func checkFileSystem(path string, fileSystem func(string) (unix.Statfs_t, error)
 	if err != nil {
 		return failure(text.S(text.DataDirUnusable, path), try("kiwerk up --data-dir DIR"), err)
 	}
-	if name, bad := networkFS[int64(st.Type)&0xffffffff]; bad {
+	if name, bad := networkFS[int64(st.Type)&0xffffffff]; bad { //nolint:unconvert // Type has another type on other architectures.
 		return failure(text.S(text.DataDirNetwork, path, name), try("kiwerk up --data-dir DIR"), nil)
 	}
 	if st.Flags&unix.ST_RDONLY != 0 {

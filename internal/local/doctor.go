@@ -77,7 +77,7 @@ func checkDisk(_ context.Context, s cli.Session, _ func(string) string) cli.Find
 	if err != nil {
 		return finding("disk", cli.LevelProblem, text.S(text.DataDirUnusable, s.DataDir))
 	}
-	if name, bad := networkFS[int64(st.Type)&0xffffffff]; bad {
+	if name, bad := networkFS[int64(st.Type)&0xffffffff]; bad { //nolint:unconvert // Type has another type on other architectures.
 		return finding("disk", cli.LevelProblem, text.S(text.DataDirNetwork, s.DataDir, name), try("kiwerk up --data-dir DIR"))
 	}
 	free := int64(st.Bavail) * st.Bsize //nolint:unconvert // Bsize has another type on other architectures.

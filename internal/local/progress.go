@@ -18,7 +18,6 @@ import (
 type progress struct {
 	session cli.Session
 	begun   time.Time
-	last    string
 }
 
 // Phases as the launcher prints them, in the names of the protocol.

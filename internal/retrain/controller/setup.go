@@ -99,13 +99,9 @@ func (r *reconciler) follow(out chan<- event.GenericEvent) runnable {
 			case <-due:
 				due = nil
 				for k := range pending {
-					delete(pending, k)
-					select {
-					case out <- event.GenericEvent{Object: newObject(inferenceService, k.namespace, k.name)}:
-					case <-ctx.Done():
-						return nil
-					}
+					tell(ctx, out, newObject(inferenceService, k.namespace, k.name))
 				}
+				clear(pending)
 			}
 		}
 	}
@@ -135,5 +131,13 @@ func (r *reconciler) policiesOf(endpointOf func(client.Object) string) handler.M
 			}
 		}
 		return requests
+	}
+}
+
+// tell hands on one object unless ctx ends first.
+func tell(ctx context.Context, out chan<- event.GenericEvent, o client.Object) {
+	select {
+	case out <- event.GenericEvent{Object: o}:
+	case <-ctx.Done():
 	}
 }
