@@ -27,7 +27,8 @@ func (r *Reconciler) observe(ctx context.Context, wf *argo.Workflow) (engine.See
 	}
 	key := client.ObjectKeyFromObject(wf)
 	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, client.InNamespace(wf.Namespace), client.MatchingFields{podIndex: wf.Name}); err != nil {
+	// They are only read, so the cache's own objects will do.
+	if err := r.client.List(ctx, &pods, client.InNamespace(wf.Namespace), client.MatchingFields{podIndex: wf.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return seen, fmt.Errorf("list the pods of workflow %s: %w", key, err)
 	}
 	for i := range pods.Items {

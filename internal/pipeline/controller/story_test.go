@@ -233,3 +233,44 @@ func TestReconciler_largeOutputs(t *testing.T) {
 		t.Errorf("output %q %s %v", got, b, err)
 	}
 }
+
+// What the API server refuses for a reason that may go is tried again.
+func TestReconciler_waitsForServiceAccount(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	c.kubelet()
+	wf := c.submit(t, spec("entrypoint: nop\nserviceAccountName: later\ntemplates:\n- {name: nop, container: {image: a, command: ['true']}}"))
+	kwtest.WaitFor(t, c.client, wf, func(wf *argo.Workflow) bool {
+		n := wf.Status.Nodes[wf.Name]
+		return n.Phase == argo.NodePending && strings.Contains(n.Message, `serviceaccount "later" not found`)
+	})
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "later", Namespace: c.ns}}
+	if err := c.client.Create(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	c.finish(t, wf, argo.WorkflowSucceeded)
+	if n := wf.Status.Nodes[wf.Name]; n.Message != "" {
+		t.Errorf("message %q", n.Message)
+	}
+}
+
+func TestReconciler_configMaps(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	c.kubelet()
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: c.ns}, Data: map[string]string{"word": "hallo"}}
+	if err := c.client.Create(t.Context(), cm); err != nil {
+		t.Fatal(err)
+	}
+	text := "entrypoint: say\narguments: {parameters: [{name: w, valueFrom: {configMapKeyRef: {name: settings, key: %s}}}]}\ntemplates:\n- {name: say, container: {image: a, command: [echo, '{{workflow.parameters.w}}']}}"
+	wf := c.submit(t, spec(fmt.Sprintf(text, "word")))
+	c.finish(t, wf, argo.WorkflowSucceeded)
+	if got := c.out(wf, ""); got != "hallo" {
+		t.Errorf("output %q", got)
+	}
+	wf = c.submit(t, spec(fmt.Sprintf(text, "nothing")))
+	c.finish(t, wf, argo.WorkflowError)
+	if !strings.Contains(wf.Status.Message, `ConfigMap "settings" has no key "nothing"`) {
+		t.Errorf("message %q", wf.Status.Message)
+	}
+}
