@@ -267,7 +267,7 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 					l.tell(event{Kind: eventReady, Run: &run, Took: took})
 				}
 			case e.Kind == eventFailed:
-				_ = <-d.exit // what failed is told by the event
+				<-d.exit //nolint:errcheck // What failed is told by the event.
 				return failure(text.S(text.StartFailed, e.Phase), l.seeLog(), errors.New(e.Detail))
 			}
 		case <-ctx.Done():
@@ -347,7 +347,7 @@ func (d *daemonProcess) kill() error {
 	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	_ = <-d.exit // a stop that was asked for
+	<-d.exit //nolint:errcheck // A stop that was asked for.
 	return nil
 }
 

@@ -24,9 +24,7 @@ func Runners(getenv func(string) string) cli.Runners {
 		ControlPlane: func(ctx context.Context, s cli.Session) error {
 			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
 		},
-		Kubectl: func(ctx context.Context, s cli.Session, args []string) error {
-			return runKubectl(ctx, s, args)
-		},
+		Kubectl: runKubectl,
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
 		Daemon:  func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}
