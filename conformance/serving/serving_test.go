@@ -317,6 +317,7 @@ func TestServing(t *testing.T) {
 			"/v1/models/quality":          {"GET", "", `"state": "AVAILABLE"`},
 			"/v1/models/quality/metadata": {"GET", "", `"DT_FLOAT"`},
 			"/v2/models/quality/ready":    {"GET", "", `"ready":true`},
+
 			"/serving/default/quality/v1/models/quality/versions/1:predict": {"POST", four, `"predictions"`},
 		} {
 			if got, err := p.ask(t.Context(), c.method, path, c.body); err != nil || got.status != 200 || !strings.Contains(got.body, c.want) {
