@@ -22,6 +22,8 @@ type Model struct {
 	// Source is where the model server fetches it:
 	// an artifact path below mlflow-artifacts:/, a file:// or an http(s):// address.
 	Source string
+	// Root is the permitted folder of a file:// address; the pod gets to see it.
+	Root string
 }
 
 // Resolver finds the version that a models:/ or runs:/ address names now.
@@ -77,7 +79,7 @@ func (p Policy) file(u *url.URL) (Model, error) {
 	}
 	for _, root := range p.FileRoots {
 		if root = path.Clean(root); clean == root || strings.HasPrefix(clean, strings.TrimSuffix(root, "/")+"/") {
-			return Model{Source: "file://" + clean}, nil
+			return Model{Source: "file://" + clean, Root: root}, nil
 		}
 	}
 	return Model{}, fmt.Errorf("storageUri %q lies below none of the folders in serving.fileRoots %q: %w", u, p.FileRoots, ErrNotPermitted)

@@ -2,7 +2,7 @@ package resources
 
 import (
 	"maps"
-	"strings"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -24,6 +24,7 @@ const (
 	AnnotationRetiredAt = "serving.kiwerk.dev/retired-at"
 
 	program       = "kiwerk-modelserver"
+	rootVolume    = "kiwerk-models"
 	graceSeconds  = 30
 	startupPeriod = 1
 	// Readiness changes only when the server drains, which its deletion tells
@@ -95,10 +96,13 @@ func makePod(isvc *v1beta1.InferenceService, model serving.Model, p serving.Poli
 	if p.AllowPrivateAddresses {
 		args = append(args, "--allow-private-addresses")
 	}
-	if strings.HasPrefix(model.Source, "file:") {
-		for _, root := range p.FileRoots {
-			args = append(args, "--file-root="+root)
-		}
+	volumes, mounts := spec.Volumes, ext.VolumeMounts
+	if model.Root != "" {
+		args = append(args, "--file-root="+model.Root)
+		volumes = append(slices.Clone(volumes), corev1.Volume{Name: rootVolume, VolumeSource: corev1.VolumeSource{
+			HostPath: &corev1.HostPathVolumeSource{Path: model.Root},
+		}})
+		mounts = append(slices.Clone(mounts), corev1.VolumeMount{Name: rootVolume, MountPath: model.Root, ReadOnly: true})
 	}
 	grace := int64(graceSeconds)
 	return corev1.PodTemplateSpec{
@@ -106,12 +110,12 @@ func makePod(isvc *v1beta1.InferenceService, model serving.Model, p serving.Poli
 		Spec: corev1.PodSpec{
 			ServiceAccountName: spec.ServiceAccountName, NodeSelector: spec.NodeSelector, Tolerations: spec.Tolerations,
 			Affinity: spec.Affinity, PriorityClassName: spec.PriorityClassName, SecurityContext: spec.SecurityContext,
-			Volumes:                       spec.Volumes,
+			Volumes:                       volumes,
 			TerminationGracePeriodSeconds: &grace,
 			Containers: []corev1.Container{{
 				Name: Container, Image: Image, ImagePullPolicy: corev1.PullIfNotPresent,
 				Command: []string{program}, Args: args,
-				Env: ext.Env, Resources: ext.Resources, VolumeMounts: ext.VolumeMounts, SecurityContext: ext.SecurityContext,
+				Env: ext.Env, Resources: ext.Resources, VolumeMounts: mounts, SecurityContext: ext.SecurityContext,
 				StartupProbe:   check(startupPeriod, startupSeconds/startupPeriod),
 				ReadinessProbe: check(readinessPeriod, 2),
 				// What a model server that cannot load its model says last is told in the status.
