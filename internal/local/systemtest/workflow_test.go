@@ -4,41 +4,57 @@ package systemtest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
 // trainingSteps is how many metrics the step logs; it lasts until after the restart.
 const trainingSteps = 300
 
-// training logs a metric per step and prints which were acknowledged. What is
-// not acknowledged is sent again.
+// training logs a metric per step with the stock client, whose own patience
+// must outlast a restart, and prints which were acknowledged.
 const training = `
-import json, os, time, urllib.request
-url = os.environ["KIWERK_URL"]
-def call(path, body):
-    token = open(os.environ["KIWERK_TOKEN_FILE"]).read()
-    r = urllib.request.Request(url + "/api/2.0/mlflow/" + path, data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json", "Authorization": "Bearer " + token})
-    return json.load(urllib.request.urlopen(r, timeout=5))
-run = call("runs/create", {"experiment_id": "0", "start_time": int(time.time() * 1000)})["run"]["info"]["run_id"]
+import time, mlflow
+client = mlflow.MlflowClient()
+run = client.create_run("0").info.run_id
 print("run", run, flush=True)
 for step in range(%d):
-    while True:
-        try:
-            call("runs/log-metric", {"run_id": run, "key": "loss", "value": step, "timestamp": int(time.time() * 1000), "step": step})
-            break
-        except OSError as e:
-            print("again", step, e, flush=True)
-            time.sleep(0.2)
+    client.log_metric(run, "loss", step, step=step)
     print("ack", step, flush=True)
     time.sleep(0.05)
 `
+
+// withPython is a new data directory whose configuration names the project's Python environment.
+func withPython(t *testing.T, who account) string {
+	t.Helper()
+	root, err := kwtest.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	python := filepath.Join(root, ".venv")
+	if _, err := os.Stat(python); err != nil {
+		t.Fatalf("the stock client is needed; run make setup: %v", err)
+	}
+	dir := filepath.Join(home(t, who), "data")
+	config := filepath.Join(dir, "config.yaml")
+	err = errors.Join(
+		os.Mkdir(dir, 0o700), os.WriteFile(config, []byte("runtime:\n  python: "+python+"\n"), 0o600),
+		os.Chown(config, int(who.uid), int(who.gid)), os.Chown(dir, int(who.uid), int(who.gid)),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 func indent(script string) string {
 	return strings.ReplaceAll(strings.TrimSpace(script), "\n", "\n        ")
@@ -61,7 +77,7 @@ spec:
   - name: train
     script:
       image: python
-      command: [python3]
+      command: [python]
       source: |
         ` + indent(fmt.Sprintf(training, trainingSteps)) + "\n"
 }
@@ -86,7 +102,7 @@ func TestKill_workflowGoesOn(t *testing.T) {
 }
 
 func killInTraining(t *testing.T, who account, pid func(runState) int) {
-	dir := filepath.Join(home(t, who), "data")
+	dir := withPython(t, who)
 	p := up(t, who, dir)
 	p.apply(workflow())
 	train := p.podOf("train")
