@@ -74,7 +74,7 @@ setup-onnxruntime: setup-system
 test: setup build lint verify test-unit test-kube test-cluster conformance ## Everything that CI runs: set-up, lint, verify, all tests
 
 .PHONY: test-unit
-test-unit: setup-onnxruntime ## Tests of the packages that link no Kubernetes (a minute at most when warm)
+test-unit: setup-python setup-onnxruntime ## Tests of the packages that link no Kubernetes (a minute at most when warm)
 	$(WITH_CGO) go test -vet=off -ldflags '-s -w' $(CGO_PKGS)
 	go test -vet=off -ldflags '-s -w' $(UNIT_PKGS)
 

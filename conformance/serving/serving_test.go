@@ -60,7 +60,7 @@ func start(t *testing.T) *platform {
 	}
 	p := &platform{t: t, python: filepath.Join(root, ".venv", "bin", "python")}
 	if _, err := os.Stat(p.python); err != nil {
-		t.Skipf("no Python environment (run make setup): %v", err)
+		t.Fatalf("the stock client is needed; run make setup: %v", err)
 	}
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")

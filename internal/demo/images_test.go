@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,7 +126,7 @@ func TestSteps_knowNothingOfTheCamera(t *testing.T) {
 func TestLoadImages_scikitLearn(t *testing.T) {
 	python := "../../.venv/bin/python"
 	if _, err := os.Stat(python); err != nil {
-		t.Skip("no Python environment: make setup")
+		t.Fatal("the images come from scikit-learn; run make setup")
 	}
 	images, err := loadImages(context.Background(), python)
 	if err != nil {
@@ -142,9 +141,6 @@ func TestLoadImages_scikitLearn(t *testing.T) {
 }
 
 func TestLoadImages_pythonWithoutScikitLearn(t *testing.T) {
-	if _, err := exec.LookPath("false"); err != nil {
-		t.Skip(err)
-	}
 	_, err := loadImages(context.Background(), "false")
 	if err == nil || !strings.Contains(err.Error(), "make setup") {
 		t.Errorf("got %v, want an error that names make setup", err)

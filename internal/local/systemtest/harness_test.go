@@ -69,7 +69,7 @@ func ordinary(t *testing.T, login, name string) account {
 	u, err := user.Lookup(login)
 	if err != nil {
 		if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", login).CombinedOutput(); err != nil {
-			t.Skipf("useradd %s: %v\n%s", login, err, out)
+			t.Fatalf("useradd %s: %v\n%s", login, err, out)
 		}
 		if u, err = user.Lookup(login); err != nil {
 			t.Fatal(err)
