@@ -71,10 +71,16 @@ func ownProgram(image string) string {
 	return last
 }
 
-// command joins entrypoint, command and arguments as an image would.
-func (t Taken) command(image string, command, args []string) ([]string, error) {
+// command joins entrypoint, command and arguments as an image would. Where the
+// host's tools serve there is no entrypoint that arguments alone could belong
+// to, so they are the command (`kubectl run x --image=y -- ls`), and What says so.
+func (t *Taken) command(image string, command, args []string) ([]string, error) {
 	if len(command) == 0 && t.Path != "" {
 		command = []string{rootfs.ProgramDir + "/" + filepath.Base(t.Path)}
+	}
+	if len(command) == 0 && len(args) > 0 {
+		t.What += "; the pod's args were run as its command"
+		return slices.Clone(args), nil
 	}
 	if len(command) == 0 {
 		return nil, fmt.Errorf("the image %q has no entrypoint here, as the host's own tools serve in its place: say in the pod's `command` what to run", image)

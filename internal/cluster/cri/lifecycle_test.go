@@ -288,7 +288,6 @@ func TestServer_refusals(t *testing.T) {
 		want   string
 	}{
 		"NoCommand":   {func(c *runtimeapi.ContainerConfig) { c.Command = nil }, "has no entrypoint here"},
-		"OnlyArgs":    {func(c *runtimeapi.ContainerConfig) { c.Command, c.Args = nil, []string{"x"} }, "has no entrypoint here"},
 		"Privileged":  {linux(&runtimeapi.LinuxContainerSecurityContext{Privileged: true}), "privileged containers are not supported"},
 		"HostPID":     {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_NODE}}), "hostPID"},
 		"HostIPC":     {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: 1, Ipc: runtimeapi.NamespaceMode_NODE}}), "hostIPC"},

@@ -4,6 +4,7 @@ package cri
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,29 @@ func TestOwnProgram(t *testing.T) {
 		if got := ownProgram(image); got != want {
 			t.Errorf("ownProgram(%q) = %q, want %q", image, got, want)
 		}
+	}
+}
+
+func TestTaken_command(t *testing.T) {
+	for name, c := range map[string]struct {
+		taken         Taken
+		command, args []string
+		want          []string
+		wantWhat      string
+		wantErr       bool
+	}{
+		"Command":        {Taken{What: "tools"}, []string{"sh"}, []string{"-c", "x"}, []string{"sh", "-c", "x"}, "tools", false},
+		"OnlyArgs":       {Taken{What: "tools"}, nil, []string{"ls", "/"}, []string{"ls", "/"}, "tools; the pod's args were run as its command", false},
+		"OwnProgram":     {Taken{What: "ours", Path: "/b/kiwerk-modelserver"}, nil, []string{"-x"}, []string{"/.kiwerk/bin/kiwerk-modelserver", "-x"}, "ours", false},
+		"NothingAtAll":   {Taken{What: "tools"}, nil, nil, nil, "tools", true},
+		"OwnWithCommand": {Taken{What: "ours", Path: "/b/kiwerk-x"}, []string{"sh"}, nil, []string{"sh"}, "ours", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := c.taken.command("y", c.command, c.args)
+			if !slices.Equal(got, c.want) || c.taken.What != c.wantWhat || (err != nil) != c.wantErr {
+				t.Errorf("%q, %q, %v", got, c.taken.What, err)
+			}
+		})
 	}
 }
 
