@@ -87,7 +87,7 @@ bin/kiwerk:
 
 .PHONY: test-cluster
 test-cluster: setup-python build ## Tests of the embedded cluster; as root both halves (root and an ordinary user)
-	go test -vet=off -ldflags '$(TEST_LDFLAGS)' -timeout 20m $(CLUSTER_PKGS)
+	go test -vet=off -ldflags '$(TEST_LDFLAGS)' -timeout 20m -parallel 4 $(CLUSTER_PKGS)
 	@[ "$$(id -u)" = 0 ] || echo 'Only the half for ordinary users ran. The other half: sudo make test-cluster'
 
 .PHONY: conformance

@@ -19,13 +19,17 @@ func (p *platform) identity(pod string) string {
 
 // TestKill_podsAreAdopted kills launcher or daemon and starts again.
 func TestKill_podsAreAdopted(t *testing.T) {
+	t.Parallel()
 	victims := map[string]func(runState) int{
 		"Launcher": func(r runState) int { return r.Launcher },
 		"Daemon":   func(r runState) int { return r.Daemon },
 	}
 	eachAccount(t, func(t *testing.T, who account) {
 		for name, pid := range victims {
-			t.Run(name, func(t *testing.T) { killAndAdopt(t, who, name, pid) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				killAndAdopt(t, who, name, pid)
+			})
 		}
 	})
 }
@@ -72,6 +76,7 @@ func killAndAdopt(t *testing.T, who account, victim string, pid func(runState) i
 
 // TestKill_downEndsWhatIsLeft stops the containers of a platform that was killed.
 func TestKill_downEndsWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir)
@@ -95,6 +100,7 @@ func TestKill_downEndsWhatIsLeft(t *testing.T) {
 
 // TestStop_endsPods stops cleanly and starts again on what was stored.
 func TestStop_endsPods(t *testing.T) {
+	t.Parallel()
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir)

@@ -56,10 +56,13 @@ func accounts(t *testing.T) []account {
 	return []account{me, ordinary(t, "kiwerk-test", "User")}
 }
 
-// eachAccount runs f as root and as an ordinary user.
+// eachAccount runs f as root and as an ordinary user, side by side: most of a test is waiting.
 func eachAccount(t *testing.T, f func(t *testing.T, who account)) {
 	for _, who := range accounts(t) {
-		t.Run(who.name, func(t *testing.T) { f(t, who) })
+		t.Run(who.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, who)
+		})
 	}
 }
 

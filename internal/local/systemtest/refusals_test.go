@@ -23,6 +23,7 @@ func own(t *testing.T, who account, paths ...string) {
 
 // TestUp_refuses starts on what cannot work; each is one clear sentence that says what to do.
 func TestUp_refuses(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +84,7 @@ func TestUp_refuses(t *testing.T) {
 
 // TestUp_second refuses a second start, says where the first one is, and lets another directory run beside it.
 func TestUp_second(t *testing.T) {
+	t.Parallel()
 	who := accounts(t)[0]
 	base := home(t, who)
 	p := up(t, who, filepath.Join(base, "one"))
@@ -102,6 +104,7 @@ func TestUp_second(t *testing.T) {
 
 // TestUp_upgradesAfterABackup starts on the data of an older program.
 func TestUp_upgradesAfterABackup(t *testing.T) {
+	t.Parallel()
 	who := accounts(t)[0]
 	dir := filepath.Join(home(t, who), "data")
 	p := up(t, who, dir)
@@ -143,6 +146,7 @@ func (p *platform) stop() (string, error) {
 
 // TestUp_detached returns when ready; down ends it.
 func TestUp_detached(t *testing.T) {
+	t.Parallel()
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		_, errs, code := call(t, who, dir, "up", "--detach", "--listen", "127.0.0.1:0")

@@ -54,6 +54,7 @@ func (r route) example() (method, path string) {
 
 // TestSecurity_everyRouteNeedsItsPermission walks all routes with a token that has none.
 func TestSecurity_everyRouteNeedsItsPermission(t *testing.T) {
+	t.Parallel()
 	who := accounts(t)[0]
 	p := up(t, who, filepath.Join(home(t, who), "data"))
 	p.kubectl("create", "serviceaccount", "nobody")
@@ -90,6 +91,7 @@ func TestSecurity_everyRouteNeedsItsPermission(t *testing.T) {
 
 // TestSecurity_foreignHostAndOrigin are DNS rebinding and cross-site requests.
 func TestSecurity_foreignHostAndOrigin(t *testing.T) {
+	t.Parallel()
 	who := accounts(t)[0]
 	p := up(t, who, filepath.Join(home(t, who), "data"))
 	cases := map[string]struct {
@@ -112,6 +114,7 @@ func TestSecurity_foreignHostAndOrigin(t *testing.T) {
 
 // TestSecurity_anotherUser calls from a stranger's process on the same machine.
 func TestSecurity_anotherUser(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another user: sudo -E go test ./internal/local/systemtest")
 	}
@@ -156,6 +159,7 @@ func TestSecurity_anotherUser(t *testing.T) {
 
 // TestSecurity_podsDoNotSeeTheDataDirectory looks from inside, also through a volume.
 func TestSecurity_podsDoNotSeeTheDataDirectory(t *testing.T) {
+	t.Parallel()
 	eachAccount(t, func(t *testing.T, who account) {
 		p := up(t, who, filepath.Join(home(t, who), "data"))
 		p.apply(`

@@ -90,13 +90,17 @@ func (p *platform) steps() string {
 
 // TestKill_workflowGoesOn kills the platform in the middle of a training step.
 func TestKill_workflowGoesOn(t *testing.T) {
+	t.Parallel()
 	victims := map[string]func(runState) int{
 		"Launcher": func(r runState) int { return r.Launcher },
 		"Daemon":   func(r runState) int { return r.Daemon },
 	}
 	eachAccount(t, func(t *testing.T, who account) {
 		for name, pid := range victims {
-			t.Run(name, func(t *testing.T) { killInTraining(t, who, pid) })
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				killInTraining(t, who, pid)
+			})
 		}
 	})
 }
