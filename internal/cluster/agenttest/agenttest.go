@@ -32,18 +32,23 @@ func Agent() string { return os.Getenv(envAgent) }
 // Main runs the tests of a package in namespaces like the holder's.
 func Main(m *testing.M) {
 	flag.Parse()
-	code, err := run(m, true)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	exit(run(m, unix.CLONE_NEWNS))
+}
+
+// MainNetwork is Main with a network namespace, too, as a holder with pod
+// networks makes it.
+func MainNetwork(m *testing.M) {
+	flag.Parse()
+	exit(run(m, unix.CLONE_NEWNS|unix.CLONE_NEWNET))
 }
 
 // MainOutside is Main for tests that make the namespaces themselves.
 func MainOutside(m *testing.M) {
 	flag.Parse()
-	code, err := run(m, false)
+	exit(run(m, 0))
+}
+
+func exit(code int, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -51,7 +56,8 @@ func MainOutside(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M, inside bool) (int, error) {
+// run runs the tests in the namespaces that the flags name; 0 stays outside.
+func run(m *testing.M, namespaces uintptr) (int, error) {
 	if Agent() == "" {
 		dir, err := build()
 		if err != nil {
@@ -59,10 +65,10 @@ func run(m *testing.M, inside bool) (int, error) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
-	if !inside || os.Getenv(envInNS) != "" {
+	if namespaces == 0 || os.Getenv(envInNS) != "" {
 		return m.Run(), nil
 	}
-	return enter()
+	return enter(namespaces)
 }
 
 // build compiles the agent into a folder that other users can read.
@@ -81,11 +87,11 @@ func build() (string, error) {
 }
 
 // enter starts the test binary again in namespaces of its own.
-func enter() (int, error) {
+func enter(namespaces uintptr) (int, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), envInNS+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}

@@ -1,0 +1,176 @@
+//go:build linux
+
+package network
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// otherNode is a process with a network namespace of its own.
+func otherNode(t *testing.T) int {
+	t.Helper()
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = in.Close(), cmd.Wait() })
+	return cmd.Process.Pid
+}
+
+func namespaceOf(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }
+
+// join links a node with the test's namespace, which plays the host.
+func join(t *testing.T, dataDir string, pid int) Uplink {
+	t.Helper()
+	u, err := JoinHost(t.Context(), dataDir, pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := LeaveHost(context.Background(), dataDir); err != nil {
+			t.Error(err)
+		}
+	})
+	err = Within(namespaceOf(pid), func() error {
+		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		return (&Network{node: h}).UseUplink(u)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func ipForward(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(forwarding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func TestJoinHost(t *testing.T) {
+	n := open(t, folder(t))
+	outside := attach(t, n, Pod{ID: "outside"}) // stands for another machine
+	echo(t, outside, 80)
+	if err := os.WriteFile(forwarding, []byte("0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	one, two := otherNode(t), otherNode(t)
+	first, second := join(t, "/data/one", one), join(t, "/data/two", two)
+	if first.Node == second.Node {
+		t.Fatalf("two clusters have the link %v", first)
+	}
+	for _, pid := range []int{one, two} {
+		node := Attachment{Namespace: namespaceOf(pid)}
+		c := dial(t, &node, outside.IP.String()+":80")
+		if got := say(t, c, "hello"); !strings.HasSuffix(got, " hello") || strings.HasPrefix(got, "169.254.") {
+			t.Errorf("answer %q; the sender should be the host", got)
+		}
+		if pid == one { // the next launcher of the same cluster
+			if again := join(t, "/data/one", one); again != first {
+				t.Errorf("link %v, before %v", again, first)
+			}
+			say(t, c, "still there")
+		}
+	}
+	// Nothing gets in.
+	echo(t, Attachment{Namespace: namespaceOf(one)}, 81)
+	err := Within(outside.Namespace, func() error {
+		_, err := net.DialTimeout("tcp4", first.Node.String()+":81", 300*time.Millisecond)
+		return err
+	})
+	if err == nil {
+		t.Error("another machine reached the node")
+	}
+	if err := LeaveHost(t.Context(), "/data/one"); err != nil || ipForward(t) != "1" {
+		t.Errorf("forwarding is %s while another cluster needs it, %v", ipForward(t), err)
+	}
+	if err := LeaveHost(t.Context(), "/data/two"); err != nil || ipForward(t) != "0" {
+		t.Errorf("forwarding is %s after the last cluster, was 0, %v", ipForward(t), err)
+	}
+	tables, err := hostTableNames(t.Context())
+	if err != nil || len(tables) > 0 {
+		t.Errorf("tables %v are left, %v", tables, err)
+	}
+	if links, err := net.Interfaces(); err != nil || strings.Contains(fmt.Sprint(links), " "+hostLinks+hostName("/data/one")) {
+		t.Errorf("links %v, %v", links, err)
+	}
+}
+
+func TestJoinHost_cleansUpAfterACrash(t *testing.T) {
+	open(t, folder(t))
+	pid := otherNode(t)
+	join(t, "/data/crashed", pid)
+	link, err := netlink.LinkByName(hostLinks + hostName("/data/crashed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkDel(link); err != nil { // as when the holder ended
+		t.Fatal(err)
+	}
+	join(t, "/data/next", otherNode(t))
+	tables, err := hostTableNames(t.Context())
+	if err != nil || len(tables) != 1 || tables[0] != hostName("/data/next") {
+		t.Errorf("tables %v, %v", tables, err)
+	}
+}
+
+func TestJoinHost_refusedByAFirewall(t *testing.T) {
+	open(t, folder(t))
+	if _, err := nft(t.Context(), "add table ip other\nadd chain ip other FORWARD { type filter hook forward priority 0 ; policy drop ; }"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = nft(context.Background(), "delete table ip other") })
+	if _, err := JoinHost(t.Context(), "/data/x", otherNode(t)); err == nil || !strings.Contains(err.Error(), ErrForwardRefused.Error()) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestDropsForwarded(t *testing.T) {
+	for text, want := range map[string]bool{
+		"chain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}":                                                                         true,
+		"chain a {\n\t\ttype filter hook forward priority filter; policy accept;\n\t}\n\tchain b {\n\t\ttype filter hook input priority filter; policy drop;\n\t}": false,
+		"": false,
+	} {
+		if got := dropsForwarded(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestChooseUplink(t *testing.T) {
+	first, ok := chooseUplink("a", nil)
+	if !ok || !uplinks.Contains(first.Node) || first.Gateway.Next() != first.Node {
+		t.Fatalf("%v %v", first, ok)
+	}
+	second, ok := chooseUplink("a", []netip.Prefix{netip.PrefixFrom(first.Node, 32)})
+	if !ok || second == first {
+		t.Errorf("%v although taken", second)
+	}
+	if u, ok := chooseUplink("a", []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16")}); ok {
+		t.Errorf("%v although all is taken", u)
+	}
+}

@@ -1,0 +1,298 @@
+//go:build linux
+
+package network
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func open(t *testing.T, dir string) *Network {
+	t.Helper()
+	n, err := Open(context.WithoutCancel(t.Context()), Config{Dir: dir, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	return n
+}
+
+// folder is removed with the namespaces in it.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if _, err := open(t, dir).Keep(context.Background(), nil); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func attach(t *testing.T, n *Network, p Pod) Attachment {
+	t.Helper()
+	a, err := n.Attach(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Detach(context.Background(), p.ID); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// echo listens in a pod and answers every line with the address that it came from.
+func echo(t *testing.T, a Attachment, port int) {
+	t.Helper()
+	var l net.Listener
+	err := Within(a.Namespace, func() (err error) {
+		l, err = net.Listen("tcp4", fmt.Sprintf("0.0.0.0:%d", port))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for s := bufio.NewScanner(c); s.Scan(); {
+					host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+					fmt.Fprintf(c, "%s %s\n", host, s.Text())
+				}
+			}()
+		}
+	}()
+}
+
+// dial connects from a pod, or from the node if it has none.
+func dial(t *testing.T, from *Attachment, address string) net.Conn {
+	t.Helper()
+	var c net.Conn
+	connect := func() (err error) {
+		c, err = net.DialTimeout("tcp4", address, 5*time.Second)
+		return err
+	}
+	err := error(nil)
+	if from == nil {
+		err = connect()
+	} else {
+		err = Within(from.Namespace, connect)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func say(t *testing.T, c net.Conn, line string) string {
+	t.Helper()
+	if _, err := fmt.Fprintln(c, line); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(answer)
+}
+
+func TestNetwork_podsTalk(t *testing.T) {
+	n := open(t, folder(t))
+	a, b := attach(t, n, Pod{ID: "a"}), attach(t, n, Pod{ID: "b"})
+	// The same port in both, below 1024.
+	echo(t, a, 80)
+	echo(t, b, 80)
+	for name, c := range map[string]struct {
+		from *Attachment
+		to   netip.Addr
+		want string
+	}{
+		"PodToPod":  {&a, b.IP, a.IP.String()},
+		"NodeToPod": {nil, a.IP, NodeIP.String()},
+		"PodToSelf": {&b, b.IP, b.IP.String()},
+	} {
+		if got := say(t, dial(t, c.from, c.to.String()+":80"), "hello"); got != c.want+" hello" {
+			t.Errorf("%s: %q, want the sender %s", name, got, c.want)
+		}
+	}
+	l, err := net.Listen("tcp4", NodeIP.String()+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			_, _ = io.WriteString(c, c.RemoteAddr().String()+"\n")
+			_ = c.Close()
+		}
+	}()
+	answer, err := io.ReadAll(dial(t, &a, l.Addr().String()))
+	if host, _, _ := net.SplitHostPort(strings.TrimSpace(string(answer))); err != nil || host != a.IP.String() {
+		t.Errorf("the node saw %q, %v; the pod is %s", answer, err, a.IP)
+	}
+}
+
+func TestNetwork_survivesTheDaemon(t *testing.T) {
+	dir := folder(t)
+	first := open(t, dir)
+	a, b := attach(t, first, Pod{ID: "a"}), attach(t, first, Pod{ID: "b"})
+	gone := attach(t, first, Pod{ID: "gone"})
+	echo(t, b, 8080)
+	c := dial(t, &a, b.IP.String()+":8080")
+	say(t, c, "before")
+
+	second := open(t, dir)
+	lost, err := second.Keep(t.Context(), []string{"a", "b", "never"})
+	if err != nil || !slices.Equal(lost, []string{"never"}) {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+	if got := say(t, c, "after"); got != a.IP.String()+" after" {
+		t.Errorf("the connection that was there answers %q", got)
+	}
+	if got := second.addresses.all(); len(got) != 2 || got["a"] != a.IP || got["b"] != b.IP {
+		t.Errorf("addresses %v, had %s and %s", got, a.IP, b.IP)
+	}
+	if isNamespace(gone.Namespace) || second.hasLink(gone.IP) {
+		t.Error("the network of a pod that nobody knows is still there")
+	}
+	if next := attach(t, second, Pod{ID: "next"}); next.IP == gone.IP {
+		t.Errorf("%s is used again at once", next.IP)
+	}
+}
+
+func TestNetwork_detachRemovesAll(t *testing.T) {
+	dir := folder(t)
+	n := open(t, dir)
+	before, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := n.Attach(t.Context(), Pod{ID: "a", HostPorts: []HostPort{{TCP, 8081, 80}, {UDP, 8081, 80}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing
+		if err := n.Detach(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := net.Interfaces()
+	if err != nil || len(after) != len(before) {
+		t.Errorf("interfaces %v, before %v, %v", after, before, err)
+	}
+	if isNamespace(a.Namespace) || len(n.addresses.all()) != 0 {
+		t.Error("namespace or address is left")
+	}
+	rules, err := nft(t.Context(), "list table ip kiwerk")
+	if err != nil || strings.Contains(rules, a.IP.String()) {
+		t.Errorf("%v\n%s", err, rules)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("files %v, %v", left, err)
+	}
+}
+
+// TestNetwork_afterACrash attaches over every half-made state.
+func TestNetwork_afterACrash(t *testing.T) {
+	for name, spoil := range map[string]func(n *Network, a Attachment) error{
+		"OnlyAddress": func(n *Network, a Attachment) error { return removeNamespace(a.Namespace) },
+		"LinkDown":    func(n *Network, a Attachment) error { return n.removeLink(a.IP) },
+		"FileOnly": func(_ *Network, a Attachment) error {
+			return errors.Join(removeNamespace(a.Namespace), os.WriteFile(a.Namespace, nil, 0o600))
+		},
+		"EverythingWas": func(*Network, Attachment) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := open(t, folder(t))
+			a := attach(t, n, Pod{ID: "a"})
+			if err := spoil(n, a); err != nil {
+				t.Fatal(err)
+			}
+			again := attach(t, n, Pod{ID: "a"})
+			if again.IP != a.IP {
+				t.Errorf("address %s, before %s", again.IP, a.IP)
+			}
+			echo(t, again, 80)
+			if got := say(t, dial(t, nil, a.IP.String()+":80"), "x"); got != NodeIP.String()+" x" {
+				t.Errorf("answer %q", got)
+			}
+		})
+	}
+}
+
+func TestNetwork_hostPorts(t *testing.T) {
+	n := open(t, folder(t))
+	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{TCP, 8081, 80}}})
+	b := attach(t, n, Pod{ID: "b"})
+	echo(t, a, 80)
+	for name, from := range map[string]*Attachment{"FromNode": nil, "FromAnother": &b, "FromItself": &a} {
+		if got := say(t, dial(t, from, NodeIP.String()+":8081"), "x"); !strings.HasSuffix(got, " x") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestNetwork_sysctls(t *testing.T) {
+	n := open(t, folder(t))
+	a := attach(t, n, Pod{ID: "a", Sysctls: map[string]string{"net.ipv4.tcp_keepalive_time": "77"}})
+	err := Within(a.Namespace, func() error {
+		b, err := os.ReadFile("/proc/sys/net/ipv4/tcp_keepalive_time")
+		if string(b) != "77\n" {
+			t.Errorf("value %q", b)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kernel.msgmax", "net..x", "../kernel/x"} {
+		if _, err := n.Attach(t.Context(), Pod{ID: "bad", Sysctls: map[string]string{name: "1"}}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := n.Attach(t.Context(), Pod{ID: "bad", Sysctls: map[string]string{"net.ipv4.no_such_thing": "1"}}); err == nil {
+		t.Error("an unknown sysctl was set")
+	}
+	if _, ok := n.addresses.all()["bad"]; ok {
+		t.Error("a pod that failed keeps its address")
+	}
+}
+
+func BenchmarkNetwork_attach(b *testing.B) {
+	n, err := Open(b.Context(), Config{Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer n.Close()
+	for b.Loop() {
+		if _, err := n.Attach(b.Context(), Pod{ID: "a"}); err != nil {
+			b.Fatal(err)
+		}
+		if err := n.Detach(b.Context(), "a"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
