@@ -46,10 +46,27 @@ func Build(spec Spec) error {
 	}
 	// Modes below are meant exactly.
 	defer unix.Umask(unix.Umask(0))
-	for _, phase := range []struct {
-		what string
-		do   func() error
-	}{
+	phases := b.hostPhases()
+	if b.fromImage() {
+		phases = b.imagePhases()
+	}
+	for _, p := range phases {
+		if err := p.do(); err != nil {
+			return fmt.Errorf("%s: %w", p.what, err)
+		}
+	}
+	return nil
+}
+
+// phase is one step of building a root.
+type phase struct {
+	what string
+	do   func() error
+}
+
+// hostPhases build a root out of the host's.
+func (b *builder) hostPhases() []phase {
+	return []phase{
 		{"detach mounts", detach},
 		{"check volumes", b.openVolumes},
 		{"plan container root", b.observe},
@@ -66,12 +83,7 @@ func Build(spec Spec) error {
 		{"mask platform data", b.mask},
 		{"make root read-only", b.protect},
 		{"change root", b.pivot},
-	} {
-		if err := phase.do(); err != nil {
-			return fmt.Errorf("%s: %w", phase.what, err)
-		}
 	}
-	return nil
 }
 
 // detach keeps our mounts from the host; the host's still reach HostToContainer volumes.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,14 +79,20 @@ func (b *builder) mountOverlay(s step, n int) error {
 	return MountOverlay(Overlay{Lower: s.Path, Upper: b.root(s.Path), Work: work, Target: b.root(s.Path), Volatile: true})
 }
 
-// Overlay is one overlay mount with a single lower directory.
+// Overlay is one overlay mount.
 type Overlay struct {
 	Lower, Upper, Work, Target string
+	// Lowers takes the place of Lower where there are several: the topmost first.
+	// Two or more of them may do without Upper and Work, for reading.
+	Lowers []string
 	// Volatile leaves out all syncing: without it the kernel syncs the whole
 	// file system below whenever an overlay is unmounted, once per container
 	// and directory. The upper layer does not survive the container anyway.
 	Volatile bool
 }
+
+// maxOptions leaves room in the page of mount options for everything but paths.
+const maxOptions = 3000
 
 // MountOverlay mounts o with the options that user namespaces need.
 func MountOverlay(o Overlay) error {
@@ -95,9 +102,18 @@ func MountOverlay(o Overlay) error {
 			_ = unix.Close(fd)
 		}
 	}()
-	// Separators in paths would need two levels of escaping, and long paths do not fit: pass them by descriptor then.
+	// Separators in paths would need two levels of escaping, and long paths or
+	// many do not fit into the page of options: pass them by descriptor then.
+	lowers := o.Lowers
+	if len(lowers) == 0 {
+		lowers = []string{o.Lower}
+	}
+	long := len(o.Upper) + len(o.Work)
+	for _, l := range lowers {
+		long += len(l)
+	}
 	name := func(p string) (string, error) {
-		if !strings.ContainsAny(p, `,:\"`) && len(p) < 1000 {
+		if !strings.ContainsAny(p, `,:\"`) && long < maxOptions {
 			return p, nil
 		}
 		fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -107,21 +123,40 @@ func MountOverlay(o Overlay) error {
 		open = append(open, fd)
 		return "/proc/self/fd/" + strconv.Itoa(fd), nil
 	}
-	lower, err1 := name(o.Lower)
-	upper, err2 := name(o.Upper)
-	work, err3 := name(o.Work)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return err
+	opts := "index=off"
+	for i, l := range lowers {
+		n, err := name(l)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			opts += ",lowerdir=" + n
+		} else {
+			opts += ":" + n
+		}
 	}
-	opts := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work + ",index=off"
+	if o.Upper != "" {
+		upper, err1 := name(o.Upper)
+		work, err2 := name(o.Work)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		opts += ",upperdir=" + upper + ",workdir=" + work
+	}
 	if o.Volatile {
 		opts += ",volatile"
 	}
 	if InUserNamespace() {
 		opts += ",userxattr"
+	} else {
+		// Layers are shared: none may hold only what differs from those that were below it once.
+		opts += ",redirect_dir=off,metacopy=off"
 	}
 	if err := unix.Mount(OwnSource, o.Target, "overlay", unix.MS_NODEV, opts); err != nil {
-		return fmt.Errorf("overlay over %s: %w", o.Lower, err)
+		return fmt.Errorf("overlay over %s: %w", lowers[0], err)
+	}
+	if o.Upper == "" {
+		return nil
 	}
 	openWorkDir(o.Work)
 	return nil
@@ -183,7 +218,10 @@ func (b *builder) mountPrograms() error {
 
 // mask hides the platform's data, wherever it shows.
 func (b *builder) mask() error {
-	points := b.Masks
+	points := slices.Clone(b.Masks)
+	if b.fromImage() {
+		points = nil // nothing of the host shows but through volumes
+	}
 	for _, v := range b.volumes {
 		for _, m := range b.Masks {
 			if v.source != m && within(m, v.source) {

@@ -6,6 +6,11 @@ type Spec struct {
 	// be removed after the container's end. It holds /tmp, /var/tmp and the home
 	// directory; what is written elsewhere outside of volumes stays in memory.
 	Scratch string
+	// Layers are the directories of an image, the topmost first. Without them the
+	// root is made of the host's own.
+	Layers []string `json:",omitempty"`
+	// ImageVolumes are paths that stay writable in a read-only root made of Layers.
+	ImageVolumes []string `json:",omitempty"`
 	// Volumes are mounted in the order of their destinations' depth.
 	Volumes []Volume
 	// Devices are bound into /dev in addition to the default ones.

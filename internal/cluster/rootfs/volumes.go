@@ -58,6 +58,10 @@ func (b *builder) openVolume(v Volume) (volume, error) {
 	}
 	o.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
 	o.dev = within(o.source, "/dev")
+	if b.fromImage() {
+		o.dest = imageDest(v.Dest)
+		return o, nil
+	}
 	o.dest, err = resolveParent(v.Dest)
 	return o, err
 }

@@ -70,6 +70,9 @@ func (c *container) prepare(p Process, files []*os.File) (*syscall.ProcAttr, str
 		return nil, "", fmt.Errorf("working directory: %w", err)
 	}
 	path, err := lookPath(p.Args[0], cwd, p.Env)
+	if errors.Is(err, errNotFound) && len(c.spec.Root.Layers) == 0 {
+		err = fmt.Errorf("%w: the host's own tools serve as the image, so it has to be installed on the host", err)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -115,6 +118,8 @@ func explain(err error) error {
 	return err
 }
 
+var errNotFound = errors.New("not found in PATH")
+
 // lookPath finds a command as execvp does, with the container's PATH.
 func lookPath(name, cwd string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
@@ -146,7 +151,7 @@ func lookPath(name, cwd string, env []string) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", fmt.Errorf("executable %q not found in PATH %s: the host's own tools serve as the image, so it has to be installed on the host", name, path)
+	return "", fmt.Errorf("executable %q %w %s", name, errNotFound, path)
 }
 
 func executable(path string) error {
