@@ -159,10 +159,12 @@ func (b *builder) mountVolume(v volume) error {
 	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// makeNested creates a mount point inside a volume that is mounted already.
-// Each part is opened inside the root, so that links in the volume lead nowhere else.
-func (b *builder) makeNested(p string, dir bool) error {
-	parts := strings.Split(strings.Trim(p, "/"), "/")
+// makeNested creates a mount point inside a volume or an image that is mounted
+// already. Each part is opened inside the root, so that links lead nowhere else.
+func (b *builder) makeNested(p string, dir bool) error { return b.makeNestedVia(p, dir, maxLinks) }
+
+func (b *builder) makeNestedVia(p string, dir bool, links int) error {
+	parts := strings.Split(strings.Trim(path.Clean(p), "/"), "/")
 	for i := range parts {
 		sub := strings.Join(parts[:i+1], "/")
 		if fd, err := b.openInRoot(sub); err == nil {
@@ -176,6 +178,14 @@ func (b *builder) makeNested(p string, dir bool) error {
 		if err != nil {
 			return err
 		}
+		if target := linkAt(parent, parts[i]); target != "" && links > 0 {
+			// A link to what is not there yet, such as /var/run in an image without /run.
+			_ = unix.Close(parent)
+			if !path.IsAbs(target) {
+				target = path.Join("/", path.Dir(sub), target)
+			}
+			return b.makeNestedVia(path.Join(append([]string{target}, parts[i+1:]...)...), dir, links-1)
+		}
 		if i == len(parts)-1 && !dir {
 			err = unix.Mknodat(parent, parts[i], unix.S_IFREG|0o644, 0)
 		} else {
@@ -187,6 +197,16 @@ func (b *builder) makeNested(p string, dir bool) error {
 		}
 	}
 	return nil
+}
+
+// linkAt is where a link leads, "" if it is none.
+func linkAt(dir int, name string) string {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(dir, name, buf[:])
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
 }
 
 // maxLinks is the kernel's limit of symbolic links in one path.

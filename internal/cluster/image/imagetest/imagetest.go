@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -54,6 +56,31 @@ func Host(t testing.TB, from, to string) Entry {
 		t.Fatal(err)
 	}
 	return File(to, string(data), 0o755)
+}
+
+// HostPrograms takes programs of this machine to /bin of the image, with the libraries that they need.
+func HostPrograms(t testing.TB, names ...string) []Entry {
+	t.Helper()
+	var list []Entry
+	have := map[string]bool{}
+	for _, n := range names {
+		at, err := exec.LookPath(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, Host(t, at, "bin/"+n))
+		out, err := exec.Command("ldd", at).Output()
+		if err != nil {
+			continue // static
+		}
+		for word := range strings.FieldsSeq(string(out)) {
+			if strings.HasPrefix(word, "/") && !have[word] {
+				have[word] = true
+				list = append(list, Host(t, word, word))
+			}
+		}
+	}
+	return list
 }
 
 // Tar packs entries.
