@@ -134,8 +134,8 @@ func (s *Store) Reachable(ctx context.Context, ref string) error {
 	case known && s.clock.Since(last.at) < probeValid:
 		return last.err
 	case known && last.err != nil:
-		s.reached(reg, last.err) // others need not ask meanwhile
-		go s.ask(context.WithoutCancel(ctx), reg)
+		s.reached(reg, last.err)                                          // others need not ask meanwhile
+		s.tasks.Go(func() { _ = s.ask(context.WithoutCancel(ctx), reg) }) // the answer is kept for the next
 		return last.err
 	}
 	defer s.working.lock("registry " + reg.Name())()

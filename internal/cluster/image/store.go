@@ -102,6 +102,8 @@ type Store struct {
 	working   keyed
 	// busy is read-held while layers arrive that no image names yet.
 	busy sync.RWMutex
+	// tasks are questions to registries that nobody waits for.
+	tasks sync.WaitGroup
 
 	mu     sync.Mutex
 	images map[string]imageRecord
@@ -136,6 +138,9 @@ func Open(o Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// Close waits for questions to registries that are still open; they are short.
+func (s *Store) Close() { s.tasks.Wait() }
 
 // sweepTemporary removes what a process that ended in the middle has left.
 func (s *Store) sweepTemporary() error {

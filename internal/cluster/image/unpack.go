@@ -383,17 +383,12 @@ func (u *unpacker) resolve(dir string, create bool) (string, error) {
 		case err != nil:
 			return "", err
 		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := u.root.Readlink(next)
-			if err != nil {
-				return "", err
-			}
 			if links++; links > maxLink {
 				return "", fmt.Errorf("%s: too many symbolic links", dir)
 			}
-			if path.IsAbs(target) {
-				done = "."
+			if done, todo, err = u.follow(next, done, todo); err != nil {
+				return "", err
 			}
-			todo = append(strings.Split(target, "/"), todo...)
 		case info.IsDir():
 			done = next
 		default:
@@ -401,6 +396,18 @@ func (u *unpacker) resolve(dir string, create bool) (string, error) {
 		}
 	}
 	return done, nil
+}
+
+// follow puts a link's target in front of what is still to be walked.
+func (u *unpacker) follow(link, done string, todo []string) (string, []string, error) {
+	target, err := u.root.Readlink(link)
+	if err != nil {
+		return "", nil, err
+	}
+	if path.IsAbs(target) {
+		done = "."
+	}
+	return done, append(strings.Split(target, "/"), todo...), nil
 }
 
 // finishDirs sets the times of directories when nothing changes in them any more.

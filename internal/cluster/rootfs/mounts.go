@@ -96,55 +96,11 @@ const maxOptions = 3000
 
 // MountOverlay mounts o with the options that user namespaces need.
 func MountOverlay(o Overlay) error {
-	var open []int
-	defer func() {
-		for _, fd := range open {
-			_ = unix.Close(fd)
-		}
-	}()
-	// Separators in paths would need two levels of escaping, and long paths or
-	// many do not fit into the page of options: pass them by descriptor then.
-	lowers := o.Lowers
-	if len(lowers) == 0 {
-		lowers = []string{o.Lower}
-	}
-	long := len(o.Upper) + len(o.Work)
-	for _, l := range lowers {
-		long += len(l)
-	}
-	name := func(p string) (string, error) {
-		if !strings.ContainsAny(p, `,:\"`) && long < maxOptions {
-			return p, nil
-		}
-		fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return "", &os.PathError{Op: "open", Path: p, Err: err}
-		}
-		open = append(open, fd)
-		return "/proc/self/fd/" + strconv.Itoa(fd), nil
-	}
-	opts := "index=off"
-	for i, l := range lowers {
-		n, err := name(l)
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			opts += ",lowerdir=" + n
-		} else {
-			opts += ":" + n
-		}
-	}
-	if o.Upper != "" {
-		upper, err1 := name(o.Upper)
-		work, err2 := name(o.Work)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		opts += ",upperdir=" + upper + ",workdir=" + work
-	}
-	if o.Volatile {
-		opts += ",volatile"
+	var p paths
+	defer p.close()
+	opts, err := o.options(&p)
+	if err != nil {
+		return err
 	}
 	if InUserNamespace() {
 		opts += ",userxattr"
@@ -153,13 +109,70 @@ func MountOverlay(o Overlay) error {
 		opts += ",redirect_dir=off,metacopy=off"
 	}
 	if err := unix.Mount(OwnSource, o.Target, "overlay", unix.MS_NODEV, opts); err != nil {
-		return fmt.Errorf("overlay over %s: %w", lowers[0], err)
+		return fmt.Errorf("overlay over %s: %w", o.lowers()[0], err)
 	}
-	if o.Upper == "" {
-		return nil
+	if o.Work != "" {
+		openWorkDir(o.Work)
 	}
-	openWorkDir(o.Work)
 	return nil
+}
+
+func (o Overlay) lowers() []string {
+	if len(o.Lowers) > 0 {
+		return o.Lowers
+	}
+	return []string{o.Lower}
+}
+
+// options are those that name directories, and what belongs to them.
+func (o Overlay) options(p *paths) (string, error) {
+	p.byNumber = len(strings.Join(o.lowers(), ":"))+len(o.Upper)+len(o.Work) > maxOptions
+	opts, sep := "index=off,lowerdir=", ""
+	for _, l := range o.lowers() {
+		name, err := p.name(l)
+		if err != nil {
+			return "", err
+		}
+		opts, sep = opts+sep+name, ":"
+	}
+	if o.Upper != "" {
+		upper, err1 := p.name(o.Upper)
+		work, err2 := p.name(o.Work)
+		if err := errors.Join(err1, err2); err != nil {
+			return "", err
+		}
+		opts += ",upperdir=" + upper + ",workdir=" + work
+	}
+	if o.Volatile {
+		opts += ",volatile"
+	}
+	return opts, nil
+}
+
+// paths names directories for mount options. Separators in paths would need
+// two levels of escaping, and long paths or many do not fit into the page of
+// options: they are passed by descriptor then.
+type paths struct {
+	byNumber bool
+	open     []int
+}
+
+func (p *paths) name(dir string) (string, error) {
+	if !p.byNumber && !strings.ContainsAny(dir, `,:\"`) {
+		return dir, nil
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	p.open = append(p.open, fd)
+	return "/proc/self/fd/" + strconv.Itoa(fd), nil
+}
+
+func (p *paths) close() {
+	for _, fd := range p.open {
+		_ = unix.Close(fd)
+	}
 }
 
 // openWorkDir lets the owner remove what the kernel made in the work directory

@@ -165,38 +165,55 @@ func (b *builder) makeNested(p string, dir bool) error { return b.makeNestedVia(
 
 func (b *builder) makeNestedVia(p string, dir bool, links int) error {
 	parts := strings.Split(strings.Trim(path.Clean(p), "/"), "/")
-	for i := range parts {
-		sub := strings.Join(parts[:i+1], "/")
-		if fd, err := b.openInRoot(sub); err == nil {
+	for i, part := range parts {
+		above := "/" + strings.Join(parts[:i], "/")
+		if fd, err := b.openInRoot(path.Join(above, part)); err == nil {
 			_ = unix.Close(fd)
 			continue
 		}
-		parent, err := b.openInRoot("/" + strings.Join(parts[:i], "/"))
-		if i == 0 {
-			parent, err = unix.Dup(b.rootFD)
-		}
+		target, err := b.makePart(above, part, i < len(parts)-1 || dir)
 		if err != nil {
-			return err
+			return fmt.Errorf("create %s: %w", path.Join(above, part), err)
 		}
-		if target := linkAt(parent, parts[i]); target != "" && links > 0 {
-			// A link to what is not there yet, such as /var/run in an image without /run.
-			_ = unix.Close(parent)
-			if !path.IsAbs(target) {
-				target = path.Join("/", path.Dir(sub), target)
-			}
-			return b.makeNestedVia(path.Join(append([]string{target}, parts[i+1:]...)...), dir, links-1)
+		if target == "" {
+			continue
 		}
-		if i == len(parts)-1 && !dir {
-			err = unix.Mknodat(parent, parts[i], unix.S_IFREG|0o644, 0)
-		} else {
-			err = unix.Mkdirat(parent, parts[i], 0o755)
+		// A link to what is not there yet, such as /var/run in an image without /run.
+		if links == 0 {
+			return fmt.Errorf("%s: too many symbolic links", p)
 		}
-		_ = unix.Close(parent)
-		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("create %s: %w", sub, err)
+		if !path.IsAbs(target) {
+			target = path.Join(above, target)
 		}
+		return b.makeNestedVia(path.Join(append([]string{target}, parts[i+1:]...)...), dir, links-1)
 	}
 	return nil
+}
+
+// makePart creates one name, unless it is a link that leads nowhere: then it tells where.
+func (b *builder) makePart(above, name string, dir bool) (target string, err error) {
+	var parent int
+	if above == "/" {
+		parent, err = unix.Dup(b.rootFD)
+	} else {
+		parent, err = b.openInRoot(above)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(parent)
+	if target := linkAt(parent, name); target != "" {
+		return target, nil
+	}
+	if dir {
+		err = unix.Mkdirat(parent, name, 0o755)
+	} else {
+		err = unix.Mknodat(parent, name, unix.S_IFREG|0o644, 0)
+	}
+	if errors.Is(err, unix.EEXIST) {
+		err = nil
+	}
+	return "", err
 }
 
 // linkAt is where a link leads, "" if it is none.
