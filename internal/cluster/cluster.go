@@ -15,6 +15,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/controlplane"
 	"github.com/kiwerk/kiwerk/internal/cluster/etcd"
 	"github.com/kiwerk/kiwerk/internal/cluster/kubelet"
+	"github.com/kiwerk/kiwerk/internal/cluster/metrics"
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/pki"
 	"github.com/kiwerk/kiwerk/internal/cluster/storage"
@@ -41,6 +42,7 @@ type Cluster struct {
 	scheduler   *controlplane.Scheduler
 	controllers *controlplane.Controllers
 	kubelet     *kubelet.Kubelet
+	usage       *metrics.Runtime
 
 	kubeconfigs kubeconfigs
 
@@ -160,6 +162,11 @@ func (c *Cluster) startHelpers(ctx context.Context) error {
 		return err
 	}
 	c.goTask(ctx, volumes.Run)
+	if c.usage != nil {
+		if err := metrics.Register(ctx, c.api.Client("kiwerk-metrics")); err != nil {
+			return err
+		}
+	}
 	if c.cfg.Ports == nil {
 		return nil
 	}
@@ -196,6 +203,9 @@ func (c *Cluster) stop(ctx context.Context) error {
 		errs = append(errs, c.api.Stop(ctx))
 	} else {
 		errs = append(errs, c.cfg.APIListener.Close())
+	}
+	if c.usage != nil {
+		errs = append(errs, c.usage.Close())
 	}
 	if c.store != nil {
 		errs = append(errs, c.store.Stop(ctx))
@@ -265,6 +275,10 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 			Logger: c.cfg.Logger, Clock: c.cfg.Clock,
 		})
 		cfg.DialKubelet = c.kubelet.Dial
+		var err error
+		if c.usage, cfg.Extra, err = c.metrics(); err != nil {
+			return err
+		}
 	}
 	c.api = controlplane.NewAPIServer(cfg)
 	return c.api.Start(ctx)

@@ -217,6 +217,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 	d.pods, err = cri.New(cri.Config{
 		StateDir: filepath.Join(data, runtimeStateDir), RuntimeDir: d.job.RuntimeDir,
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
+		PodLogsDir: filepath.Join(data, logsDir, "pods"),
 		Masks:      []string{d.job.DataDir, d.job.RuntimeDir},
 		VolumeDirs: []string{filepath.Join(data, "volumes")},
 		APIAddress: d.cluster.APIAddress(), NodeIP: d.cluster.NodeIP().String(),
@@ -241,6 +242,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if err := d.pods.Start(ctx); err != nil {
 		return err
 	}
+	d.tellTakenOver(d.pods.TakenOver())
 	apiReady := d.onAPI()
 	platform := make(chan error, 1)
 	go func() {

@@ -16,6 +16,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/text"
 )
 
 // criSocket is the name that package cri gives to its socket.
@@ -60,6 +61,21 @@ func (d *daemon) currentPhase() string {
 // tell reports a phase to the launcher. A launcher that is gone ends us elsewhere.
 func (d *daemon) tell(phase, detail string, took time.Duration) {
 	if err := d.control.Send(event{Kind: eventPhase, Phase: phase, Detail: detail, Took: took}); err != nil {
+		d.log.Warn("the launcher does not listen", "error", err)
+	}
+}
+
+// tellTakenOver says what an earlier daemon has left, if anything.
+func (d *daemon) tellTakenOver(found cri.TakenOver) {
+	if found == (cri.TakenOver{}) {
+		return
+	}
+	words := text.S(text.UpDetailAdopted, found.Adopted)
+	if found.Lost > 0 {
+		words = text.S(text.UpDetailLost, found.Adopted, found.Lost)
+	}
+	say := wireSentence(words)
+	if err := d.control.Send(event{Kind: eventPhase, Phase: phasePods, Say: &say, Took: time.Since(d.begun)}); err != nil {
 		d.log.Warn("the launcher does not listen", "error", err)
 	}
 }

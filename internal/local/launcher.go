@@ -49,6 +49,9 @@ func up(ctx context.Context, s cli.Session, o cli.UpOptions, getenv func(string)
 	if err != nil && l.report != nil {
 		_ = l.report.Send(event{Kind: eventFailed, Detail: err.Error(), Failure: toWire(err)}) // the starter may be gone; the log has it
 	}
+	if err != nil && l.detached {
+		fmt.Fprintln(l.session.Err, err) // nobody sees the standard error of a detached launcher
+	}
 	return err
 }
 
@@ -297,9 +300,12 @@ func acceptStops(l *fdsock.Listener, stops chan<- *fdsock.Conn) {
 	}
 }
 
-// lost tells why the daemon ended by itself. Pods go on under the holder.
+// lost tells why the daemon ended by itself. Pods go on under the holder, unless that was lost as well.
 func (l *launcher) lost(d *daemonProcess) error {
 	err := <-d.exit
+	if errors.Is(err, holder.ErrLost) {
+		return failure(text.S(text.HolderLost), try("kiwerk up --data-dir "+l.dir.path), err)
+	}
 	return failure(text.S(text.DaemonLost), l.seeLog(), err)
 }
 
@@ -366,7 +372,11 @@ func (l *launcher) tell(e event) {
 func show(p *progress, e event, detached bool) {
 	switch e.Kind {
 	case eventPhase:
-		p.phase(e.Phase, e.Detail, e.Took)
+		detail := e.Detail
+		if e.Say != nil {
+			detail = e.Say.sentence().In(p.session.Text)
+		}
+		p.phase(e.Phase, detail, e.Took)
 	case eventReady:
 		p.ready(*e.Run, e.Took, detached)
 	}

@@ -3,17 +3,14 @@
 package local
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/procnet"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -70,119 +67,14 @@ func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port } //nolint
 
 // portHolder names the process that listens on a port, as far as we may see.
 func portHolder(port int) string {
-	for _, s := range listeningSockets("/proc/net") {
-		if s.port != port {
+	for _, s := range procnet.Listening("/proc/net") {
+		if int(s.Address.Port()) != port {
 			continue
 		}
-		if pid, name := socketOwner(s.inode); pid > 0 {
+		if pid, name := procnet.Owner(s.Inode); pid > 0 {
 			return fmt.Sprintf("%s (PID %d)", name, pid)
 		}
-		return fmt.Sprintf("a process of user %d", s.uid)
+		return fmt.Sprintf("a process of user %d", s.UID)
 	}
 	return ""
-}
-
-// listening is one line of /proc/net/tcp in state LISTEN.
-type listening struct {
-	address  string
-	port     int
-	inode    uint64
-	uid      int
-	loopback bool
-}
-
-const stateListen = "0A"
-
-func listeningSockets(dir string) []listening {
-	var all []listening
-	for _, name := range []string{"tcp", "tcp6"} {
-		f, err := os.Open(filepath.Join(dir, name))
-		if err != nil {
-			continue // no IPv6
-		}
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if l, ok := parseListening(s.Text()); ok {
-				all = append(all, l)
-			}
-		}
-		_ = f.Close() // only read
-	}
-	return all
-}
-
-func parseListening(line string) (listening, bool) {
-	f := strings.Fields(line)
-	if len(f) < 10 || f[3] != stateListen {
-		return listening{}, false
-	}
-	addr, port, ok := strings.Cut(f[1], ":")
-	if !ok {
-		return listening{}, false
-	}
-	n, err := strconv.ParseUint(port, 16, 16)
-	ip := kernelIP(addr)
-	if err != nil || ip == nil {
-		return listening{}, false
-	}
-	uid, err := strconv.Atoi(f[7])
-	if err != nil {
-		return listening{}, false
-	}
-	inode, err := strconv.ParseUint(f[9], 10, 64)
-	if err != nil {
-		return listening{}, false
-	}
-	return listening{
-		address: net.JoinHostPort(ip.String(), strconv.FormatUint(n, 10)),
-		port:    int(n), inode: inode, uid: uid, loopback: ip.IsLoopback(),
-	}, true
-}
-
-// kernelIP reads an address as /proc/net has it: 32-bit words in the byte order of the machine.
-func kernelIP(s string) net.IP {
-	if len(s) != 8 && len(s) != 32 {
-		return nil
-	}
-	ip := make(net.IP, 0, 16)
-	for i := 0; i < len(s); i += 8 {
-		w, err := strconv.ParseUint(s[i:i+8], 16, 32)
-		if err != nil {
-			return nil
-		}
-		ip = append(ip, byte(w), byte(w>>8), byte(w>>16), byte(w>>24))
-	}
-	return ip
-}
-
-// socketOwner finds the process that has a socket open.
-func socketOwner(inode uint64) (pid int, name string) {
-	want := fmt.Sprintf("socket:[%d]", inode)
-	procs, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, ""
-	}
-	for _, p := range procs {
-		n, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
-		fds, err := os.ReadDir(filepath.Join("/proc", p.Name(), "fd"))
-		if err != nil {
-			continue // another user's, or gone
-		}
-		for _, fd := range fds {
-			if target, err := os.Readlink(filepath.Join("/proc", p.Name(), "fd", fd.Name())); err == nil && target == want {
-				return n, processName(n)
-			}
-		}
-	}
-	return 0, ""
-}
-
-func processName(pid int) string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	if err != nil {
-		return "?"
-	}
-	return strings.TrimSpace(string(b))
 }

@@ -36,7 +36,9 @@ type event struct {
 	Kind   string // one of the event constants
 	Phase  string `json:",omitempty"`
 	Detail string `json:",omitempty"`
-	Took   time.Duration
+	// Say is a detail in words, for the language of the terminal.
+	Say  *wireSentence `json:",omitempty"`
+	Took time.Duration
 	// Ready and stopped: what runs.
 	Run *runState `json:",omitempty"`
 	// Failure is what a failed launcher would have printed.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
+	"github.com/kiwerk/kiwerk/internal/cluster/procnet"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -178,13 +179,13 @@ func podListeners(containers []containerRecord) []cli.Listener {
 		return nil
 	}
 	var out []cli.Listener
-	for _, l := range listeningSockets("/proc/net") {
-		pid, name := socketOwner(l.inode)
+	for _, l := range procnet.Listening("/proc/net") {
+		pid, name := procnet.Owner(l.Inode)
 		if pid == 0 {
 			continue
 		}
 		if c, ok := containerOf(pid, byShim, parentOf); ok {
-			out = append(out, cli.Listener{Pod: c.key(), Address: l.address, Process: name, PID: pid, Open: !l.loopback})
+			out = append(out, cli.Listener{Pod: c.key(), Address: l.Address.String(), Process: name, PID: pid, Open: !l.Address.Addr().IsLoopback()})
 		}
 	}
 	return out

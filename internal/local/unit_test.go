@@ -222,34 +222,6 @@ func TestListenPlatform_namesWhoHasThePort(t *testing.T) {
 	}
 }
 
-func TestParseListening(t *testing.T) {
-	cases := map[string]struct {
-		line string
-		want listening
-		ok   bool
-	}{
-		"Loopback":  {"   0: 0100007F:1EC6 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0", listening{"127.0.0.1:7878", 7878, 4242, 1000, true}, true},
-		"Open":      {"   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 0", listening{"0.0.0.0:80", 80, 7, 0, false}, true},
-		"IPv6":      {"   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 9 1", listening{"[::1]:80", 80, 9, 0, true}, true},
-		"Connected": {"   1: 0100007F:1EC6 0100007F:AAAA 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0", listening{}, false},
-		"Header":    {"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode", listening{}, false},
-		"Short":     {"0: 0100007F:1EC6", listening{}, false},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, ok := parseListening(c.line)
-			if ok != c.ok || got != c.want {
-				t.Errorf("got %+v, %v", got, ok)
-			}
-		})
-	}
-}
-
-func FuzzParseListening(f *testing.F) {
-	f.Add("   0: 0100007F:1EC6 00000000:0000 0A 0:0 0:0 0 1000 0 4242 1")
-	f.Fuzz(func(_ *testing.T, line string) { parseListening(line) })
-}
-
 func FuzzParseStart(f *testing.F) {
 	f.Add("1 (a) b) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 42 1")
 	f.Add("")

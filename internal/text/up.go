@@ -58,6 +58,9 @@ const (
 	StartFailed     Key = "start.failed"
 	StartTimeout    Key = "start.timeout"
 	DaemonLost      Key = "daemon.lost"
+	HolderLost      Key = "holder.lost"
+	UpDetailAdopted Key = "up.detail.adopted"
+	UpDetailLost    Key = "up.detail.lost"
 	NotRunning      Key = "notRunning"
 	HolderFailed    Key = "holder.failed"
 	UserNSForbidden Key = "holder.userns"
@@ -122,6 +125,9 @@ var upTexts = map[Key]entry{
 	StartFailed:     {"the platform did not start (%s)", "die Plattform ist nicht gestartet (%s)"},
 	StartTimeout:    {"the platform was not ready after %s; it was busy with: %s", "die Plattform war nach %s nicht bereit; sie war beschäftigt mit: %s"},
 	DaemonLost:      {"the platform ended unexpectedly; pods keep running until it is started again or stopped", "die Plattform ist unerwartet beendet; Pods laufen weiter, bis sie neu gestartet oder angehalten wird"},
+	HolderLost:      {"the process that holds the cluster's namespaces (kiwerk-agent hold) was ended, and the platform with it; when the platform is started again, its pods start anew by their restart policies", "der Prozess, der die Namespaces des Clusters hält (kiwerk-agent hold), wurde beendet und mit ihm die Plattform; beim nächsten Start der Plattform beginnen ihre Pods nach ihren Neustartregeln neu"},
+	UpDetailAdopted: {"%d containers run on", "%d Container laufen weiter"},
+	UpDetailLost:    {"%d containers run on; %d pods were lost with their holder or by a restart of the machine and start anew by their restart policies", "%d Container laufen weiter; %d Pods gingen mit ihrem Halter oder durch einen Neustart des Rechners verloren und beginnen nach ihren Neustartregeln neu"},
 	NotRunning:      {"no platform runs on %s", "auf %s läuft keine Plattform"},
 	HolderFailed:    {"the process that holds containers could not be started", "der Prozess, der Container hält, konnte nicht gestartet werden"},
 	UserNSForbidden: {"this machine does not let ordinary users make user namespaces, which containers need", "dieser Rechner erlaubt gewöhnlichen Benutzern keine User-Namespaces, die Container brauchen"},

@@ -49,6 +49,8 @@ type APIServerConfig struct {
 	AdvertiseIP net.IP
 	// DialKubelet reaches the kubelet's API; nil without a kubelet.
 	DialKubelet func(ctx context.Context, network, address string) (net.Conn, error)
+	// Extra is a group version that is served from memory; nil for none.
+	Extra *ExtraGroup
 }
 
 // APIServer is kube-apiserver.
@@ -129,6 +131,9 @@ func (s *APIServer) build(ctx context.Context) (func(context.Context) error, err
 	if s.cfg.DialKubelet != nil {
 		config.KubeAPIs.KubeletClientConfig.Lookup = s.lookup
 	}
+	if s.cfg.Extra != nil {
+		s.cfg.Extra.intercept(&config.Aggregator.GenericConfig.Config)
+	}
 	completed, err := config.Complete()
 	if err != nil {
 		return nil, err
@@ -136,6 +141,9 @@ func (s *APIServer) build(ctx context.Context) (func(context.Context) error, err
 	server, err := apiserverapp.CreateServerChain(completed)
 	if err != nil {
 		return nil, err
+	}
+	if s.cfg.Extra != nil {
+		s.cfg.Extra.announce(server.GenericAPIServer)
 	}
 	server.GenericAPIServer.ShutdownTimeout = shutdownTimeout
 	ready, err := server.PrepareRun()

@@ -28,8 +28,8 @@ func (s *Server) CreateContainer(_ context.Context, req *runtimeapi.CreateContai
 		return nil, err
 	}
 	cfg := req.GetConfig()
-	if cfg.GetMetadata() == nil {
-		return nil, status.Error(codes.InvalidArgument, "container without metadata")
+	if err := checkContainerConfig(cfg); err != nil {
+		return nil, err
 	}
 	id := newID()
 	spec, taken, err := s.specFor(id, b, cfg)
@@ -135,6 +135,9 @@ func (s *Server) finished(c *container) error {
 	if exit.StartedAt.IsZero() {
 		exit.StartedAt = exit.FinishedAt
 	}
+	if c.lost {
+		exit.Reason, exit.Message = reasonHolderLost, messageHolderLost
+	}
 	c.mu.Lock()
 	c.exit, c.running = &exit, nil
 	if c.started.IsZero() {
@@ -163,7 +166,7 @@ func (s *Server) StopContainer(ctx context.Context, req *runtimeapi.StopContaine
 	if err != nil {
 		return nil, err
 	}
-	if err := s.stop(ctx, c, time.Duration(req.GetTimeout())*time.Second); err != nil {
+	if err := s.stop(ctx, c, seconds(req.GetTimeout())); err != nil {
 		return nil, err
 	}
 	return &runtimeapi.StopContainerResponse{}, nil
@@ -207,11 +210,11 @@ func stopSignal(spec shim.Spec) syscall.Signal {
 
 // grace is the pod's grace period, which the kubelet leaves in an annotation.
 func (c *container) grace() time.Duration {
-	n, err := strconv.Atoi(c.Annotations["io.kubernetes.pod.terminationGracePeriod"])
+	n, err := strconv.ParseInt(c.Annotations["io.kubernetes.pod.terminationGracePeriod"], 10, 64)
 	if err != nil {
 		return 30 * time.Second // what Kubernetes takes
 	}
-	return time.Duration(n) * time.Second
+	return seconds(n)
 }
 
 // RemoveContainer forgets a container; one that runs is killed.

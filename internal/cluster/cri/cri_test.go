@@ -28,7 +28,7 @@ func TestAsOrdinaryUser(t *testing.T) { agenttest.AsUser(t) }
 
 // node is a runtime with a client.
 type node struct {
-	t    *testing.T
+	t    testing.TB
 	data string
 	cfg  cri.Config
 	srv  *cri.Server
@@ -37,7 +37,7 @@ type node struct {
 	im   runtimeapi.ImageServiceClient
 }
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	data := t.TempDir()
 	run, err := os.MkdirTemp("", "kw") //nolint:usetesting // Sockets need a short path.
@@ -47,7 +47,7 @@ func newNode(t *testing.T) *node {
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	n := &node{t: t, data: data, cfg: cri.Config{
 		StateDir: filepath.Join(data, "cri"), RuntimeDir: run, AgentPath: agenttest.Agent(),
-		Masks: []string{data, run}, VolumeDirs: []string{filepath.Join(data, "volumes")},
+		Masks: []string{data, run}, VolumeDirs: []string{filepath.Join(data, "volumes")}, PodLogsDir: filepath.Join(data, "logs"),
 		APIAddress: "127.0.0.1:6443", NodeIP: "192.0.2.1", PythonDir: "/opt/python/bin",
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Clock: clock.RealClock{},
 	}}

@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -30,7 +28,7 @@ const drainTime = time.Second
 func (s *Server) ExecSync(ctx context.Context, req *runtimeapi.ExecSyncRequest) (*runtimeapi.ExecSyncResponse, error) {
 	if t := req.GetTimeout(); t > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(t)*time.Second)
+		ctx, cancel = context.WithTimeout(ctx, seconds(t))
 		defer cancel()
 	}
 	out, errOut := &limited{}, &limited{}
@@ -296,32 +294,5 @@ func (r streamRuntime) Attach(ctx context.Context, id string, in io.Reader, out,
 	copies.Go(func() { copyOut(errOut, pipes.err) })
 	a.Wait()
 	copies.Wait()
-	return nil
-}
-
-// PortForward connects a stream to a port on the host's loopback, where the pod listens.
-func (r streamRuntime) PortForward(ctx context.Context, sandboxID string, port int32, stream io.ReadWriteCloser) error {
-	if _, err := r.s.findSandbox(sandboxID); err != nil {
-		return err
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("localhost", strconv.Itoa(int(port))))
-	if err != nil {
-		return fmt.Errorf("nothing listens on port %d of the pod: %w", port, err)
-	}
-	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(stream, conn) // ends with either side
-		_ = stream.Close()
-	}()
-	_, _ = io.Copy(conn, stream) // ends with either side
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
-	}
-	<-done
 	return nil
 }

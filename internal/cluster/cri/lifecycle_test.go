@@ -5,10 +5,12 @@ package cri_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +248,7 @@ func TestServer_load(t *testing.T) {
 	if st := n.status(lost); st.GetExitCode() != 137 || st.GetReason() != shim.ReasonShimLost || st.GetStartedAt() == 0 || st.GetFinishedAt() == 0 {
 		t.Errorf("lost: %v", st)
 	}
-	if st := n.awaitExit(foreign); st.GetExitCode() != 137 {
+	if st := n.awaitExit(foreign); st.GetExitCode() != 137 || st.GetReason() != "HolderLost" || !strings.Contains(st.GetMessage(), "restart policy") {
 		t.Errorf("foreign: %v", st)
 	}
 	if _, err := os.Stat(dir("half-made")); err == nil {
@@ -287,6 +289,17 @@ func TestServer_refusals(t *testing.T) {
 		change func(*runtimeapi.ContainerConfig)
 		want   string
 	}{
+		"NoName":    {func(c *runtimeapi.ContainerConfig) { c.Metadata.Name = "" }, "metadata without name"},
+		"LogEscape": {func(c *runtimeapi.ContainerConfig) { c.LogPath = "../../x.log" }, "leads out of the pod's log directory"},
+		"Cwd":       {func(c *runtimeapi.ContainerConfig) { c.WorkingDir = "x" }, "is not absolute"},
+		"MountPath": {func(c *runtimeapi.ContainerConfig) {
+			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "v", HostPath: "/"}}
+		}, "both paths must be absolute"},
+		"EnvName": {func(c *runtimeapi.ContainerConfig) { c.Envs = []*runtimeapi.KeyValue{{Key: "A=B"}} }, "environment variable"},
+		"NUL":     {func(c *runtimeapi.ContainerConfig) { c.Args = []string{"a\x00b"} }, "NUL byte"},
+		"NoSuchUser": {func(c *runtimeapi.ContainerConfig) {
+			c.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{RunAsUser: &runtimeapi.Int64Value{Value: -1}}}
+		}, "is not between 0 and 4294967294"},
 		"NoCommand":   {func(c *runtimeapi.ContainerConfig) { c.Command = nil }, "has no entrypoint here"},
 		"Privileged":  {linux(&runtimeapi.LinuxContainerSecurityContext{Privileged: true}), "privileged containers are not supported"},
 		"HostPID":     {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_NODE}}), "hostPID"},
@@ -321,6 +334,9 @@ func TestServer_refusals(t *testing.T) {
 		change func(*runtimeapi.RunPodSandboxRequest)
 		want   string
 	}{
+		"LogElsewhere": {func(r *runtimeapi.RunPodSandboxRequest) { r.Config.LogDirectory = "/etc/logs" }, "does not lie below"},
+		"BadUID":       {func(r *runtimeapi.RunPodSandboxRequest) { r.Config.Metadata.Uid = "../x" }, "uid"},
+		"BadHostname":  {func(r *runtimeapi.RunPodSandboxRequest) { r.Config.Hostname = "a\nb" }, "hostname"},
 		"RuntimeClass": {func(r *runtimeapi.RunPodSandboxRequest) { r.RuntimeHandler = "gvisor" }, "gvisor"},
 		"Sysctls":      {func(r *runtimeapi.RunPodSandboxRequest) { r.Config.Linux.Sysctls = map[string]string{"net.x": "1"} }, "net.x"},
 		"SharedPID": {func(r *runtimeapi.RunPodSandboxRequest) {
@@ -485,5 +501,166 @@ func TestServer_portRange(t *testing.T) {
 	}})
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestServer_load_afterReboot is about files of processes that a restart of the machine has ended.
+func TestServer_load_afterReboot(t *testing.T) {
+	n := newNode(t)
+	before, sc := n.sandbox("before")
+	id := n.run(before, sc, shell("echo ready; sleep 1000"))
+	n.ready(id)
+	n.stop()
+	dir := filepath.Join(n.cfg.StateDir, "containers", id)
+	r, err := shim.Adopt(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.FindProcess(r.State().PID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-r.Done()
+	edit(t, filepath.Join(dir, "shim.json"), "BootID", "another-boot")
+	edit(t, filepath.Join(n.cfg.StateDir, "sandboxes", before+".json"), "Holder", "mnt:[1] another-boot")
+	n.start()
+	if st := n.status(id); st.GetReason() != shim.ReasonMachineRestarted || st.GetExitCode() != 137 || st.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED {
+		t.Errorf("container %v", st)
+	}
+	st, err := n.rt.PodSandboxStatus(t.Context(), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: before})
+	if err != nil || st.GetStatus().GetState() != runtimeapi.PodSandboxState_SANDBOX_NOTREADY {
+		t.Errorf("pod %v, %v: the kubelet has to make a new sandbox", st, err)
+	}
+	if got := n.srv.TakenOver(); got != (cri.TakenOver{Lost: 1}) {
+		t.Errorf("the start found %+v", got)
+	}
+	n.stop()
+	n.start()
+	if got := n.srv.TakenOver(); got != (cri.TakenOver{}) {
+		t.Errorf("the second start found %+v", got)
+	}
+}
+
+// edit changes a field of a record.
+func edit(t *testing.T, path, field string, value any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := map[string]any{}
+	if err := json.Unmarshal(data, &record); err != nil {
+		t.Fatal(err)
+	}
+	record[field] = value
+	if data, err = json.Marshal(record); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestServer_ReopenContainerLog rotates as the kubelet does while the container
+// writes as fast as it can: no line is lost, doubled or torn.
+func TestServer_ReopenContainerLog(t *testing.T) {
+	const lines, rotations = 100_000, 25
+	n := newNode(t)
+	sb, sc := n.sandbox("rotate")
+	id := n.run(sb, sc, shell(fmt.Sprintf("echo ready; seq %d", lines)))
+	n.ready(id)
+	path := n.status(id).GetLogPath()
+	files := []string{}
+	for i := range rotations {
+		old := fmt.Sprintf("%s.%d", path, i)
+		if err := os.Rename(path, old); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, old)
+		_, err := n.rt.ReopenContainerLog(t.Context(), &runtimeapi.ReopenContainerLogRequest{ContainerId: id})
+		if status.Code(err) == codes.FailedPrecondition {
+			break // it has written all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.awaitExit(id)
+	next := 0
+	for _, f := range append(files, path) {
+		data, err := os.ReadFile(f)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			want := fmt.Sprintf(" stdout F %d\n", next)
+			if next == 0 {
+				want = " stdout F ready\n"
+			}
+			if !strings.HasSuffix(line, want) {
+				t.Fatalf("%s: %q, expected %q", f, line, want)
+			}
+			next++
+		}
+	}
+	if next != lines+1 {
+		t.Errorf("%d lines, expected %d", next, lines+1)
+	}
+}
+
+// TestServer_init_rights: a container that may trace pid 1 must not find more rights there than its own kind has.
+func TestServer_init_rights(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("rights")
+	cfg := shell("grep -E 'Cap(Prm|Eff)' /proc/1/task/*/status | sort -u -k2; grep CapEff /proc/self/status")
+	cfg.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{
+		Capabilities: &runtimeapi.Capability{AddCapabilities: []string{"SYS_PTRACE"}},
+	}}
+	out := n.log(n.awaitExit(n.run(sb, sc, cfg)))
+	const sysAdmin, sysPtrace = 1 << 21, 1 << 19
+	seen := 0
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		rights, err := strconv.ParseUint(f[len(f)-1], 16, 64)
+		if err != nil || rights&sysAdmin != 0 || rights&sysPtrace == 0 {
+			t.Errorf("%q, %v", line, err)
+		}
+		seen++
+	}
+	if seen < 2 {
+		t.Errorf("output %q", out)
+	}
+}
+
+func TestServer_Status_verbose(t *testing.T) {
+	n := newNode(t)
+	n.sandbox("one")
+	st, err := n.rt.Status(t.Context(), &runtimeapi.StatusRequest{Verbose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct {
+		StateDir string
+		Pods     int
+	}
+	if err := json.Unmarshal([]byte(st.GetInfo()["config"]), &info); err != nil || info.Pods != 1 || info.StateDir != n.cfg.StateDir {
+		t.Errorf("%v, %v", st.GetInfo(), err)
+	}
+}
+
+func TestServer_CheckpointContainer(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("checkpoint")
+	id := n.run(sb, sc, shell("sleep 1000"))
+	for id, want := range map[string]codes.Code{id: codes.Unimplemented, "none": codes.NotFound} {
+		if _, err := n.rt.CheckpointContainer(t.Context(), &runtimeapi.CheckpointContainerRequest{ContainerId: id}); status.Code(err) != want {
+			t.Errorf("%q: %v, expected %v", id, err, want)
+		}
 	}
 }

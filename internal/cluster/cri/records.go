@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,8 @@ type sandbox struct {
 	// Network is what the pod asked for. It shares the host's network in any case,
 	// but the kubelet starts a pod anew whose status says otherwise than its specification.
 	Network runtimeapi.NamespaceMode
+	// Holder names the namespaces in which the pod was made.
+	Holder string `json:",omitempty"`
 }
 
 func (b *sandbox) port() Port {
@@ -71,6 +74,7 @@ type container struct {
 	started time.Time
 	ended   chan struct{} // closed with exit
 	removed bool
+	lost    bool // its holder is gone; set before it is followed
 }
 
 func newContainer(r record) *container {
@@ -158,8 +162,8 @@ func (s *Server) load(ctx context.Context) error {
 			continue
 		}
 		s.sandboxes[b.ID] = &b
-		if b.Ready {
-			s.ports.keep(b.Port)
+		if err := s.settle(&b); err != nil {
+			return fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err)
 		}
 	}
 	dirs, err := os.ReadDir(s.containerDir(""))
@@ -200,13 +204,12 @@ func (s *Server) loadContainer(ctx context.Context, id string) error {
 // adopt takes over a living shim, unless it belongs to a holder that is gone:
 // then new mounts, such as rotated tokens, cannot reach its container.
 func (s *Server) adopt(c *container, running *shim.Running) error {
-	ns, err := os.Readlink("/proc/self/ns/mnt")
-	if err != nil {
-		return err
-	}
+	ns, _, _ := strings.Cut(s.holder, " ")
 	c.running, c.started = running, running.State().StartedAt
+	c.lost = running.State().MountNS != ns
 	s.tasks.Go(func() { s.follow(c) })
-	if running.State().MountNS == ns {
+	if !c.lost {
+		s.found.Adopted++
 		s.log.Info("adopted container", "container", c.ID, "name", c.Name, "pid", running.State().InitPID)
 		return nil
 	}

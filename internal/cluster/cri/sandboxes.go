@@ -19,8 +19,8 @@ import (
 // RunPodSandbox records a pod and gives it a port.
 func (s *Server) RunPodSandbox(_ context.Context, req *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
 	cfg := req.GetConfig()
-	if cfg.GetMetadata() == nil {
-		return nil, status.Error(codes.InvalidArgument, "pod sandbox without metadata")
+	if err := s.checkSandboxConfig(cfg); err != nil {
+		return nil, err
 	}
 	if err := checkSandbox(cfg, req.GetRuntimeHandler()); err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func (s *Server) RunPodSandbox(_ context.Context, req *runtimeapi.RunPodSandboxR
 		ID: newID(), Name: m.GetName(), Namespace: m.GetNamespace(), UID: m.GetUid(), Attempt: m.GetAttempt(),
 		Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(), Hostname: cfg.GetHostname(),
 		LogDirectory: cfg.GetLogDirectory(), ResolvConf: resolvConf(cfg.GetDnsConfig()),
-		CreatedAt: s.clock.Now(), Ready: true, Port: port,
+		CreatedAt: s.clock.Now(), Ready: true, Port: port, Holder: s.holder,
 		Network: cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork(),
 	}
 	if b.LogDirectory != "" {

@@ -39,6 +39,8 @@ type Config struct {
 	// VolumeDirs lie below Masks, and volumes may come from them: those of the
 	// local provisioner. A pod's own folder of the kubelet is always allowed.
 	VolumeDirs []string
+	// PodLogsDir is where the kubelet has the logs of pods.
+	PodLogsDir string
 	// KubeletDir is the kubelet's root directory, /var/lib/kubelet by default.
 	KubeletDir string
 	// APIAddress is host:port of the API server on loopback, for in-cluster clients.
@@ -61,7 +63,7 @@ type Config struct {
 func (c *Config) check() error {
 	var errs []error
 	for name, value := range map[string]string{
-		"StateDir": c.StateDir, "RuntimeDir": c.RuntimeDir, "AgentPath": c.AgentPath, "NodeIP": c.NodeIP,
+		"StateDir": c.StateDir, "RuntimeDir": c.RuntimeDir, "AgentPath": c.AgentPath, "NodeIP": c.NodeIP, "PodLogsDir": c.PodLogsDir,
 	} {
 		if value == "" {
 			errs = append(errs, fmt.Errorf("cri: %s is not set", name))
@@ -85,6 +87,10 @@ type Server struct {
 	events hub[*runtimeapi.ContainerEventResponse]
 	news   hub[Port]
 	images imageTable
+
+	// holder names the namespaces that this process is in.
+	holder string
+	found  TakenOver
 
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
@@ -132,6 +138,10 @@ func (s *Server) Start(ctx context.Context) error {
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	var err error
+	if s.holder, err = holderID(); err != nil {
+		return fmt.Errorf("process runtime: %w", err)
+	}
 	if err := s.load(ctx); err != nil {
 		return fmt.Errorf("process runtime: read state in %s: %w", s.cfg.StateDir, err)
 	}

@@ -139,6 +139,9 @@ func (s *Server) podStats(b *sandbox) *runtimeapi.PodSandboxStats {
 	var sum usage
 	var list []*runtimeapi.ContainerStats
 	for _, c := range s.containersOf(b.ID) {
+		if c.look().running == nil {
+			continue
+		}
 		st, u := s.statsOf(c)
 		list = append(list, st)
 		sum.cpuNano += u.cpuNano

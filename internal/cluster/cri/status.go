@@ -32,7 +32,10 @@ func (s *Server) Status(_ context.Context, req *runtimeapi.StatusRequest) (*runt
 		Features: &runtimeapi.RuntimeFeatures{SupplementalGroupsPolicy: true},
 	}
 	if req.GetVerbose() {
-		resp.Info = map[string]string{"stateDir": s.cfg.StateDir}
+		var err error
+		if resp.Info, err = s.verbose(); err != nil {
+			return nil, err
+		}
 	}
 	return resp, nil
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // stream connects a stock client to the address of an exec or attach.
-func stream(t *testing.T, address string, o remotecommand.StreamOptions) error {
+func stream(t testing.TB, address string, o remotecommand.StreamOptions) error {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
@@ -100,28 +100,22 @@ func TestServer_Attach(t *testing.T) {
 	}
 }
 
+// TestServer_PortForward asks for a fixed port, as a manifest has it, of a pod
+// that listens on the one it was given, and for one on which nothing listens.
 func TestServer_PortForward(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	var served sync.WaitGroup
-	served.Go(func() {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		data := make([]byte, 4)
-		if _, err := io.ReadFull(conn, data); err == nil {
-			_, _ = conn.Write(bytes.ToUpper(data))
-		}
-	})
 	n := newNode(t)
-	sb, _ := n.sandbox("forward")
-	port := l.Addr().(*net.TCPAddr).Port
-	resp, err := n.rt.PortForward(t.Context(), &runtimeapi.PortForwardRequest{PodSandboxId: sb, Port: []int32{int32(port)}})
+	sb, sc := n.sandbox("forward")
+	id := n.run(sb, sc, shell(`exec python3 -c '
+import os, socket
+s = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+print("ready", flush=True)
+while True:
+    c = s.accept()[0]
+    c.sendall(c.recv(4).upper())
+    c.close()
+'`))
+	n.ready(id)
+	resp, err := n.rt.PortForward(t.Context(), &runtimeapi.PortForwardRequest{PodSandboxId: sb, Port: []int32{8080}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +129,7 @@ func TestServer_PortForward(t *testing.T) {
 	}
 	stop, ready := make(chan struct{}), make(chan struct{})
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, u)
-	forward, err := portforward.New(dialer, []string{fmt.Sprintf("0:%d", port)}, stop, ready, io.Discard, io.Discard)
+	forward, err := portforward.New(dialer, []string{"0:8080"}, stop, ready, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,5 +158,4 @@ func TestServer_PortForward(t *testing.T) {
 	_ = conn.Close()
 	close(stop)
 	running.Wait()
-	served.Wait()
 }

@@ -38,7 +38,6 @@ var refusedCaps = map[string]string{
 	"SYS_RAWIO":       "it could reach the host's memory",
 	"MKNOD":           "it could make a node of the host's disk",
 	"SYS_BOOT":        "it could stop the host",
-	"SYS_PTRACE":      "it could enter the container's init, which has more rights",
 }
 
 // Capabilities returns the bounding set for what a pod adds to and drops from the default.

@@ -190,10 +190,14 @@ func ReadExit(dir string) (Exit, error) {
 	if err := readJSON(dir, stateFile, &s); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return e, err
 	}
-	return Exit{
+	e = Exit{
 		Code: 137, Signal: int(unix.SIGKILL), Reason: ReasonShimLost, StartedAt: s.StartedAt,
-		Message: "the container's supervisor was killed or the machine was restarted; the exit code is not known",
-	}, nil
+		Message: "the container's supervisor was killed; the exit code is not known",
+	}
+	if boot, err := BootID(); err == nil && s.BootID != "" && s.BootID != boot {
+		e.Reason, e.Message = ReasonMachineRestarted, "the machine was restarted while the container ran"
+	}
+	return e, nil
 }
 
 // Signal sends a signal to the container's own process.

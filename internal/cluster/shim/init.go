@@ -84,7 +84,7 @@ func (c *container) start() error {
 	if err := <-ready; err != nil {
 		return err
 	}
-	return nil
+	return dropInitRights(c.spec.Process)
 }
 
 func readSpec() ([]byte, error) {

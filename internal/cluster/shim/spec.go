@@ -54,6 +54,8 @@ const (
 	ReasonError      = "Error"
 	ReasonStartError = "StartError"
 	ReasonShimLost   = "ShimLost"
+	// ReasonMachineRestarted tells of a container that ran when the machine went down.
+	ReasonMachineRestarted = "MachineRestarted"
 )
 
 // codeStartError is what other runtimes report for a process that could not be started.
