@@ -52,10 +52,10 @@ demo: setup build ## Set up, build and play the quality-inspection day: data, tr
 	exec bin/kiwerk demo quality-inspection $(DEMO_FLAGS)
 
 .PHONY: build
-build: setup-system setup-onnxruntime ## Build the four programs into bin/
+build: setup-system setup-onnxruntime ## Build the programs into bin/
 	@mkdir -p bin
 	$(WITH_CGO) go build -ldflags '-s -w -X $(MODULE)/internal/buildinfo.version=$(VERSION)' -o bin/ ./cmd/kiwerk-modelserver
-	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kiwerk-agent ./cmd/kiwerk-operator ./cmd/kiwerk
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kiwerk-agent ./cmd/kiwerk-nvidia-smi ./cmd/kiwerk-operator ./cmd/kiwerk
 
 .PHONY: setup
 setup: setup-system setup-python setup-onnxruntime ## Install what is needed: Python environment, ONNX Runtime, Go modules

@@ -41,6 +41,10 @@ type Options struct {
 	Front  *Front
 	Clock  clock.WithTicker
 	Logger *slog.Logger
+	// Collectors and Endpoints belong to who starts the platform: what of the
+	// machine it shows beside the capabilities.
+	Collectors []prometheus.Collector
+	Endpoints  []server.Endpoint
 	// Phase, if set, hears when a part of the start is done and how long it took.
 	Phase func(name string, took time.Duration)
 }
@@ -76,7 +80,13 @@ func New(o Options) (*App, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	return &App{opts: o, log: o.Logger, group: lifecycle.NewGroup(), metrics: prometheus.NewRegistry()}, nil
+	metrics := prometheus.NewRegistry()
+	for _, c := range o.Collectors {
+		if err := metrics.Register(c); err != nil {
+			return nil, fmt.Errorf("app: %w", err)
+		}
+	}
+	return &App{opts: o, log: o.Logger, group: lifecycle.NewGroup(), metrics: metrics}, nil
 }
 
 // DatabaseFile is where the SQL database lies below the data directory.
@@ -226,6 +236,7 @@ func (a *App) serve() error {
 	}
 	own := &ownRoutes{app: a}
 	endpoints = append(endpoints, own.endpoints()...)
+	endpoints = append(endpoints, a.opts.Endpoints...)
 	c := a.manager.GetClient()
 	s, err := server.New(server.Options{
 		Authenticator: newAuthenticator(a.opts.Local, c, a.opts.Clock),

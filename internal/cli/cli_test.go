@@ -47,6 +47,22 @@ func runners(seen *[]any) Runners {
 		Kubectl:      func(_ context.Context, s Session, args []string) error { note(s.DataDir, args); return nil },
 		ControlPlane: func(_ context.Context, s Session) error { note(s.DataDir); return nil },
 		Daemon:       func(context.Context, Session) error { return nil },
+		GPU: GPU{
+			List: func(context.Context, Session) (*GPUs, error) {
+				return &GPUs{Items: []GPUStatus{
+					{Index: 0, UUID: "GPU-a", Name: "NVIDIA H100", Memory: 81559, Healthy: true, Holders: []GPUHolder{{Namespace: "default", Pod: "train"}}},
+					{Index: 1, UUID: "GPU-b", Name: "NVIDIA H100", Memory: 81559, Reason: "Xid 79", Instances: []GPUInstance{{Profile: "1g.10gb"}}},
+				}}, nil
+			},
+			Fail: func(_ context.Context, _ Session, gpu string, xid uint64) (*GPUDone, error) {
+				note(gpu, xid)
+				return &GPUDone{Index: 1, UUID: "GPU-b", Name: "NVIDIA H100"}, nil
+			},
+			Recover: func(_ context.Context, _ Session, gpu string) (*GPUDone, error) {
+				note(gpu)
+				return &GPUDone{Index: 1, UUID: "GPU-b", Name: "NVIDIA H100"}, nil
+			},
+		},
 		Retrain: Retrain{
 			List: func(_ context.Context, _ Session, ns string) (*Retrainings, error) {
 				return &Retrainings{Items: []Retraining{{Namespace: ns, Policy: "digits", ID: "r1", Phase: "Canary", Time: started}}}, nil
@@ -119,6 +135,7 @@ func TestTree_printsDataThatParses(t *testing.T) {
 			return
 		}
 		found++
+		path = append(append([]string{}, path...), strings.Fields(c.Use)[1:]...)
 		for _, format := range formats {
 			r, _ := run(t, nil, append(append([]string{}, path...), "-o", format)...)
 			var v map[string]any

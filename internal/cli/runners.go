@@ -16,6 +16,14 @@ type Runners struct {
 	ControlPlane func(context.Context, Session) error
 	Daemon       func(context.Context, Session) error
 	Retrain      Retrain
+	GPU          GPU
+}
+
+// GPU is what can be done with the node's GPUs.
+type GPU struct {
+	List    func(context.Context, Session) (*GPUs, error)
+	Fail    func(ctx context.Context, s Session, gpu string, xid uint64) (*GPUDone, error)
+	Recover func(ctx context.Context, s Session, gpu string) (*GPUDone, error)
 }
 
 // Retrain is how a person decides about challengers.
@@ -29,6 +37,9 @@ type UpOptions struct {
 	Listen string
 	Config string // path of a configuration file
 	Detach bool
+	// SimulateGPUs and GPUConfig stand over gpus.simulate and gpus.config.
+	SimulateGPUs string
+	GPUConfig    string
 	// Timeout bounds the start.
 	Timeout time.Duration
 }

@@ -8,6 +8,7 @@ import (
 type Config struct {
 	Server   Server   `yaml:"server"`
 	Runtime  Runtime  `yaml:"runtime"`
+	GPUs     GPUs     `yaml:"gpus"`
 	Serving  Serving  `yaml:"serving"`
 	Tracking Tracking `yaml:"tracking"`
 	Data     Data     `yaml:"data"`
@@ -40,6 +41,14 @@ type Runtime struct {
 	Python string `yaml:"python"`
 	// Images maps image names to a program of this host, where the built-in table is not enough.
 	Images map[string]string `yaml:"images"`
+}
+
+// GPUs is how the graphics processors of this machine are offered to pods.
+type GPUs struct {
+	// Simulate plays GPUs that the machine does not have, as "h100:8"; empty offers the real ones.
+	Simulate string `yaml:"simulate"`
+	// Config is a configuration file of NVIDIA's device plugin: sharing, MIG strategy, names.
+	Config string `yaml:"config"`
 }
 
 // Serving bounds where models may come from.

@@ -26,6 +26,9 @@ func (c Config) Validate() error {
 	if c.Runtime.Python != "" && !filepath.IsAbs(c.Runtime.Python) {
 		add("runtime.python", "%q must be an absolute path", c.Runtime.Python)
 	}
+	if c.GPUs.Config != "" && !filepath.IsAbs(c.GPUs.Config) {
+		add("gpus.config", "%q must be an absolute path", c.GPUs.Config)
+	}
 	if c.Tracking.MaxArtifactBytes < 1 {
 		add("tracking.maxArtifactBytes", "must be at least 1")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/app"
 	"github.com/kiwerk/kiwerk/internal/cluster"
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
+	"github.com/kiwerk/kiwerk/internal/cluster/devices"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
 	"github.com/kiwerk/kiwerk/internal/kube"
 )
@@ -48,6 +49,7 @@ type daemon struct {
 	front   *app.Front
 	app     *app.App
 	ports   *ports2nodes
+	gpus    *devices.Manager // nil without any
 
 	// lock is the launcher's lock of the data directory. Held until the process
 	// ends; a file that nothing refers to is closed by the collector.
@@ -185,11 +187,19 @@ func (d *daemon) build(files []*os.File) error {
 	if err := d.buildCluster(api); err != nil {
 		return err
 	}
-	d.app, err = app.New(app.Options{
+	if err := d.buildGPUs(context.Background()); err != nil {
+		return err
+	}
+	options := app.Options{
 		Config: d.job.Config, DataDir: d.job.DataDir, Front: d.front, Clock: d.clock, Logger: d.log,
-		Platform: kube.Platform{BaseURL: d.job.BaseURL, AgentPath: agentInContainer},
-		Local:    &app.Local{Token: d.job.Token, OwnPeer: newDiag(diagFile, d.job.UID).OwnPeer},
-	})
+		Platform:  kube.Platform{BaseURL: d.job.BaseURL, AgentPath: agentInContainer},
+		Local:     &app.Local{Token: d.job.Token, OwnPeer: newDiag(diagFile, d.job.UID).OwnPeer},
+		Endpoints: gpuEndpoints(d.gpus),
+	}
+	if d.gpus != nil {
+		options.Collectors = append(options.Collectors, d.gpus)
+	}
+	d.app, err = app.New(options)
 	return err
 }
 
@@ -219,7 +229,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
 		PodLogsDir: filepath.Join(data, logsDir, "pods"),
 		Masks:      []string{d.job.DataDir, d.job.RuntimeDir},
-		VolumeDirs: []string{filepath.Join(data, "volumes")},
+		VolumeDirs: []string{filepath.Join(data, "volumes"), devices.PodDir(filepath.Join(data, gpuDir))},
 		APIAddress: d.cluster.APIAddress(), NodeIP: d.cluster.NodeIP().String(),
 		Logger: d.log.With("component", "runtime"), Clock: d.clock,
 	})
@@ -243,6 +253,11 @@ func (d *daemon) start(ctx context.Context) error {
 		return err
 	}
 	d.tellTakenOver(d.pods.TakenOver())
+	if d.gpus != nil {
+		if err := d.gpus.Start(ctx); err != nil {
+			return err
+		}
+	}
 	apiReady := d.onAPI()
 	platform := make(chan error, 1)
 	go func() {
@@ -258,6 +273,11 @@ func (d *daemon) start(ctx context.Context) error {
 		if cause := ignoreCanceled(<-platform); cause != nil {
 			return cause // it failed first and ended the start of the cluster
 		}
+		return err
+	}
+	if err := d.attachGPUs(ctx); err != nil {
+		cancel(err)
+		<-platform //nolint:errcheck // It was ended by us.
 		return err
 	}
 	if err := d.cluster.WriteKubeconfig(filepath.Join(d.job.DataDir, kubeconfigFile)); err != nil {

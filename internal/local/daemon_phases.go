@@ -99,7 +99,7 @@ func (d *daemon) clusterPhase(name string, took time.Duration) {
 		d.setPhase(phaseControllers)
 		close(d.api)
 	case cluster.PhaseNode:
-		d.tell(phaseNode, machine(d.cluster.NodeName()), took)
+		d.tell(phaseNode, machine(d.cluster.NodeName())+d.gpuSummary(), took)
 	}
 }
 
@@ -140,6 +140,9 @@ func (d *daemon) stop(pods bool) error {
 	}
 	rest, cancel := context.WithTimeout(context.Background(), stopRest)
 	defer cancel()
+	if d.gpus != nil {
+		errs = append(errs, d.gpus.Stop(rest))
+	}
 	errs = append(errs, d.pods.Stop(rest), d.front.Stop(rest), d.app.Stop(rest))
 	err := errors.Join(errs...)
 	d.log.Info("stopped", "pods", pods, "error", err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
@@ -25,6 +26,7 @@ type launcher struct {
 	config   config.Config
 	dir      *dataDir
 	programs programs
+	sharing  []byte // configuration of the GPUs
 	progress *progress
 	runtime  string
 	report   *fdsock.Conn // of a detached start; nil otherwise
@@ -102,6 +104,9 @@ func (l *launcher) prepare(now time.Time) (err error) {
 	if l.config, err = loadConfig(l.options, l.dir.file(configFile)); err != nil {
 		return err
 	}
+	if l.sharing, err = readGPUConfig(l.config.GPUs); err != nil {
+		return err
+	}
 	if l.programs, err = findPrograms(l.getenv, l.config.Runtime.Python); err != nil {
 		return err
 	}
@@ -134,6 +139,15 @@ func loadConfig(o cli.UpOptions, standard string) (config.Config, error) {
 	}
 	if o.Listen != "" {
 		c.Server.Listen = o.Listen
+	}
+	if o.SimulateGPUs != "" {
+		c.GPUs.Simulate = o.SimulateGPUs
+	}
+	if o.GPUConfig != "" {
+		var err error
+		if c.GPUs.Config, err = filepath.Abs(o.GPUConfig); err != nil {
+			return c, err
+		}
 	}
 	if err := c.Validate(); err != nil {
 		return c, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ConfigInvalid), Cause: err}
@@ -213,6 +227,7 @@ func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (
 	a := assignment{
 		Config: l.config, DataDir: l.dir.path, RuntimeDir: l.runtime, Token: token, UID: uint32(os.Getuid()),
 		BaseURL: localURL(l.config.Server), Agent: l.programs.agent, BinDir: l.programs.binDir, Python: l.programs.python,
+		GPUSharing: l.sharing,
 	}
 	var list []*os.File
 	for _, name := range []string{filePlatform, fileAPI, fileDiag, fileLock} {

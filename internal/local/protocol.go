@@ -20,6 +20,8 @@ type assignment struct {
 	Agent      string // paths of the programs
 	BinDir     string
 	Python     string
+	// GPUSharing is a file of NVIDIA's device plugin, or empty.
+	GPUSharing []byte
 	Files      []string
 }
 

@@ -35,6 +35,20 @@ func listRetrainings(ctx context.Context, s cli.Session, namespace string) (*cli
 
 // ask reads JSON from the running platform of the data directory, as its owner.
 func ask(ctx context.Context, s cli.Session, path string, v any) error {
+	return call(ctx, s, http.MethodGet, path, v)
+}
+
+// refusal is an answer of the platform that is no success.
+type refusal struct {
+	call, status, body string
+	code               int
+}
+
+// Error quotes the answer.
+func (r *refusal) Error() string { return fmt.Sprintf("%s: %s: %.300s", r.call, r.status, r.body) }
+
+// call asks the running platform of the data directory, as its owner.
+func call(ctx context.Context, s cli.Session, method, path string, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	run, err := readRun(s.DataDir)
@@ -45,7 +59,7 @@ func ask(ctx context.Context, s cli.Session, path string, v any) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, run.URL+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, run.URL+path, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -64,7 +78,7 @@ func ask(ctx context.Context, s cli.Session, path string, v any) error {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %.300s", path, resp.Status, body)
+		return &refusal{method + " " + path, resp.Status, string(body), resp.StatusCode}
 	}
 	return json.Unmarshal(body, v)
 }

@@ -25,6 +25,7 @@ func Runners(getenv func(string) string) cli.Runners {
 			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
 		},
 		Kubectl: runKubectl,
+		GPU:     cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
 		Daemon:  func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}

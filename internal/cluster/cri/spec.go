@@ -47,6 +47,7 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 		Files: map[string]string{}, Programs: map[string]string{"kiwerk-agent": s.cfg.AgentPath},
 		ReadOnly: cfg.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
 	}
+	addGPUs(&root, s.cfg.BinDir, cfg)
 	for _, d := range cfg.GetDevices() {
 		root.Devices = append(root.Devices, rootfs.Device{Source: d.GetHostPath(), Dest: d.GetContainerPath()})
 	}

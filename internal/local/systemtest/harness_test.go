@@ -89,7 +89,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"kiwerk", "kiwerk-agent"} {
+	for _, name := range []string{"kiwerk", "kiwerk-agent", "kiwerk-nvidia-smi"} {
 		from, err := kwtest.Program(name)
 		if err != nil {
 			return dir, err
@@ -200,10 +200,10 @@ func (o *transcript) String() string {
 }
 
 // up starts a platform and waits until it is ready.
-func up(t *testing.T, who account, dir string) *platform {
+func up(t *testing.T, who account, dir string, args ...string) *platform {
 	t.Helper()
 	p := &platform{t: t, who: who, dir: dir, out: &transcript{}, ended: make(chan error, 1)}
-	p.cmd = kiwerk(t, who, dir, "up", "--listen", "127.0.0.1:0")
+	p.cmd = kiwerk(t, who, dir, append([]string{"up", "--listen", "127.0.0.1:0"}, args...)...)
 	r, w := io.Pipe()
 	p.cmd.Stderr = w
 	ready := make(chan struct{})
