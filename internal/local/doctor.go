@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -56,13 +58,23 @@ func checkUserNS(context.Context, cli.Session, func(string) string) cli.Finding 
 }
 
 func checkCgroups(context.Context, cli.Session, func(string) string) cli.Finding {
-	version := "v1"
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		version = "v2"
-	} else if _, err := os.Stat("/sys/fs/cgroup"); err != nil {
-		version = "-"
+	tree, err := cgroup.Open(fmt.Sprintf("kiwerk-doctor-%d", os.Getpid()))
+	var none *cgroup.Unavailable
+	switch {
+	case err == nil:
+		if err = tree.Remove(); err == nil {
+			return finding("cgroups", cli.LevelOK, text.S(text.DoctorCgroups, tree.Bounds()))
+		}
+		return finding("cgroups", cli.LevelNote, text.S(text.Verbatim, err.Error()))
+	case errors.As(err, &none):
+		return finding("cgroups", cli.LevelNote, text.S(text.DoctorNoCgroups), text.S(cgroupAdvice[none.Kind]))
+	default:
+		return finding("cgroups", cli.LevelNote, text.S(text.Verbatim, err.Error()))
 	}
-	return finding("cgroups", cli.LevelNote, text.S(text.DoctorCgroups, version))
+}
+
+var cgroupAdvice = map[cgroup.Lack]text.Key{
+	cgroup.LackMount: text.DoctorCgroupsMount, cgroup.LackRoot: text.DoctorCgroupsRoot, cgroup.LackDelegation: text.DoctorCgroupsUser,
 }
 
 func checkDisk(_ context.Context, s cli.Session, _ func(string) string) cli.Finding {

@@ -22,6 +22,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
+	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
 	"github.com/kiwerk/kiwerk/internal/cluster/procnet"
 	"github.com/kiwerk/kiwerk/internal/kube"
@@ -44,7 +46,7 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	out := &cli.Status{
 		State: cli.StateStopped, DataDir: s.DataDir,
 		Versions: map[string]string{"kiwerk": v.Version, "kubernetes": v.Kubernetes},
-		Notes:    machineNotes(),
+		Notes:    append(machineNotes(), limitNotes(s.DataDir)...),
 	}
 	containers := readContainers(s.DataDir)
 	run, err := readRun(s.DataDir)
@@ -86,6 +88,14 @@ func machineNotes() []cli.Note {
 		notes = append(notes, note("StartedAsRoot", text.NoteRoot))
 	}
 	return notes
+}
+
+// limitNotes tells of a runtime that found no place for cgroups.
+func limitNotes(dataDir string) []cli.Note {
+	if g, err := cgroup.Saved(filepath.Join(dataDir, runtimeStateDir, cri.CgroupsFile)); err == nil && g != nil {
+		return nil
+	}
+	return []cli.Note{note("LimitsNotEnforced", text.NoteNoLimits)}
 }
 
 func launcherLives(dataDir string, getenv func(string) string) bool {

@@ -62,6 +62,10 @@ const (
 	DoctorRootNS        Key = "doctor.rootNS"
 	DoctorUserNS        Key = "doctor.userNS"
 	DoctorCgroups       Key = "doctor.cgroups"
+	DoctorNoCgroups     Key = "doctor.noCgroups"
+	DoctorCgroupsRoot   Key = "doctor.cgroupsRoot"
+	DoctorCgroupsUser   Key = "doctor.cgroupsUser"
+	DoctorCgroupsMount  Key = "doctor.cgroupsMount"
 	DoctorDisk          Key = "doctor.disk"
 	DoctorNoPython      Key = "doctor.noPython"
 	DoctorPythonBroken  Key = "doctor.pythonBroken"
@@ -74,6 +78,7 @@ const (
 
 	NoteNetworkPolicy Key = "note.networkPolicy"
 	NoteSharedKernel  Key = "note.sharedKernel"
+	NoteNoLimits      Key = "note.noLimits"
 	NoteRoot          Key = "note.root"
 	NoteLoopbackPods  Key = "note.loopbackPods"
 	NoteOpenPort      Key = "note.openPort"
@@ -139,7 +144,11 @@ var commandTexts = map[Key]entry{
 
 	DoctorRootNS:        {"started as root; no user namespace is needed", "als root gestartet; kein User-Namespace nötig"},
 	DoctorUserNS:        {"user namespaces are allowed", "User-Namespaces sind erlaubt"},
-	DoctorCgroups:       {"cgroups %s; limits of CPU and memory in pods are not enforced on a laptop", "Cgroups %s; Grenzen für CPU und Speicher in Pods werden auf einem Laptop nicht durchgesetzt"},
+	DoctorCgroups:       {"limits of pods are enforced by cgroups: %s", "Grenzen von Pods werden durch Cgroups durchgesetzt: %s"},
+	DoctorNoCgroups:     {"limits of CPU and memory in pods are not enforced; the processes of all pods together are bounded", "Grenzen für CPU und Speicher in Pods werden nicht durchgesetzt; die Zahl der Prozesse aller Pods zusammen ist begrenzt"},
+	DoctorCgroupsRoot:   {"this host has version 1 of cgroups, which serves only root: run kiwerk up as root, or start the host with version 2 (kernel argument systemd.unified_cgroup_hierarchy=1)", "dieser Rechner hat Version 1 der Cgroups, die nur root dient: kiwerk up als root ausführen oder den Rechner mit Version 2 starten (Kernel-Argument systemd.unified_cgroup_hierarchy=1)"},
+	DoctorCgroupsUser:   {"no cgroup is delegated to this user here: systemd-run --user --scope -p Delegate=yes kiwerk up", "diesem Benutzer ist hier keine Cgroup übertragen: systemd-run --user --scope -p Delegate=yes kiwerk up"},
+	DoctorCgroupsMount:  {"no cgroup may be made here; start the container with --cgroupns=host and /sys/fs/cgroup writable", "hier darf keine Cgroup angelegt werden; den Container mit --cgroupns=host und beschreibbarem /sys/fs/cgroup starten"},
 	DoctorDisk:          {"%.1f GiB free for %s", "%.1f GiB frei für %s"},
 	DoctorNoPython:      {"no Python found; pods that call python will fail", "kein Python gefunden; Pods, die python aufrufen, scheitern"},
 	DoctorPythonBroken:  {"%s does not start: %s", "%s startet nicht: %s"},
@@ -151,6 +160,7 @@ var commandTexts = map[Key]entry{
 	DoctorUserFiles:     {"containers read what user %s may read; the data directory is masked", "Container lesen, was Benutzer %s lesen darf; das Datenverzeichnis ist verdeckt"},
 
 	NoteNetworkPolicy: {"NetworkPolicy objects are stored but not enforced: pods share this machine's network", "NetworkPolicy-Objekte werden gespeichert, aber nicht durchgesetzt: Pods teilen das Netz dieses Rechners"},
+	NoteNoLimits:      {"limits of CPU and memory in pods are not enforced, see kiwerk doctor", "Grenzen für CPU und Speicher in Pods werden nicht durchgesetzt, siehe kiwerk doctor"},
 	NoteSharedKernel:  {"containers are processes in their own namespaces; they share this machine's kernel and its files for reading", "Container sind Prozesse in eigenen Namespaces; sie teilen den Kernel dieses Rechners und lesen dessen Dateien"},
 	NoteRoot:          {"started as root: containers read every file of this machine that is not masked; run as an ordinary user to bound them", "als root gestartet: Container lesen jede nicht verdeckte Datei dieses Rechners; als gewöhnlicher Benutzer starten, um das zu begrenzen"},
 	NoteLoopbackPods:  {"a pod that calls the platform without a token counts as the user who started it", "ein Pod, der die Plattform ohne Token aufruft, gilt als der Benutzer, der sie gestartet hat"},

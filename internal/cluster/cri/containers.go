@@ -39,7 +39,7 @@ func (s *Server) CreateContainer(_ context.Context, req *runtimeapi.CreateContai
 	c := newContainer(record{
 		ID: id, SandboxID: b.ID, Name: cfg.GetMetadata().GetName(), Attempt: cfg.GetMetadata().GetAttempt(),
 		Image: imageName(cfg.GetImage()), Taken: taken, Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(),
-		CreatedAt: s.clock.Now(), Spec: spec, StopSignal: int32(cfg.GetStopSignal()),
+		CreatedAt: s.clock.Now(), Spec: spec, StopSignal: int32(cfg.GetStopSignal()), Limits: limitsOf(cfg.GetLinux().GetResources()),
 	})
 	for _, m := range cfg.GetMounts() {
 		c.Mounts = append(c.Mounts, mountRecord{m.GetHostPath(), m.GetContainerPath(), m.GetReadonly(), int32(m.GetPropagation())})
@@ -77,6 +77,11 @@ func (s *Server) start(ctx context.Context, c *container) error {
 	if c.running != nil || c.exit != nil || c.removed {
 		return status.Errorf(codes.FailedPrecondition, "container %s was started already", c.Name)
 	}
+	group, err := s.makeGroup(c)
+	if err != nil {
+		return status.Errorf(codes.InvalidArgument, "container %s: %v", c.Name, err)
+	}
+	c.Spec.Cgroup = group
 	running, err := shim.Start(ctx, s.cfg.AgentPath, s.containerDir(c.ID), c.Spec)
 	if err == nil {
 		c.running, c.started = running, running.State().StartedAt
@@ -87,6 +92,7 @@ func (s *Server) start(ctx context.Context, c *container) error {
 		c.exit = s.abort(c, running, err)
 		close(c.ended)
 	}
+	s.dropGroup(c)
 	var bad *shim.StartError
 	if errors.As(err, &bad) {
 		return status.Errorf(codes.InvalidArgument, "container %s: %s", c.Name, bad.Message)
@@ -146,6 +152,7 @@ func (s *Server) finished(c *container) error {
 	close(c.ended)
 	c.mu.Unlock()
 	s.emit(c.ID, c.SandboxID, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
+	s.dropGroup(c)
 	s.dropRoot(c)
 	return err
 }
@@ -296,6 +303,7 @@ func (c *container) status() *runtimeapi.ContainerStatus {
 		Id: c.ID, Metadata: c.metadata(), State: v.state, CreatedAt: c.CreatedAt.UnixNano(),
 		Image: &runtimeapi.ImageSpec{Image: c.Image, UserSpecifiedImage: c.Image}, ImageRef: c.Taken.Ref, ImageId: c.Taken.Ref,
 		Labels: c.Labels, Annotations: c.Annotations, LogPath: c.Spec.LogPath, StopSignal: runtimeapi.Signal(c.StopSignal),
+		Resources: v.resources,
 		User: &runtimeapi.ContainerUser{Linux: &runtimeapi.LinuxContainerUser{
 			Uid: int64(c.Spec.Process.UID), Gid: int64(c.Spec.Process.GID), SupplementalGroups: groups64(c.Spec.Process.Groups),
 		}},
@@ -333,11 +341,6 @@ func (s *Server) ReopenContainerLog(_ context.Context, req *runtimeapi.ReopenCon
 		return nil, fmt.Errorf("reopen log: %w", err)
 	}
 	return &runtimeapi.ReopenContainerLogResponse{}, nil
-}
-
-// UpdateContainerResources is refused: there are no cgroups of ours to change.
-func (s *Server) UpdateContainerResources(context.Context, *runtimeapi.UpdateContainerResourcesRequest) (*runtimeapi.UpdateContainerResourcesResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "the resources of a running container cannot be changed here: containers run without cgroups of their own; delete the pod and create it anew")
 }
 
 func (s *Server) findContainer(id string) (*container, error) {

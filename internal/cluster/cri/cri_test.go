@@ -46,7 +46,7 @@ func newNode(t testing.TB) *node {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	n := &node{t: t, data: data, cfg: cri.Config{
-		StateDir: filepath.Join(data, "cri"), RuntimeDir: run, AgentPath: agenttest.Agent(),
+		CgroupName: "kiwerk-test-" + filepath.Base(run), StateDir: filepath.Join(data, "cri"), RuntimeDir: run, AgentPath: agenttest.Agent(),
 		Masks: []string{data, run}, VolumeDirs: []string{filepath.Join(data, "volumes")}, PodLogsDir: filepath.Join(data, "logs"),
 		APIAddress: "127.0.0.1:6443", NodeIP: "192.0.2.1", PythonDir: "/opt/python/bin",
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Clock: clock.RealClock{},

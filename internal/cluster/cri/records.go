@@ -17,6 +17,7 @@ import (
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 )
 
@@ -56,6 +57,7 @@ type record struct {
 	CreatedAt           time.Time
 	Spec                shim.Spec
 	StopSignal          int32
+	Limits              cgroup.Limits
 }
 
 type mountRecord struct {
@@ -83,17 +85,18 @@ func newContainer(r record) *container {
 
 // view is how a container stood at one moment.
 type view struct {
-	state   runtimeapi.ContainerState
-	running *shim.Running // while it runs
-	exit    *shim.Exit    // once it has ended
-	started time.Time
+	state     runtimeapi.ContainerState
+	running   *shim.Running // while it runs
+	exit      *shim.Exit    // once it has ended
+	started   time.Time
+	resources *runtimeapi.ContainerResources
 }
 
 // look returns a consistent view.
 func (c *container) look() view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := view{exit: c.exit, started: c.started, state: runtimeapi.ContainerState_CONTAINER_CREATED}
+	v := view{exit: c.exit, started: c.started, resources: c.resourcesOf(), state: runtimeapi.ContainerState_CONTAINER_CREATED}
 	switch {
 	case c.exit != nil:
 		v.state = runtimeapi.ContainerState_CONTAINER_EXITED
@@ -207,6 +210,7 @@ func (s *Server) adopt(c *container, running *shim.Running) error {
 	ns, _, _ := strings.Cut(s.holder, " ")
 	c.running, c.started = running, running.State().StartedAt
 	c.lost = running.State().MountNS != ns
+	c.Spec.Cgroup = running.Cgroup()
 	s.tasks.Go(func() { s.follow(c) })
 	if !c.lost {
 		s.found.Adopted++

@@ -100,6 +100,7 @@ func (s *Server) stopSandbox(ctx context.Context, b *sandbox) error {
 	if err != nil {
 		return fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
 	}
+	s.removeGroup(b.ID)
 	if was {
 		s.ports.release(b.Port)
 		s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)

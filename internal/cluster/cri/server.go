@@ -4,6 +4,8 @@ package cri
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +22,7 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming"
 	"k8s.io/utils/clock"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 )
 
@@ -53,6 +56,8 @@ type Config struct {
 	BinDir string
 	// Env is added to every container, below what the pod says.
 	Env map[string]string
+	// CgroupName is the top directory of the pods' cgroups; the default comes from StateDir.
+	CgroupName string
 	// Ports are the ports to choose from for sandboxes; zero takes the default range.
 	Ports PortRange
 
@@ -92,6 +97,10 @@ type Server struct {
 	holder string
 	found  TakenOver
 
+	groups    *cgroup.Tree // nil where there is no place for one
+	noGroups  *cgroup.Unavailable
+	oldGroups cgroup.Group // of an earlier daemon elsewhere
+
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
@@ -114,6 +123,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.KubeletDir == "" {
 		cfg.KubeletDir = rootfs.KubeletDir
+	}
+	if cfg.CgroupName == "" {
+		sum := sha256.Sum256([]byte(cfg.StateDir))
+		cfg.CgroupName = "kiwerk-" + hex.EncodeToString(sum[:6])
 	}
 	return &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, ports: newPortPool(cfg.Ports),
@@ -142,9 +155,13 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.holder, err = holderID(); err != nil {
 		return fmt.Errorf("process runtime: %w", err)
 	}
+	if err := s.openGroups(); err != nil {
+		return fmt.Errorf("process runtime: %w", err)
+	}
 	if err := s.load(ctx); err != nil {
 		return fmt.Errorf("process runtime: read state in %s: %w", s.cfg.StateDir, err)
 	}
+	s.cleanGroups()
 	if err := s.startStreaming(); err != nil {
 		return fmt.Errorf("process runtime: %w", err)
 	}
@@ -239,6 +256,7 @@ func (s *Server) StopContainers(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	s.removeGroup()
 	select {
 	case err := <-errs:
 		return err

@@ -3,7 +3,6 @@
 package cri
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os/user"
@@ -64,12 +63,16 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 		root.Files["/etc/hostname"] = b.Hostname + "\n"
 	}
 	c := container{record: record{Annotations: cfg.GetAnnotations()}}
+	var processes uint64
+	if s.groups == nil && rootfs.InUserNamespace() {
+		processes = allPids // real root would count what else runs as root
+	}
 	return shim.Spec{
 		ID: id, Process: proc, Root: root, Hostname: b.Hostname,
 		LogPath: logPath(b, cfg), Socket: filepath.Join(s.socketDir(), id[:16]),
 		Stdin: cfg.GetStdin(), StdinOnce: cfg.GetStdinOnce(),
 		StopSignal: signalNumber(cfg.GetStopSignal()), Grace: c.grace(),
-		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()),
+		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()), Processes: processes,
 	}, taken, nil
 }
 
@@ -144,6 +147,10 @@ func processFor(cfg *runtimeapi.ContainerConfig, userNS bool) (shim.Process, err
 	}
 	var err error
 	if p.Caps, err = shim.Capabilities(sc.GetCapabilities().GetAddCapabilities(), sc.GetCapabilities().GetDropCapabilities()); err != nil {
+		return p, err
+	}
+	p.NoNewPrivs = sc.GetNoNewPrivs()
+	if p.Seccomp, err = seccompFor(sc.GetSeccomp(), p.Caps); err != nil {
 		return p, err
 	}
 	if err := identity(sc, &p); err != nil {
@@ -231,65 +238,6 @@ func onlyRoot(p shim.Process) error {
 		if g != 0 {
 			return fmt.Errorf("group %d (fsGroup or supplementalGroups) %s", g, why)
 		}
-	}
-	return nil
-}
-
-// checkSecurity refuses what the runtime does not do.
-func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContainerSecurityContext) error {
-	switch {
-	case sc.GetPrivileged():
-		return fmt.Errorf("privileged containers are not supported here: they could read the platform's own data")
-	case sc.GetSeccomp().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
-		return fmt.Errorf("seccomp profile %q: profiles from files are not supported here", sc.GetSeccomp().GetLocalhostRef())
-	case sc.GetApparmor().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
-		return fmt.Errorf("AppArmor profile %q: profiles from files are not supported here", sc.GetApparmor().GetLocalhostRef())
-	case sc.GetSelinuxOptions().GetType() != "" || sc.GetSelinuxOptions().GetLevel() != "" || sc.GetSelinuxOptions().GetUser() != "" || sc.GetSelinuxOptions().GetRole() != "":
-		return errors.New("seLinuxOptions are not supported here; leave them out")
-	case len(cfg.GetCDIDevices()) > 0:
-		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
-	}
-	return checkNamespaces(sc.GetNamespaceOptions())
-}
-
-func checkNamespaces(n *runtimeapi.NamespaceOption) error {
-	const hint = "every container has a namespace of its own here"
-	switch {
-	case n.GetPid() == runtimeapi.NamespaceMode_NODE:
-		return fmt.Errorf("hostPID is not supported: %s, so that all processes of a container end with it", hint)
-	case n.GetPid() == runtimeapi.NamespaceMode_TARGET:
-		return fmt.Errorf("a debug container cannot join the processes of another: %s; use kubectl exec", hint)
-	case n.GetIpc() == runtimeapi.NamespaceMode_NODE:
-		return fmt.Errorf("hostIPC is not supported: %s", hint)
-	case n.GetUsernsOptions() != nil && n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD:
-		return fmt.Errorf("hostUsers: false is not supported here")
-	}
-	return nil
-}
-
-// checkSandbox refuses what concerns a whole pod.
-func checkSandbox(cfg *runtimeapi.PodSandboxConfig, handler string) error {
-	sc := cfg.GetLinux().GetSecurityContext()
-	fail := func(format string, args ...any) error {
-		return status.Errorf(codes.InvalidArgument, "pod %s/%s: "+format,
-			append([]any{cfg.GetMetadata().GetNamespace(), cfg.GetMetadata().GetName()}, args...)...)
-	}
-	if handler != "" {
-		return fail("runtime class handler %q does not exist here; leave runtimeClassName out", handler)
-	}
-	if len(cfg.GetLinux().GetSysctls()) > 0 {
-		var names []string
-		for name := range cfg.GetLinux().GetSysctls() {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return fail("sysctls %s cannot be set for a pod here: pods share the host's network", strings.Join(names, ", "))
-	}
-	if ns := sc.GetNamespaceOptions(); ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD {
-		return fail("shareProcessNamespace is not supported: every container has a process namespace of its own here")
-	}
-	if err := checkNamespaces(sc.GetNamespaceOptions()); err != nil {
-		return fail("%v", err)
 	}
 	return nil
 }

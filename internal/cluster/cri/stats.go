@@ -9,24 +9,21 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 )
 
 // ticksPerSecond is USER_HZ, which Linux has fixed at 100 for programs.
 const ticksPerSecond = 100
 
-// usage is what a container's processes use.
-type usage struct {
-	cpuNano, rss uint64
-	processes    uint64
-}
-
 // measure sums over pid 1 of a container and all below it. Children that have
 // ended are counted in the times of those that waited for them.
-func measure(pid int) usage {
-	var u usage
+func measure(pid int) cgroup.Stats {
+	var u cgroup.Stats
 	todo := []int{pid}
 	for len(todo) > 0 {
 		pid := todo[len(todo)-1]
@@ -40,11 +37,12 @@ func measure(pid int) usage {
 		if err != nil {
 			continue
 		}
-		u.cpuNano += st.CPUTicks * (1e9 / ticksPerSecond)
-		u.rss += uint64(max(st.RSSPages, 0)) * uint64(os.Getpagesize())
-		u.processes++
+		u.CPUNano += st.CPUTicks * (1e9 / ticksPerSecond)
+		u.RSS += uint64(max(st.RSSPages, 0)) * uint64(os.Getpagesize())
+		u.Pids++
 		todo = append(todo, children(dir)...)
 	}
+	u.Memory, u.WorkingSet = u.RSS, u.RSS
 	return u
 }
 
@@ -70,20 +68,27 @@ func children(dir string) []int {
 
 func u64(n uint64) *runtimeapi.UInt64Value { return &runtimeapi.UInt64Value{Value: n} }
 
-func (s *Server) statsOf(c *container) (*runtimeapi.ContainerStats, usage) {
+func (s *Server) statsOf(c *container) (*runtimeapi.ContainerStats, cgroup.Stats) {
 	now := s.clock.Now().UnixNano()
-	var u usage
-	if running := c.look().running; running != nil {
-		u = measure(running.State().InitPID)
+	u, err := s.Stats(c.ID)
+	if err != nil && status.Code(err) == codes.Unknown {
+		s.log.Warn("measure container", "container", c.ID, "error", err)
 	}
 	return &runtimeapi.ContainerStats{
 		Attributes: &runtimeapi.ContainerAttributes{Id: c.ID, Metadata: c.metadata(), Labels: c.Labels, Annotations: c.Annotations},
-		Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(u.cpuNano)},
-		Memory:     &runtimeapi.MemoryUsage{Timestamp: now, WorkingSetBytes: u64(u.rss), UsageBytes: u64(u.rss), RssBytes: u64(u.rss)},
+		Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(u.CPUNano)},
+		Memory:     memoryUsage(now, u),
 		WritableLayer: &runtimeapi.FilesystemUsage{
 			Timestamp: now, FsId: &runtimeapi.FilesystemIdentifier{Mountpoint: s.cfg.StateDir}, UsedBytes: u64(0), InodesUsed: u64(0),
 		},
 	}, u
+}
+
+func memoryUsage(now int64, u cgroup.Stats) *runtimeapi.MemoryUsage {
+	return &runtimeapi.MemoryUsage{
+		Timestamp: now, WorkingSetBytes: u64(u.WorkingSet), UsageBytes: u64(u.Memory), RssBytes: u64(u.RSS),
+		PageFaults: u64(u.PageFaults), MajorPageFaults: u64(u.MajorFaults),
+	}
 }
 
 // ContainerStats measures one container.
@@ -136,7 +141,7 @@ func (s *Server) ListPodSandboxStats(_ context.Context, req *runtimeapi.ListPodS
 }
 
 func (s *Server) podStats(b *sandbox) *runtimeapi.PodSandboxStats {
-	var sum usage
+	var sum cgroup.Stats
 	var list []*runtimeapi.ContainerStats
 	for _, c := range s.containersOf(b.ID) {
 		if c.look().running == nil {
@@ -144,17 +149,21 @@ func (s *Server) podStats(b *sandbox) *runtimeapi.PodSandboxStats {
 		}
 		st, u := s.statsOf(c)
 		list = append(list, st)
-		sum.cpuNano += u.cpuNano
-		sum.rss += u.rss
-		sum.processes += u.processes
+		sum.CPUNano += u.CPUNano
+		sum.Memory += u.Memory
+		sum.WorkingSet += u.WorkingSet
+		sum.RSS += u.RSS
+		sum.PageFaults += u.PageFaults
+		sum.MajorFaults += u.MajorFaults
+		sum.Pids += u.Pids
 	}
 	now := s.clock.Now().UnixNano()
 	return &runtimeapi.PodSandboxStats{
 		Attributes: &runtimeapi.PodSandboxAttributes{Id: b.ID, Metadata: b.metadata(), Labels: b.Labels, Annotations: b.Annotations},
 		Linux: &runtimeapi.LinuxPodSandboxStats{
-			Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(sum.cpuNano)},
-			Memory:     &runtimeapi.MemoryUsage{Timestamp: now, WorkingSetBytes: u64(sum.rss), UsageBytes: u64(sum.rss), RssBytes: u64(sum.rss)},
-			Process:    &runtimeapi.ProcessUsage{Timestamp: now, ProcessCount: u64(sum.processes)},
+			Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(sum.CPUNano)},
+			Memory:     memoryUsage(now, sum),
+			Process:    &runtimeapi.ProcessUsage{Timestamp: now, ProcessCount: u64(sum.Pids)},
 			Containers: list,
 		},
 	}

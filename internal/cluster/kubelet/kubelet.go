@@ -166,7 +166,8 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	kc.Authentication.Anonymous.Enabled, kc.Authentication.Webhook.Enabled = false, false
 	kc.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
 
-	// Cgroups belong to the host. What a container may use is the runtime's affair.
+	// Pods and containers get their cgroups from the runtime, which knows where
+	// it may make them; the kubelet would insist on the top of the host's tree.
 	kc.CgroupsPerQOS, kc.EnforceNodeAllocatable = false, nil
 	kc.FailCgroupV1, kc.FailSwapOn = false, false
 	kc.MakeIPTablesUtilChains = false
@@ -208,6 +209,10 @@ func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletSer
 	deps.OnHeartbeatFailure = func() {}
 	deps.Recorder = newRecorder(ctx, client.CoreV1(), k.cfg.NodeName)
 	deps.CAdvisorInterface = machine.New(k.cfg.RootDir, k.cfg.Clock)
+	deps.ContainerManager, err = newContainerManager(ctx, s, deps, k.cfg.NodeName)
+	if err != nil {
+		return nil, err
+	}
 	deps.Options = append(deps.Options, made)
 	return deps, nil
 }

@@ -16,6 +16,8 @@ type Mount struct {
 	Point  string
 	FSType string
 	Source string
+	// Root is which directory of the file system is mounted, Options are those of the file system.
+	Root, Options string
 }
 
 // ParseMounts reads the format of /proc/self/mountinfo (proc_pid_mountinfo(5)).
@@ -43,9 +45,12 @@ func parseMount(line string) (Mount, error) {
 	if !found || len(left) < 6 || len(right) < 1 {
 		return Mount{}, fmt.Errorf("mountinfo: unexpected line %q", line)
 	}
-	m := Mount{Point: unescape(left[4]), FSType: right[0]}
+	m := Mount{Point: unescape(left[4]), FSType: right[0], Root: unescape(left[3])}
 	if len(right) > 1 {
 		m.Source = unescape(right[1])
+	}
+	if len(right) > 2 {
+		m.Options = right[2]
 	}
 	if !strings.HasPrefix(m.Point, "/") {
 		return Mount{}, fmt.Errorf("mountinfo: mount point %q is not absolute", m.Point)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
 )
 
@@ -29,6 +30,7 @@ func (e *StartError) Error() string { return e.Message }
 type Running struct {
 	dir    string
 	socket string
+	cgroup cgroup.Group
 	state  State
 	pidfd  *os.File
 	done   chan struct{}
@@ -60,7 +62,7 @@ func Start(ctx context.Context, agent, dir string, spec Spec) (*Running, error) 
 	if err := theirs.Close(); err != nil {
 		return nil, err
 	}
-	r := &Running{dir: dir, socket: spec.Socket, done: make(chan struct{})}
+	r := &Running{dir: dir, socket: spec.Socket, cgroup: spec.Cgroup, done: make(chan struct{})}
 	go func() {
 		_, _ = proc.Wait() // the result lies in exit.json
 		close(r.done)
@@ -130,7 +132,7 @@ func Adopt(ctx context.Context, dir string) (*Running, error) {
 	if start, err := ProcessStart(state.PID); err != nil || start != state.Start {
 		return nil, errors.Join(ErrGone, pidfd.Close())
 	}
-	r := &Running{dir: dir, socket: spec.Socket, state: state, pidfd: pidfd, done: make(chan struct{})}
+	r := &Running{dir: dir, socket: spec.Socket, cgroup: spec.Cgroup, state: state, pidfd: pidfd, done: make(chan struct{})}
 	raw, err := pidfd.SyscallConn()
 	if err != nil {
 		return nil, errors.Join(err, pidfd.Close())
@@ -174,6 +176,9 @@ func (r *Running) watch(raw syscall.RawConn) {
 
 // Done is closed when the shim has ended.
 func (r *Running) Done() <-chan struct{} { return r.done }
+
+// Cgroup is the container's.
+func (r *Running) Cgroup() cgroup.Group { return r.cgroup }
 
 // State tells who runs the container.
 func (r *Running) State() State { return r.state }
@@ -294,6 +299,9 @@ func (r *Running) Exec(p Process, files []*os.File) (*Exec, error) {
 	}
 	if ev.Kind != evStarted {
 		fdsock.CloseAll(got)
+		if ev.Kind == evExit {
+			return fail(ErrGone) // the container has ended, and so what was to start
+		}
 		return fail(&StartError{ev.Error})
 	}
 	e := &Exec{conn: conn}

@@ -9,10 +9,10 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -66,9 +66,8 @@ func (c *container) start() error {
 		return fmt.Errorf("decode container specification: %w", err)
 	}
 	unix.Umask(0o022)
-	if adj := c.spec.OOMScoreAdj; adj != 0 {
-		// Lowering needs a right that neither users nor many containers have; it is a hint only.
-		_ = os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(adj)), 0)
+	if err := c.spec.Cgroup.Enter(); err != nil {
+		return err
 	}
 	if c.spec.Hostname != "" {
 		if err := unix.Sethostname([]byte(c.spec.Hostname)); err != nil {
@@ -133,9 +132,29 @@ func confine(p Process) error {
 			return fmt.Errorf("drop capability %d: %w", n, err)
 		}
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
+	if p.NoNewPrivs {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("no_new_privs: %w", err)
+		}
 	}
+	return filter(p.Seccomp)
+}
+
+// filter installs a filter of system calls, for the calling thread and what it forks.
+func filter(program []byte) error {
+	const size = int(unsafe.Sizeof(unix.SockFilter{}))
+	n := len(program) / size
+	if n == 0 {
+		return nil
+	}
+	if n > unix.BPF_MAXINSNS || len(program)%size != 0 {
+		return fmt.Errorf("seccomp filter of %d bytes", len(program))
+	}
+	prog := unix.SockFprog{Len: uint16(n), Filter: (*unix.SockFilter)(unsafe.Pointer(&program[0]))}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
+		return fmt.Errorf("install seccomp filter: %w", err)
+	}
+	runtime.KeepAlive(program)
 	return nil
 }
 

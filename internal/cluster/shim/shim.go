@@ -193,9 +193,21 @@ func (s *shim) follow() error {
 		s.exit.StartedAt = s.state.StartedAt
 		s.exit.FinishedAt = s.now()
 	}
+	s.blameMemory()
 	s.dropExecs()
 	s.drain()
 	return nil
+}
+
+// blameMemory says so when the kernel killed for want of memory. Which of the
+// processes it took does not matter: the container failed because of it.
+func (s *shim) blameMemory() {
+	if s.exit.Code == 0 {
+		return
+	}
+	if n, err := s.spec.Cgroup.OOMKills(); err == nil && n > 0 {
+		s.exit.Reason = ReasonOOMKilled
+	}
 }
 
 // exitWithout makes an exit of the end of init itself: it was killed, and all with it.
@@ -220,7 +232,7 @@ func (s *shim) mainEvent(ev event, files []*os.File) error {
 			s.mu.Unlock()
 			s.copyOut("stdout", files[0])
 		}
-		s.state.StartedAt = s.now()
+		s.state.StartedAt = ev.At // not now: a short process may have ended already
 		err := writeJSON(s.dir, stateFile, s.state)
 		s.answer(event{Kind: evOK, PID: s.state.InitPID})
 		return err

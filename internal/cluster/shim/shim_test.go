@@ -51,7 +51,7 @@ func newBox(t testing.TB, script string) *box {
 		Process: shim.Process{
 			Args: []string{"/bin/sh", "-c", script},
 			Env:  []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + rootfs.Home},
-			Caps: caps,
+			Caps: caps, NoNewPrivs: true,
 		},
 		Root: rootfs.Spec{
 			Scratch: filepath.Join(dir, "root"), Masks: []string{data, run}, Allowed: []string{filepath.Join(data, "volumes")},

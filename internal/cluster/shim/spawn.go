@@ -39,16 +39,15 @@ func (c *container) spawn(id int, p Process, files []*os.File) error {
 		return err
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock() // until it is told: its end must not be told before
 	pid, err := c.fork(path, p, attr)
-	if err == nil {
-		c.running[pid] = id
-		if id == mainID {
-			c.mainPID, c.started = pid, c.now()
-		}
-	}
-	c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("start %q: %w", p.Args[0], explain(err))
+	}
+	c.running[pid] = id
+	if id == mainID {
+		c.mainPID, c.started = pid, c.now()
+		ev.At = c.started
 	}
 	ev.PID = pid
 	if master != nil {
@@ -101,10 +100,37 @@ func (c *container) fork(path string, p Process, attr *syscall.ProcAttr) (pid in
 	done := make(chan struct{})
 	c.jobs <- func() {
 		defer close(done)
+		restore := c.boundProcesses()
 		pid, err = syscall.ForkExec(path, p.Args, attr)
+		restore(pid)
 	}
 	<-done
+	if err == nil && c.spec.OOMScoreAdj != 0 {
+		// Not for init, which must be the last to go. Lowering needs a right
+		// that neither users nor many containers have; it is a hint only.
+		_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(c.spec.OOMScoreAdj)), 0)
+	}
 	return pid, err
+}
+
+// boundProcesses lets what is forked next start with a bound, which the
+// returned function makes final for the child and takes from init again: init
+// needs its threads.
+func (c *container) boundProcesses() (restore func(pid int)) {
+	var own unix.Rlimit
+	if c.spec.Processes == 0 || unix.Getrlimit(unix.RLIMIT_NPROC, &own) != nil {
+		return func(int) {}
+	}
+	bound := min(c.spec.Processes, own.Max)
+	if unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: bound, Max: own.Max}) != nil {
+		return func(int) {}
+	}
+	return func(pid int) {
+		if pid > 0 {
+			_ = unix.Prlimit(pid, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: bound, Max: bound}, nil) // ended already
+		}
+		_ = unix.Setrlimit(unix.RLIMIT_NPROC, &own) // up to the old bound is always allowed
+	}
 }
 
 // explain adds what the bare error of exec does not say.

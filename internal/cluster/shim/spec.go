@@ -3,6 +3,7 @@ package shim
 import (
 	"time"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 )
 
@@ -24,6 +25,11 @@ type Spec struct {
 	Grace time.Duration
 	// OOMScoreAdj is applied as far as the host lets us.
 	OOMScoreAdj int
+	// Cgroup is entered before anything else; empty without cgroups.
+	Cgroup cgroup.Group `json:",omitempty"`
+	// Processes bounds the processes of the user in this namespace where no
+	// cgroup does it; 0 for any.
+	Processes uint64 `json:",omitempty"`
 }
 
 // Process is what runs in the container, at its start or by exec.
@@ -36,6 +42,10 @@ type Process struct {
 	Groups   []uint32
 	// Caps is the bounding set: what root in the container may have.
 	Caps []uintptr
+	// NoNewPrivs keeps programs from gaining rights by their file's mode.
+	NoNewPrivs bool `json:",omitempty"`
+	// Seccomp is a filter of system calls as the kernel wants it; empty for none.
+	Seccomp []byte `json:",omitempty"`
 }
 
 // Exit is how a container or an exec ended.
@@ -56,6 +66,7 @@ const (
 	ReasonShimLost   = "ShimLost"
 	// ReasonMachineRestarted tells of a container that ran when the machine went down.
 	ReasonMachineRestarted = "MachineRestarted"
+	ReasonOOMKilled        = "OOMKilled"
 )
 
 // codeStartError is what other runtimes report for a process that could not be started.
@@ -108,6 +119,8 @@ type event struct {
 	PID   int    `json:",omitempty"`
 	Error string `json:",omitempty"`
 	Exit  *Exit  `json:",omitempty"`
+	// At is when a process was started.
+	At time.Time `json:",omitzero"`
 }
 
 // Kinds of an event.

@@ -1,0 +1,118 @@
+//go:build linux
+
+package cri
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/seccomp"
+)
+
+// maxProfile is far above the largest seccomp profile that anybody uses.
+const maxProfile = 1 << 20
+
+// seccompFor compiles the filter of system calls that a container asks for.
+func seccompFor(p *runtimeapi.SecurityProfile, caps []uintptr) ([]byte, error) {
+	switch p.GetProfileType() {
+	case runtimeapi.SecurityProfile_RuntimeDefault:
+		if p == nil {
+			return nil, nil
+		}
+		return seccomp.Default(caps).Compile()
+	case runtimeapi.SecurityProfile_Localhost:
+		filter, err := profileFrom(p.GetLocalhostRef())
+		if err != nil {
+			return nil, fmt.Errorf("seccomp profile %s: %w", p.GetLocalhostRef(), err)
+		}
+		return filter, nil
+	case runtimeapi.SecurityProfile_Unconfined:
+	}
+	return nil, nil
+}
+
+// profileFrom reads a profile that lies on the node, where the kubelet says.
+func profileFrom(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxProfile {
+		return nil, fmt.Errorf("larger than %d bytes", maxProfile)
+	}
+	p, err := seccomp.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return p.Compile()
+}
+
+// checkSecurity refuses what the runtime does not do.
+func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContainerSecurityContext) error {
+	switch {
+	case sc.GetPrivileged():
+		return fmt.Errorf("privileged containers are not supported here: they could read the platform's own data")
+	case sc.GetApparmor().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
+		return fmt.Errorf("AppArmor profile %q: profiles from files are not supported here", sc.GetApparmor().GetLocalhostRef())
+	case sc.GetSelinuxOptions().GetType() != "" || sc.GetSelinuxOptions().GetLevel() != "" || sc.GetSelinuxOptions().GetUser() != "" || sc.GetSelinuxOptions().GetRole() != "":
+		return errors.New("seLinuxOptions are not supported here; leave them out")
+	case len(cfg.GetCDIDevices()) > 0:
+		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
+	}
+	return checkNamespaces(sc.GetNamespaceOptions())
+}
+
+func checkNamespaces(n *runtimeapi.NamespaceOption) error {
+	const hint = "every container has a namespace of its own here"
+	switch {
+	case n.GetPid() == runtimeapi.NamespaceMode_NODE:
+		return fmt.Errorf("hostPID is not supported: %s, so that all processes of a container end with it", hint)
+	case n.GetPid() == runtimeapi.NamespaceMode_TARGET:
+		return fmt.Errorf("a debug container cannot join the processes of another: %s; use kubectl exec", hint)
+	case n.GetIpc() == runtimeapi.NamespaceMode_NODE:
+		return fmt.Errorf("hostIPC is not supported: %s", hint)
+	case n.GetUsernsOptions() != nil && n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD:
+		return fmt.Errorf("hostUsers: false is not supported here")
+	}
+	return nil
+}
+
+// checkSandbox refuses what concerns a whole pod.
+func checkSandbox(cfg *runtimeapi.PodSandboxConfig, handler string) error {
+	sc := cfg.GetLinux().GetSecurityContext()
+	fail := func(format string, args ...any) error {
+		return status.Errorf(codes.InvalidArgument, "pod %s/%s: "+format,
+			append([]any{cfg.GetMetadata().GetNamespace(), cfg.GetMetadata().GetName()}, args...)...)
+	}
+	if handler != "" {
+		return fail("runtime class handler %q does not exist here; leave runtimeClassName out", handler)
+	}
+	if len(cfg.GetLinux().GetSysctls()) > 0 {
+		var names []string
+		for name := range cfg.GetLinux().GetSysctls() {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return fail("sysctls %s cannot be set for a pod here: pods share the host's network", strings.Join(names, ", "))
+	}
+	if ns := sc.GetNamespaceOptions(); ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD {
+		return fail("shareProcessNamespace is not supported: every container has a process namespace of its own here")
+	}
+	if err := checkNamespaces(sc.GetNamespaceOptions()); err != nil {
+		return fail("%v", err)
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package cri_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// secured is a container with a security context.
+func secured(script string, sc *runtimeapi.LinuxContainerSecurityContext) *runtimeapi.ContainerConfig {
+	cfg := shell(script)
+	cfg.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: sc}
+	return cfg
+}
+
+func TestServer_rights(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("rights")
+	profile := filepath.Join(t.TempDir(), "p.json")
+	if err := os.WriteFile(profile, []byte(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":28}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own, err := exec.Command("grep", "^NoNewPrivs:", "/proc/self/status").Output() // whoever runs the tests may have given them up
+	if err != nil {
+		t.Fatal(err)
+	}
+	const script = `grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; LC_ALL=C mkdir /tmp/x 2>&1; unshare -U true 2>/dev/null || echo no`
+	for name, c := range map[string]struct {
+		sc   *runtimeapi.LinuxContainerSecurityContext
+		want string
+	}{
+		"Nothing":        {&runtimeapi.LinuxContainerSecurityContext{Seccomp: &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Unconfined}}, string(own) + "Seccomp:\t0\n"},
+		"RuntimeDefault": {&runtimeapi.LinuxContainerSecurityContext{NoNewPrivs: true, Seccomp: &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault}}, "NoNewPrivs:\t1\nSeccomp:\t2\nno\n"},
+		"Localhost": {
+			&runtimeapi.LinuxContainerSecurityContext{Seccomp: &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost, LocalhostRef: profile}},
+			string(own) + "Seccomp:\t2\nmkdir: cannot create directory '/tmp/x': No space left on device\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := secured(script, c.sc)
+			cfg.Metadata.Name, cfg.LogPath = strings.ToLower(name), name+"/0.log"
+			out := n.log(n.awaitExit(n.run(sb, sc, cfg)))
+			if !strings.HasPrefix(out, c.want) {
+				t.Errorf("output %q, want %q", out, c.want)
+			}
+		})
+	}
+	_, err = n.rt.CreateContainer(t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: sb, SandboxConfig: sc, Config: secured("true",
+		&runtimeapi.LinuxContainerSecurityContext{Seccomp: &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost, LocalhostRef: profile + "x"}})})
+	if err == nil || !strings.Contains(err.Error(), "seccomp profile "+profile+"x") {
+		t.Errorf("profile that is not there: %v", err)
+	}
+}
