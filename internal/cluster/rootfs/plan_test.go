@@ -138,10 +138,10 @@ func TestParseMounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Mount{
-		{Point: "/proc", FSType: "proc", Source: "proc"},
-		{Point: "/", FSType: "ext4", Source: "/dev/vda"},
-		{Point: "/mnt/with blank", FSType: "xfs", Source: "/dev/disk name"},
-		{Point: "/none", FSType: "tmpfs", Source: "rw"},
+		{Point: "/proc", FSType: "proc", Source: "proc", Root: "/", Options: "rw"},
+		{Point: "/", FSType: "ext4", Source: "/dev/vda", Root: "/", Options: "rw"},
+		{Point: "/mnt/with blank", FSType: "xfs", Source: "/dev/disk name", Root: `/sub\dir`, Options: "rw,x"},
+		{Point: "/none", FSType: "tmpfs", Source: "rw", Root: "/"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
