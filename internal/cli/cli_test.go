@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kiwerk/kiwerk/internal/lint"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -62,6 +63,10 @@ func runners(seen *[]any) Runners {
 				note(gpu)
 				return &GPUDone{Index: 1, UUID: "GPU-b", Name: "NVIDIA H100"}, nil
 			},
+		},
+		DryRun: func(_ context.Context, _ Session, kubeconfig string, objects []lint.Object) ([]lint.Refusal, error) {
+			note(kubeconfig)
+			return []lint.Refusal{{Object: objects[0], Path: "metadata.name", Message: "no"}}, nil
 		},
 		Retrain: Retrain{
 			List: func(_ context.Context, _ Session, ns string) (*Retrainings, error) {
@@ -137,7 +142,11 @@ func TestTree_printsDataThatParses(t *testing.T) {
 		found++
 		path = append(append([]string{}, path...), strings.Fields(c.Use)[1:]...)
 		for _, format := range formats {
-			r, _ := run(t, nil, append(append([]string{}, path...), "-o", format)...)
+			args := append(append([]string{}, path...), "-o", format)
+			if c.Name() == "lint" {
+				args = append(args, "--rules")
+			}
+			r, _ := run(t, nil, args...)
 			var v map[string]any
 			var err error
 			switch format {

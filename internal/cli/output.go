@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -19,14 +21,19 @@ type Tabler interface {
 
 var formats = []string{"table", "json", "yaml"}
 
-// printsData gives a command the -o flag.
-func (t *tree) printsData(c *cobra.Command) {
-	c.Flags().StringVarP(&t.output, "output", "o", "table", t.T(text.FlagOutput))
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+// printsData gives a command the -o flag; the first of its own formats, if it has some, is what it prints without.
+func (t *tree) printsData(c *cobra.Command, own ...string) {
+	allowed, help := own, strings.Join(own, ", ")
+	if len(own) == 0 {
+		allowed, help = formats, t.T(text.FlagOutput)
+	}
+	output := c.Flags().StringP("output", "o", allowed[0], help)
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
 	pre := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
-		if t.output != "table" && t.output != "json" && t.output != "yaml" {
-			return usage(fmt.Errorf("-o %s: table, json or yaml", t.output), c.CommandPath()+" -o json")
+		t.output = *output
+		if !slices.Contains(allowed, t.output) {
+			return usage(fmt.Errorf("-o %s: %s", t.output, strings.Join(allowed, ", ")), c.CommandPath()+" -o json")
 		}
 		if pre != nil {
 			return pre(c, args)

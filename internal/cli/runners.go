@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/lint"
 )
 
 // Runners are what the commands do; cmd/kiwerk fills them.
@@ -17,6 +19,8 @@ type Runners struct {
 	Daemon       func(context.Context, Session) error
 	Retrain      Retrain
 	GPU          GPU
+	// DryRun lets the API server of a kubeconfig, or of the data directory, try objects.
+	DryRun func(ctx context.Context, s Session, kubeconfig string, objects []lint.Object) ([]lint.Refusal, error)
 }
 
 // GPU is what can be done with the node's GPUs.

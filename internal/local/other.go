@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/lint"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -25,6 +26,7 @@ func Runners(func(string) string) cli.Runners {
 		Kubectl:      func(context.Context, cli.Session, []string) error { return refuse },
 		ControlPlane: func(context.Context, cli.Session) error { return refuse },
 		Daemon:       func(context.Context, cli.Session) error { return refuse },
+		DryRun:       func(context.Context, cli.Session, string, []lint.Object) ([]lint.Refusal, error) { return nil, refuse },
 		Retrain: cli.Retrain{
 			List:    func(context.Context, cli.Session, string) (*cli.Retrainings, error) { return nil, refuse },
 			Approve: func(context.Context, cli.Session, string, string, bool, string) error { return refuse },

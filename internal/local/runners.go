@@ -27,6 +27,7 @@ func Runners(getenv func(string) string) cli.Runners {
 		Kubectl: runKubectl,
 		GPU:     cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
+		DryRun:  dryRun,
 		Daemon:  func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}
 }

@@ -136,7 +136,11 @@ func (c *checker) tags(v any, path string, t *argo.Template, seen names, loop bo
 	walkStrings(tree, path, func(at, text string) {
 		for _, tag := range expand.Tags(text) {
 			if why := c.tag(tag, t, seen, loop); why != "" {
-				c.failf(at, "%s", why)
+				p := Problem{Path: at, Message: why}
+				if name := strings.TrimSpace(tag); strings.HasSuffix(why, "{{"+name+"}}") {
+					p.Unresolved, p.Instead = name, seen.instead(name)
+				}
+				c.problems = append(c.problems, p)
 			}
 		}
 	})
@@ -258,4 +262,24 @@ func (n names) resolves(name string) bool {
 		return false
 	}
 	return true
+}
+
+// instead is the name with the step whose template it names, if there is exactly one.
+func (n names) instead(name string) string {
+	rest, ok := strings.CutPrefix(name, n.prefix)
+	template, field, _ := strings.Cut(rest, ".")
+	if !ok || n.prefix == "" || field == "" {
+		return ""
+	}
+	found := ""
+	for _, call := range sortedKeys(n.calls) {
+		if t := n.calls[call]; t == nil || t.Name != template {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = n.prefix + call + "." + field
+	}
+	return found
 }

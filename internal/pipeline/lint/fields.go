@@ -17,6 +17,10 @@ type Problem struct {
 	Message string
 	// Warning says that the workflow can run all the same.
 	Warning bool
+	// Unresolved is the name in a tag that has no value, if that is the problem,
+	// and Instead the one that is probably meant: the author wrote the name of
+	// the template where the name of the step belongs.
+	Unresolved, Instead string
 }
 
 // String is the path with the message.

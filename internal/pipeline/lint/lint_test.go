@@ -137,6 +137,26 @@ func TestSpec(t *testing.T) {
 	}
 }
 
+// Whoever writes the name of a template where a step's belongs is told the step.
+func TestSpec_namesTheStepThatIsMeant(t *testing.T) {
+	steps := func(more string) *argo.WorkflowSpec {
+		s := &argo.WorkflowSpec{}
+		text := "entrypoint: a\ntemplates:\n- name: a\n  steps: [[{name: s, template: nop}" + more + "], [{name: u, template: nop, when: '{{steps.nop.outputs.result}} == 1'}]]\n" + nop
+		if err := yaml.Unmarshal([]byte(text), s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	got := Spec(steps(""), Options{})
+	if len(got) != 1 || got[0].Unresolved != "steps.nop.outputs.result" || got[0].Instead != "steps.s.outputs.result" {
+		t.Errorf("got %+v", got)
+	}
+	got = Spec(steps(", {name: r, template: nop}"), Options{})
+	if len(got) != 1 || got[0].Instead != "" {
+		t.Errorf("two steps have the template, yet one is chosen: %+v", got)
+	}
+}
+
 func TestExamples_areClean(t *testing.T) {
 	files, err := filepath.Glob("../../../examples/workflows/*.yaml")
 	if err != nil || len(files) < 10 {
