@@ -22,7 +22,9 @@ type Kind struct {
 	ClusterScoped                bool
 	// NoStatus leaves out the status sub-resource, as Argo's Workflow does.
 	NoStatus bool
-	// Spec is the schema of spec; nil keeps whatever is there. Unknown fields are kept in any case.
+	// Spec is the schema of spec; nil keeps whatever is there. With a schema,
+	// unknown fields are kept where they stand directly under spec; below that the
+	// API server itself refuses them or warns, as the client asks it to.
 	Spec *apiextensionsv1.JSONSchemaProps
 	// Columns of kubectl get.
 	Columns []apiextensionsv1.CustomResourceColumnDefinition

@@ -24,11 +24,14 @@ const (
 	IngressReady          = "IngressReady"
 	RoutesReady           = "RoutesReady"
 	LatestDeploymentReady = "LatestDeploymentReady"
+	// SpecWarning is ours: it names fields of the spec that have no effect, and is there only when there are any.
+	SpecWarning = "SpecWarning"
 )
 
 // Reasons that explain what stands in the way.
 const (
 	ReasonUnsupportedField = "UnsupportedField"
+	ReasonUnknownField     = "UnknownField"
 	ReasonInvalidField     = "InvalidField"
 	ReasonModelNotFound    = "ModelNotFound"
 	ReasonNotPermitted     = "NotPermitted"
@@ -56,6 +59,20 @@ func (s *InferenceServiceStatus) SetCondition(c Condition, now metav1.Time) {
 		c.LastTransitionTime = now
 	}
 	s.Conditions[i] = c
+}
+
+// SetSpecWarning sets the condition or, with an empty message, removes it, and tells whether that changed it.
+func (s *InferenceService) SetSpecWarning(message string) (changed bool) {
+	old := s.Status.GetCondition(SpecWarning)
+	if message == "" {
+		s.Status.Conditions = slices.DeleteFunc(s.Status.Conditions, func(c Condition) bool { return c.Type == SpecWarning })
+		return old != nil
+	}
+	changed = old == nil || old.Message != message
+	s.Status.SetCondition(Condition{
+		Type: SpecWarning, Status: corev1.ConditionTrue, Reason: ReasonUnknownField, Message: message,
+	}, metav1.Now())
+	return changed
 }
 
 // GetCondition finds a condition; nil if there is none.

@@ -404,6 +404,24 @@ func TestReconciler_badInput(t *testing.T) {
 	}
 }
 
+func TestReconciler_warnsOfUnknownFields(t *testing.T) {
+	f := newFixture(t)
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"endpointRef": map[string]any{"name": "parts"}, "windowSize": int64(50),
+	}}}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ModelMonitor"))
+	u.SetName("parts")
+	f.create(u)
+	m := &v1alpha1.ModelMonitor{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "parts"}}
+	kwtest.WaitFor(t, f, m, func(m *v1alpha1.ModelMonitor) bool {
+		return conditionOf(m, v1alpha1.ConditionSpecWarning).Message == "spec.windowSize: unknown field, ignored"
+	})
+	// It says nothing of whether the monitor works.
+	if !is(m, v1alpha1.ConditionReferenceReady, metav1.ConditionUnknown, v1alpha1.ReasonEndpointNotFound) {
+		t.Errorf("conditions %+v", m.Status.Conditions)
+	}
+}
+
 func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {
 	f := newFixture(t)
 	for field, spec := range map[string]string{
@@ -470,7 +488,7 @@ func (f *fixture) reconcileUntil(c client.Client, m *v1alpha1.ModelMonitor, done
 	var last error
 	for range 50 {
 		r, err := New(Deps{
-			Client: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler),
+			Client: c, Live: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler),
 			Data: f.data, Store: f.store, Source: f.runs, Notifier: monitor.NewNotifier(true),
 		})
 		if err != nil {

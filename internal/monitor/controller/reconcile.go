@@ -41,6 +41,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (res 
 	}
 	spec := m.Spec.WithDefaults()
 	r.remember(req.NamespacedName, spec.EndpointRef.Name)
+	if err := r.specs.Check(ctx, m, p); err != nil {
+		return res, err
+	}
 	if err := r.check(ctx, m, spec); err != nil {
 		return res, err
 	}

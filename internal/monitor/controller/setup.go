@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -32,7 +33,9 @@ import (
 
 // Deps are what the reconciler works with. All but Metrics are required.
 type Deps struct {
-	Client   client.Client
+	Client client.Client
+	// Live reads past the cache.
+	Live     client.Reader
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 	Logger   *slog.Logger
@@ -47,6 +50,7 @@ type Deps struct {
 type Reconciler struct {
 	Deps
 	metrics metrics
+	specs   *kube.SpecCheck
 
 	mu sync.Mutex
 	// endpoints tells which monitors watch an endpoint.
@@ -64,11 +68,12 @@ type state struct {
 
 // New checks the dependencies.
 func New(d Deps) (*Reconciler, error) {
-	if d.Client == nil || d.Recorder == nil || d.Clock == nil || d.Logger == nil || d.Data == nil || d.Store == nil || d.Source == nil || d.Notifier == nil {
-		return nil, errors.New("monitor: Client, Recorder, Clock, Logger, Data, Store, Source and Notifier are required")
+	if d.Client == nil || d.Live == nil || d.Recorder == nil || d.Clock == nil || d.Logger == nil || d.Data == nil || d.Store == nil || d.Source == nil || d.Notifier == nil {
+		return nil, errors.New("monitor: Client, Live, Recorder, Clock, Logger, Data, Store, Source and Notifier are required")
 	}
 	r := &Reconciler{
 		Deps: d, metrics: newMetrics(),
+		specs:     kube.NewSpecCheck(d.Live, v1alpha1.GroupVersion.WithKind("ModelMonitor"), reflect.TypeFor[v1alpha1.ModelMonitorSpec]()),
 		endpoints: map[types.NamespacedName]map[types.NamespacedName]bool{}, states: map[types.UID]*state{},
 	}
 	if d.Metrics != nil {
@@ -85,10 +90,13 @@ func New(d Deps) (*Reconciler, error) {
 // come by the hundred per second, and each look costs a few queries.
 const coalesce = 100 * time.Millisecond
 
-// Setup adds the reconciler to a manager. Client, Recorder and Clock of d may be left to the manager.
+// Setup adds the reconciler to a manager. Client, Live and Recorder of d may be left to the manager.
 func Setup(mgr ctrl.Manager, d Deps) error {
 	if d.Client == nil {
 		d.Client = mgr.GetClient()
+	}
+	if d.Live == nil {
+		d.Live = mgr.GetAPIReader()
 	}
 	if d.Recorder == nil {
 		d.Recorder = mgr.GetEventRecorder("kiwerk-monitor")

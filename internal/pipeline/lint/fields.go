@@ -1,14 +1,12 @@
 package lint
 
 import (
-	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
-	"sort"
 	"strings"
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/kube"
 )
 
 // Problem is something wrong at a place.
@@ -80,74 +78,25 @@ var harmless = []string{
 
 // Fields compares spec, as it stands in a manifest, with the Go types.
 func Fields(spec map[string]any) []Problem {
-	w := fieldWalk{}
-	w.value(spec, reflect.TypeFor[argo.WorkflowSpec](), "spec")
-	return w.problems
-}
-
-type fieldWalk struct{ problems []Problem }
-
-var (
-	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	parallel    = reflect.TypeFor[argo.ParallelSteps]()
-	hooks       = reflect.TypeFor[argo.LifecycleHooks]()
-)
-
-func (w *fieldWalk) value(v any, t reflect.Type, path string) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if t == parallel {
-		if _, ok := v.(map[string]any); ok {
-			w.value(v, reflect.TypeFor[argo.WorkflowStep](), path)
-			return
-		}
-		t = reflect.TypeFor[[]argo.WorkflowStep]()
-	}
-	if reflect.PointerTo(t).Implements(unmarshaler) {
-		return
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		w.object(v, t, path)
-	case []any:
-		if t.Kind() == reflect.Slice {
-			for i, e := range v {
-				w.value(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i))
+	var problems []Problem
+	kube.FieldWalk{
+		As: func(v any, t reflect.Type) reflect.Type {
+			if t != reflect.TypeFor[argo.ParallelSteps]() {
+				return t
 			}
-		}
-	}
-}
-
-func (w *fieldWalk) object(v map[string]any, t reflect.Type, path string) {
-	keys := make([]string, 0, len(v))
-	for k := range v {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	if t.Kind() == reflect.Map {
-		for _, k := range keys {
-			if t == hooks && k != argo.ExitHook {
-				w.problems = append(w.problems, Problem{Path: path + "." + k, Message: "only the exit hook is supported yet"})
+			if _, single := v.(map[string]any); single {
+				return reflect.TypeFor[argo.WorkflowStep]()
 			}
-			w.value(v[k], t.Elem(), path+"."+k)
-		}
-		return
-	}
-	if t.Kind() != reflect.Struct {
-		return
-	}
-	known := jsonFields(t)
-	for _, k := range keys {
-		if ft, ok := known[k]; ok {
-			w.value(v[k], ft, path+"."+k)
-			continue
-		}
-		if isEmpty(v[k]) {
-			continue
-		}
-		w.problems = append(w.problems, missing(t, k, path+"."+k))
-	}
+			return reflect.TypeFor[[]argo.WorkflowStep]()
+		},
+		Entry: func(t reflect.Type, key, path string) {
+			if t == reflect.TypeFor[argo.LifecycleHooks]() && key != argo.ExitHook {
+				problems = append(problems, Problem{Path: path, Message: "only the exit hook is supported yet"})
+			}
+		},
+		Unknown: func(t reflect.Type, field, path string) { problems = append(problems, missing(t, field, path)) },
+	}.Walk(spec, reflect.TypeFor[argo.WorkflowSpec](), "spec")
+	return problems
 }
 
 func missing(t reflect.Type, field, path string) Problem {
@@ -157,47 +106,5 @@ func missing(t reflect.Type, field, path string) Problem {
 	if slices.Contains(harmless, field) && strings.Contains(t.PkgPath(), "/api/argo/") {
 		return Problem{Path: path, Message: "has no effect here", Warning: true}
 	}
-	return Problem{Path: path, Message: "unknown field, ignored", Warning: true}
-}
-
-// isEmpty is true for what a tool writes when it has nothing to say.
-func isEmpty(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !v
-	case string:
-		return v == ""
-	case map[string]any:
-		return len(v) == 0
-	case []any:
-		return len(v) == 0
-	default:
-		return false
-	}
-}
-
-// jsonFields are the fields of a struct by their names on the wire, embedded ones included.
-func jsonFields(t reflect.Type) map[string]reflect.Type {
-	out := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && (name == "" || strings.Contains(opts, "inline")):
-			ft := f.Type
-			for ft.Kind() == reflect.Pointer {
-				ft = ft.Elem()
-			}
-			for k, v := range jsonFields(ft) {
-				if _, ok := out[k]; !ok {
-					out[k] = v
-				}
-			}
-		case name != "" && name != "-":
-			out[name] = f.Type
-		}
-	}
-	return out
+	return Problem{Path: path, Message: kube.IgnoredField, Warning: true}
 }

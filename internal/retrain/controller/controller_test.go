@@ -334,7 +334,7 @@ func (w *world) until(c client.Client, p *v1alpha1.RetrainPolicy, done func(*v1a
 	w.t.Helper()
 	var last error
 	for range 60 {
-		r := &reconciler{Deps: w.deps(), client: c, live: c}
+		r := newReconciler(c, c, w.deps())
 		if _, last = r.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(p)}); last != nil && !errors.Is(last, kwtest.ErrInjected) {
 			w.t.Fatal(last)
 		}
@@ -596,6 +596,21 @@ func TestSetup_watches(t *testing.T) {
 	see(canaryAt(50))
 	w.answer("2", 40, 0.95)
 	see(phase(v1alpha1.PhasePromoted))
+}
+
+func TestReconciler_warnsOfUnknownFields(t *testing.T) {
+	w := newWorld(t)
+	p := w.policy(nil)
+	w.must(w.Patch(t.Context(), p, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"coolDown":"1h"}}`))))
+	warning := func(s *v1alpha1.RetrainPolicyStatus) string {
+		if c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionSpecWarning); c != nil {
+			return c.Message
+		}
+		return ""
+	}
+	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool { return warning(s) == "spec.coolDown: unknown field, ignored" })
+	w.must(w.Patch(t.Context(), p, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"coolDown":null}}`))))
+	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool { return warning(s) == "" })
 }
 
 func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {

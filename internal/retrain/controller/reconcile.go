@@ -16,7 +16,8 @@ type reconciler struct {
 	client client.Client
 	// live reads policies past the cache: their status is what the next step
 	// is decided by, and news of an endpoint come faster than caches follow.
-	live client.Reader
+	live  client.Reader
+	specs *kube.SpecCheck
 }
 
 // Reconcile makes at most one step of the retraining of a policy.
@@ -31,6 +32,9 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (res ctrl.
 	patcher := kube.NewPatcher(&policy, kube.PatcherOptions{Client: r.client, Recorder: r.Recorder})
 	defer patcher.Finish(ctx, &res, &err)
 
+	if err := r.specs.Check(ctx, &policy, patcher); err != nil {
+		return ctrl.Result{}, err
+	}
 	spec := policy.Spec.WithDefaults()
 	if problems := validate(&spec); len(problems) > 0 {
 		return ctrl.Result{}, kube.Stalledf(v1alpha1.ReasonInvalidSpec, "%s", join(problems))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/retrain"
 )
 
@@ -45,7 +47,7 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		d.Data == nil || d.Datasets == nil || d.Artifacts == nil || d.Registry == nil || d.Predictor == nil || d.Traffic == nil {
 		return errors.New("retrain: all dependencies are required")
 	}
-	r := &reconciler{Deps: d, client: mgr.GetClient(), live: mgr.GetAPIReader()}
+	r := newReconciler(mgr.GetClient(), mgr.GetAPIReader(), d)
 	recorded := make(chan event.GenericEvent, 1)
 	if err := mgr.Add(r.follow(recorded)); err != nil {
 		return err
@@ -67,6 +69,11 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		Watches(&v1alpha1.ModelMonitor{}, byMonitor).
 		WatchesRawSource(source.Channel(recorded, byEndpoint)).
 		Complete(r)
+}
+
+func newReconciler(c client.Client, live client.Reader, d Deps) *reconciler {
+	kind := v1alpha1.GroupVersion.WithKind("RetrainPolicy")
+	return &reconciler{Deps: d, client: c, live: live, specs: kube.NewSpecCheck(live, kind, reflect.TypeFor[v1alpha1.RetrainPolicySpec]())}
 }
 
 // coalesce is how long news of an endpoint wait for more of their kind: rows and

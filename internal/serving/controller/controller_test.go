@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
@@ -246,6 +247,35 @@ func TestController_namesWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestController_warnsOfUnknownFieldsAndKeepsThem(t *testing.T) {
+	w := start(t)
+	w.names.move("models:/digits/1", "1")
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"predictor": map[string]any{
+			"minReplica": int64(2),
+			"model":      map[string]any{"modelFormat": map[string]any{"name": "onnx"}, "storageUri": "models:/digits/1", "storageUrl": "x"},
+		},
+	}}}
+	u.SetGroupVersionKind(v1beta1.GroupVersion.WithKind("InferenceService"))
+	u.SetNamespace(w.ns)
+	u.SetName("digits")
+	if err := w.Create(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	const want = "spec.predictor.minReplica: unknown field, ignored; spec.predictor.model.storageUrl: unknown field, ignored"
+	isvc := &v1beta1.InferenceService{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "digits"}}
+	kwtest.WaitFor(t, w, isvc, func(s *v1beta1.InferenceService) bool {
+		c := s.Status.GetCondition(v1beta1.SpecWarning)
+		return c != nil && c.Message == want && len(s.Status.Components) > 0
+	})
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(u), u); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, _ := unstructured.NestedInt64(u.Object, "spec", "predictor", "minReplica"); n != 2 {
+		t.Errorf("the field is gone: %v", u.Object["spec"])
+	}
+}
+
 func TestReconcile_survivesACrashAtEachWrite(t *testing.T) {
 	if err := kube.EnsureCRDs(t.Context(), kwtest.Config(t), serving.Kinds()); err != nil {
 		t.Fatal(err)
@@ -255,7 +285,7 @@ func TestReconcile_survivesACrashAtEachWrite(t *testing.T) {
 	kwtest.FailNthWrite(t, kwtest.Client(t, s), func(t *testing.T, c client.Client) {
 		w := &world{WithWatch: kwtest.Client(t, s), ns: kwtest.Namespace(t), names: &names{version: map[string]string{"models:/digits/1": "1"}}}
 		isvc := w.create(t, "models:/digits/1")
-		r := &reconciler{Deps: deps(w.names), client: c}
+		r := newReconciler(c, c, deps(w.names))
 		for range 4 {
 			_, _ = r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(isvc)})
 		}

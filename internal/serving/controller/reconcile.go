@@ -14,6 +14,7 @@ type reconciler struct {
 	Deps
 
 	client client.Client
+	specs  *kube.SpecCheck
 }
 
 // Reconcile brings one InferenceService nearer to what its spec says.
@@ -28,6 +29,9 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (res ctrl.
 	patcher := kube.NewPatcher(&isvc, kube.PatcherOptions{Client: r.client, Recorder: r.Recorder})
 	defer patcher.Finish(ctx, &res, &err)
 
+	if err := r.specs.Check(ctx, &isvc, patcher); err != nil {
+		return ctrl.Result{}, err
+	}
 	seen, err := r.observe(ctx, &isvc)
 	if err != nil {
 		return ctrl.Result{}, err

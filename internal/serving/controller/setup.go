@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -41,7 +42,7 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	if d.Clock == nil || d.Recorder == nil || d.Resolver == nil || d.Logger == nil {
 		return errors.New("serving: Clock, Recorder, Logger and Resolver are required")
 	}
-	r := &reconciler{Deps: d, client: mgr.GetClient()}
+	r := newReconciler(mgr.GetClient(), mgr.GetAPIReader(), d)
 	b := ctrl.NewControllerManagedBy(mgr).Named(Name).
 		For(&v1beta1.InferenceService{}).
 		Owns(&appsv1.Deployment{}).
@@ -50,6 +51,11 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		b = b.WatchesRawSource(source.Channel(r.ticks(mgr), handler.EnqueueRequestsFromMapFunc(r.allServices)))
 	}
 	return b.Complete(r)
+}
+
+func newReconciler(c client.Client, live client.Reader, d Deps) *reconciler {
+	kind := v1beta1.GroupVersion.WithKind("InferenceService")
+	return &reconciler{Deps: d, client: c, specs: kube.NewSpecCheck(live, kind, reflect.TypeFor[v1beta1.InferenceServiceSpec]())}
 }
 
 // serviceOfPod wakes the service of a pod: why it does not start is told by its pods.
