@@ -33,6 +33,9 @@ TEST_LDFLAGS  = $(K8S_LDFLAGS)
 ORT_HEADER = $(shell go list -m -f '{{.Dir}}' github.com/yalue/onnxruntime_go 2>/dev/null)
 WITH_CGO   = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -I$(ORT_HEADER)"
 
+# Tests that talk to an API server mostly wait for it, so more of them than there are cores go on side by side.
+WAITING := 8
+
 # Tests run without vet: the linters have it, and over Kubernetes it looks at 1,400 packages.
 # Which packages are tested where. Each line of the list is a package and whether its tests start the built control plane.
 KWTEST       := $(MODULE)/internal/kwtest
@@ -80,7 +83,7 @@ test-unit: setup-python setup-onnxruntime ## Tests of the packages that link no 
 
 .PHONY: test-kube
 test-kube: bin/kiwerk ## Tests of the controllers, against the API server of the built program
-	go test -vet=off -ldflags '-s -w' -timeout 15m $(KUBE_PKGS)
+	go test -vet=off -ldflags '-s -w' -timeout 15m -parallel $(WAITING) $(KUBE_PKGS)
 
 bin/kiwerk:
 	@$(MAKE) build

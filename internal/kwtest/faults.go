@@ -3,7 +3,7 @@ package kwtest
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -16,35 +16,42 @@ var ErrInjected = errors.New("kwtest: injected fault")
 
 const maxWrites = 200
 
-// FailNthWrite calls run in sub-tests with a client whose first write fails,
-// then with one whose second write fails, and so on, until a run passes without
-// a fault. Each write fails in two ways: the request is lost, or it was carried
-// out and only the answer is lost. Run must bring its reconciler to the end (by
-// calling it again after an error, as the runtime does) and check the end state,
-// which must be the same each time. Use a new [Namespace] in each run.
+// FailNthWrite calls run in sub-tests: with a client that works, which tells how
+// many writes there are, then with one whose first write fails, with one whose
+// second write fails, and so on. Each write fails in two ways: the request is
+// lost, or it was carried out and only the answer is lost. Run must bring its
+// reconciler to the end (by calling it again after an error, as the runtime
+// does) and check the end state, which must be the same each time. All but the
+// first run go on side by side: use a new [Namespace] in each.
 func FailNthWrite(t *testing.T, base client.Client, run func(t *testing.T, c client.Client)) {
 	t.Helper()
-	for _, mode := range []struct {
-		name  string
-		after bool
-	}{{"RequestLost", false}, {"AnswerLost", true}} {
-		for n := 1; ; n++ {
-			if n > maxWrites {
-				t.Fatalf("%s: more than %d writes; does the reconciler ever stop writing?", mode.name, maxWrites)
-			}
-			faulty := &Faulty{Client: base, N: n, After: mode.after}
-			ok := t.Run(fmt.Sprintf("%s%d", mode.name, n), func(t *testing.T) { run(t, faulty) })
-			if !ok || !faulty.Fired() {
-				break
+	counted := &Faulty{Client: base}
+	if !t.Run("NoFault", func(t *testing.T) { run(t, counted) }) {
+		return
+	}
+	if counted.writes > maxWrites {
+		t.Fatalf("more than %d writes; does the reconciler ever stop writing?", maxWrites)
+	}
+	t.Run("Fault", func(t *testing.T) {
+		for n := 1; n <= counted.writes; n++ {
+			for name, after := range map[string]bool{"RequestLost": false, "AnswerLost": true} {
+				t.Run(name+strconv.Itoa(n), func(t *testing.T) {
+					t.Parallel()
+					faulty := &Faulty{Client: base, N: n, After: after}
+					run(t, faulty)
+					if !faulty.Fired() {
+						t.Errorf("there was no write %d, but one without faults", n)
+					}
+				})
 			}
 		}
-	}
+	})
 }
 
 // Faulty is a client whose Nth write fails, once.
 type Faulty struct {
 	client.Client
-	// N counts from 1.
+	// N counts from 1; with 0 none fails.
 	N int
 	// After lets the write happen before it fails.
 	After bool

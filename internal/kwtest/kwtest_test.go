@@ -2,6 +2,7 @@ package kwtest_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +46,7 @@ func TestWaitFor_seesAChange(t *testing.T) {
 // Three writes, each repeated until it succeeds: the end state is the same wherever the fault hits.
 func TestFailNthWrite_hitsEachWriteOnce(t *testing.T) {
 	base := kwtest.Client(t, nil)
-	faults := 0
+	var faults atomic.Int64
 	kwtest.FailNthWrite(t, base, func(t *testing.T, c client.Client) {
 		ns := kwtest.Namespace(t)
 		for _, name := range []string{"a", "b", "c"} {
@@ -58,7 +59,7 @@ func TestFailNthWrite_hitsEachWriteOnce(t *testing.T) {
 				if !errors.Is(err, kwtest.ErrInjected) {
 					t.Fatal(err)
 				}
-				faults++
+				faults.Add(1)
 			}
 		}
 		var list corev1.ConfigMapList
@@ -70,7 +71,7 @@ func TestFailNthWrite_hitsEachWriteOnce(t *testing.T) {
 		}
 	})
 	// Lost requests and lost answers hit each of the three writes.
-	if want := 6; faults != want {
-		t.Errorf("%d faults, want %d", faults, want)
+	if got := faults.Load(); got != 6 {
+		t.Errorf("%d faults, want 6", got)
 	}
 }

@@ -59,10 +59,10 @@ spec:
 // Any write may be the last one before a crash; the end is always the same and
 // no step runs twice.
 func TestReconciler_survivesFaultsAtEachWrite(t *testing.T) {
-	c := newCluster(t)
 	want := ""
-	kwtest.FailNthWrite(t, unindexed{c.client}, func(t *testing.T, faulty client.Client) {
+	kwtest.FailNthWrite(t, unindexed{newCluster(t).client}, func(t *testing.T, faulty client.Client) {
 		t.Helper()
+		c := newCluster(t)
 		clock := testclock.NewFakeClock(metav1Now())
 		deps := Deps{
 			Clock: clock, Recorder: events.NewFakeRecorder(1000), Blobs: c.blobs, Logger: slog.New(slog.DiscardHandler),
@@ -104,9 +104,6 @@ func TestReconciler_survivesFaultsAtEachWrite(t *testing.T) {
 		}
 		if wf.Status.Phase != argo.WorkflowSucceeded || len(created) != 5 {
 			t.Errorf("phase %s, %d pods: %v", wf.Status.Phase, len(created), created)
-		}
-		if err := c.client.Delete(t.Context(), wf); err != nil {
-			t.Fatal(err)
 		}
 	})
 }
