@@ -10,8 +10,10 @@
 //
 // Canary as KServe has it: with canaryTrafficPercent the newest revision gets
 // that share and the one rolled out before the rest; unset promotes; 0 sends
-// everything back. A revision gets requests only when its pods are ready, and
-// the one it replaces ends when no request can be on its way to it any more.
+// everything back, also after a promotion: the revision that was replaced last
+// keeps its Deployment, without pods, to be started again. A revision gets
+// requests only when its pods are ready, and the pods of the one it replaces
+// end when no request can be on its way to them any more.
 //
 // This package holds what the controller and the composition root agree on:
 // the kinds, and the [Resolver] that turns models:/ and runs:/ addresses into

@@ -27,12 +27,17 @@ func (r *reconciler) act(ctx context.Context, isvc *v1beta1.InferenceService, p 
 		}
 	}
 	for _, name := range p.restore {
-		if err := r.mark(ctx, isvc.Namespace, name, time.Time{}); err != nil {
+		if err := r.change(ctx, isvc.Namespace, name, resources.Retire(time.Time{})); err != nil {
 			return err
 		}
 	}
 	for _, name := range p.retire {
-		if err := r.mark(ctx, isvc.Namespace, name, r.Clock.Now()); err != nil {
+		if err := r.change(ctx, isvc.Namespace, name, resources.Retire(r.Clock.Now())); err != nil {
+			return err
+		}
+	}
+	for name, n := range p.scale {
+		if err := r.change(ctx, isvc.Namespace, name, resources.Scale(n)); err != nil {
 			return err
 		}
 	}
@@ -46,15 +51,16 @@ func (r *reconciler) act(ctx context.Context, isvc *v1beta1.InferenceService, p 
 	return nil
 }
 
-func (r *reconciler) mark(ctx context.Context, namespace, name string, at time.Time) error {
-	patch, err := json.Marshal(resources.Retire(at))
+// change patches the Deployment of a revision; one that is gone needs nothing.
+func (r *reconciler) change(ctx context.Context, namespace, name string, fields map[string]any) error {
+	patch, err := json.Marshal(fields)
 	if err != nil {
 		return err
 	}
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	err = r.client.Patch(ctx, d, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(kube.FieldOwner))
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("mark revision %s: %w", name, err)
+		return fmt.Errorf("change revision %s: %w", name, err)
 	}
 	return nil
 }

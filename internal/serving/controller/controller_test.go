@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -166,6 +167,7 @@ func (w *world) versions(t *testing.T, isvc *v1beta1.InferenceService) map[strin
 }
 
 func TestController_rollsOutFollowsTheAliasAndCleansUp(t *testing.T) {
+	t.Parallel()
 	w := start(t)
 	const alias = "models:/digits@champion"
 	w.names.move(alias, "1")
@@ -194,12 +196,72 @@ func TestController_rollsOutFollowsTheAliasAndCleansUp(t *testing.T) {
 		t.Fatalf("traffic %v", got)
 	}
 	kwtest.Eventually(t, func() error {
-		var d appsv1.Deployment
-		if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: first}, &d); client.IgnoreNotFound(err) != nil || err == nil {
-			return fmt.Errorf("revision %s is still there (%w)", first, err)
+		if n := w.pods(t, first); n != 0 {
+			return fmt.Errorf("the former revision still has %d pods", n)
 		}
 		return nil
 	})
+}
+
+// A rollback after a promotion finds the former revision, as KServe's users know it.
+func TestController_rollsBackAfterAPromotion(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for v := range 3 {
+		w.names.move(fmt.Sprintf("models:/digits/%d", v+1), strconv.Itoa(v+1))
+	}
+	isvc := w.create(t, "models:/digits/1")
+	rolledOut := func(version string, shares map[string]int64) (revision string) {
+		t.Helper()
+		w.podsBecomeReady(t, version)
+		w.waitFor(t, isvc, func(s *v1beta1.InferenceService) bool {
+			return s.Status.ObservedGeneration == s.Generation && maps.Equal(w.versions(t, s), shares)
+		})
+		return isvc.Status.Components[v1beta1.PredictorComponent].LatestRolledoutRevision
+	}
+	first := rolledOut("1", map[string]int64{"1": 100})
+	w.change(t, isvc, "models:/digits/2", nil)
+	second := rolledOut("2", map[string]int64{"2": 100})
+	kwtest.Eventually(t, func() error {
+		if n := w.pods(t, first); n != 0 {
+			return fmt.Errorf("revision 1 still has %d pods", n)
+		}
+		return nil
+	})
+
+	w.change(t, isvc, "models:/digits/2", new(int64(0)))
+	if got := rolledOut("1", map[string]int64{"2": 0, "1": 100}); got != first {
+		t.Errorf("%s is rolled out, want %s", got, first)
+	}
+	w.change(t, isvc, "models:/digits/3", nil)
+	rolledOut("3", map[string]int64{"3": 100})
+	kwtest.Eventually(t, func() error {
+		var d appsv1.Deployment
+		if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: second}, &d); client.IgnoreNotFound(err) != nil || err == nil {
+			return fmt.Errorf("revision %s is still there (%w)", second, err)
+		}
+		return nil
+	})
+}
+
+// pods that the Deployment of a revision asks for.
+func (w *world) pods(t *testing.T, revision string) int32 {
+	t.Helper()
+	var d appsv1.Deployment
+	if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: revision}, &d); err != nil {
+		t.Fatal(err)
+	}
+	return *d.Spec.Replicas
+}
+
+// change writes address and share of the spec.
+func (w *world) change(t *testing.T, isvc *v1beta1.InferenceService, uri string, percent *int64) {
+	t.Helper()
+	before := isvc.DeepCopy()
+	isvc.Spec.Predictor.Model.StorageURI, isvc.Spec.Predictor.CanaryTrafficPercent = &uri, percent
+	if err := w.Patch(t.Context(), isvc, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestController_canarySplitsAndRollsBack(t *testing.T) {
@@ -210,14 +272,7 @@ func TestController_canarySplitsAndRollsBack(t *testing.T) {
 	w.podsBecomeReady(t, "1")
 	w.waitFor(t, isvc, func(s *v1beta1.InferenceService) bool { return s.Status.IsReady() })
 
-	change := func(uri string, percent *int64) {
-		before := isvc.DeepCopy()
-		isvc.Spec.Predictor.Model.StorageURI, isvc.Spec.Predictor.CanaryTrafficPercent = &uri, percent
-		if err := w.Patch(t.Context(), isvc, client.MergeFrom(before)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	change("models:/digits/2", new(int64(25)))
+	w.change(t, isvc, "models:/digits/2", new(int64(25)))
 	w.podsBecomeReady(t, "2")
 	w.waitFor(t, isvc, func(s *v1beta1.InferenceService) bool {
 		return len(s.Status.Components[v1beta1.PredictorComponent].Traffic) == 2
@@ -225,7 +280,7 @@ func TestController_canarySplitsAndRollsBack(t *testing.T) {
 	if got := w.versions(t, isvc); !maps.Equal(got, map[string]int64{"2": 25, "1": 75}) {
 		t.Fatalf("traffic %v", got)
 	}
-	change("models:/digits/1", nil)
+	w.change(t, isvc, "models:/digits/1", nil)
 	w.waitFor(t, isvc, func(s *v1beta1.InferenceService) bool {
 		return s.Status.ObservedGeneration == s.Generation && len(s.Status.Components[v1beta1.PredictorComponent].Traffic) == 1
 	})

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,15 +28,19 @@ type plan struct {
 	replicas int32
 	// retire and restore mark revisions that lost or got back their requests; remove deletes.
 	retire, restore, remove []string
-	status                  v1beta1.InferenceServiceStatus
-	events                  []kube.Event
-	again                   time.Duration
+	// scale changes the number of pods of revisions other than target.
+	scale  map[string]int32
+	status v1beta1.InferenceServiceStatus
+	events []kube.Event
+	again  time.Duration
 }
 
 // rollout is who gets which share of the requests.
 type rollout struct {
 	traffic             []v1beta1.TrafficTarget
 	rolledOut, previous string
+	// wanted: the former revision shall answer again and needs its pods first.
+	wanted bool
 }
 
 // decide compares the wish with what is there.
@@ -53,7 +58,7 @@ func decide(isvc *v1beta1.InferenceService, seen observed, now time.Time) plan {
 	p.apply, p.target = true, seen.target
 	target := seen.revisions[seen.target.Name]
 	r := route(before, seen, isvc.Spec.Predictor.CanaryTrafficPercent, p.replicas)
-	p.retireOthers(r, seen, now)
+	p.tendOthers(r, seen, now)
 
 	after := v1beta1.ComponentStatusSpec{
 		LatestCreatedRevision: seen.target.Name, LatestReadyRevision: before.LatestReadyRevision,
@@ -107,32 +112,44 @@ func (p *plan) states(target string) *v1beta1.ModelStates {
 	return s
 }
 
-// route decides who gets the requests: the first rule that fits wins.
+// route decides who gets the requests: the first rule that fits wins. A canary's
+// share of a revision that is rolled out already takes the rest of the requests
+// back to the former one, as KServe has it.
 func route(before v1beta1.ComponentStatusSpec, seen observed, percent *int64, replicas int32) rollout {
 	target := seen.target.Name
 	old := before.LatestRolledoutRevision
 	if o, exists := seen.revisions[old]; !exists || o.deleting {
 		old = ""
 	}
-	state := seen.revisions[target]
+	state, previous := seen.revisions[target], before.PreviousRolledoutRevision
+	former, exists := seen.revisions[previous]
+	back := percent != nil && *percent < 100 && exists && !former.deleting && previous != target
 	switch {
+	case old == target && back && before.LatestCreatedRevision != target:
+		// The spec has come back from a canary: it is this one that answers alone,
+		// and the share that is left in the spec is no wish to go back further.
+		return rollout{traffic: all(target, true), rolledOut: target}
+	case old == target && back && former.ready > 0:
+		// Rolled back: from now on this is the canary of the former one.
+		return rollout{traffic: split(target, previous, *percent), rolledOut: previous, previous: previous}
 	case old == target:
-		// It is rolled out already; it keeps the requests while a pod of it restarts.
-		return rollout{all(target, true), target, before.PreviousRolledoutRevision}
+		// It is rolled out already; it keeps the requests while a pod of it
+		// restarts, and until the one to go back to is ready.
+		return rollout{traffic: all(target, true), rolledOut: target, previous: previous, wanted: back}
 	case old == "" && state.ready == 0:
 		// Nobody can answer yet.
-		return rollout{nil, "", ""}
+		return rollout{}
 	case old == "":
 		// The first revision gets everything, whatever the canary's share is.
-		return rollout{all(target, true), target, ""}
+		return rollout{traffic: all(target, true), rolledOut: target}
 	case percent == nil && state.ready >= replicas:
 		// All its pods are there: promote.
-		return rollout{all(target, true), target, old}
+		return rollout{traffic: all(target, true), rolledOut: target, previous: old}
 	case percent == nil || state.ready == 0:
 		// It is not ready: the old one keeps everything.
-		return rollout{all(old, false), old, before.PreviousRolledoutRevision}
+		return rollout{traffic: all(old, false), rolledOut: old, previous: previous}
 	default:
-		return rollout{split(target, old, *percent), old, before.PreviousRolledoutRevision}
+		return rollout{traffic: split(target, old, *percent), rolledOut: old, previous: previous}
 	}
 }
 
@@ -147,18 +164,17 @@ func split(latest, previous string, percent int64) []v1beta1.TrafficTarget {
 	}
 }
 
-// retireOthers marks revisions that nobody sends requests to, and ends them after the drain.
-func (p *plan) retireOthers(r rollout, seen observed, now time.Time) {
+// tendOthers marks revisions that nobody sends requests to. After the drain the
+// one to go back to is left without pods, and the others end.
+func (p *plan) tendOthers(r rollout, seen observed, now time.Time) {
 	used := map[string]bool{seen.target.Name: true, r.rolledOut: true}
 	for _, t := range r.traffic {
 		used[t.RevisionName] = true
 	}
-	names := make([]string, 0, len(seen.revisions))
-	for name := range seen.revisions {
-		names = append(names, name)
+	if r.wanted {
+		used[r.previous] = true
 	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(seen.revisions)) {
 		rev := seen.revisions[name]
 		switch {
 		case rev.deleting:
@@ -166,15 +182,27 @@ func (p *plan) retireOthers(r rollout, seen observed, now time.Time) {
 			if !rev.retiredAt.IsZero() {
 				p.restore = append(p.restore, name)
 			}
+			if name != seen.target.Name && rev.wanted == 0 {
+				p.setPods(name, p.replicas)
+			}
 		case rev.retiredAt.IsZero():
 			p.retire = append(p.retire, name)
 			p.lookAgain(drain)
-		case now.Sub(rev.retiredAt) >= drain:
-			p.remove = append(p.remove, name)
-		default:
+		case now.Sub(rev.retiredAt) < drain:
 			p.lookAgain(drain - now.Sub(rev.retiredAt))
+		case name != r.previous:
+			p.remove = append(p.remove, name)
+		case rev.wanted > 0:
+			p.setPods(name, 0)
 		}
 	}
+}
+
+func (p *plan) setPods(revision string, n int32) {
+	if p.scale == nil {
+		p.scale = map[string]int32{}
+	}
+	p.scale[revision] = n
 }
 
 func (p *plan) lookAgain(d time.Duration) {
@@ -235,10 +263,13 @@ func (p *plan) tell(before, after v1beta1.ComponentStatusSpec, m serving.Model) 
 	if before.LatestCreatedRevision != after.LatestCreatedRevision {
 		note("RevisionCreated", "Create", "created revision "+what)
 	}
-	if after.LatestRolledoutRevision != "" && before.LatestRolledoutRevision != after.LatestRolledoutRevision {
+	rolledOut := after.LatestRolledoutRevision
+	switch {
+	case before.LatestRolledoutRevision != rolledOut && rolledOut == p.target.Name:
 		note("RolledOut", "Promote", "all requests go to "+what)
-	}
-	if len(after.Traffic) == 2 && share(before) != share(after) {
+	case before.LatestRolledoutRevision == p.target.Name && rolledOut != p.target.Name:
+		note("RolledBack", "Rollback", fmt.Sprintf("%d %% of the requests go back to %s", 100-share(after), rolledOut))
+	case len(after.Traffic) == 2 && share(before) != share(after):
 		note("CanaryTraffic", "Split", fmt.Sprintf("%d %% of the requests go to %s", share(after), what))
 	}
 }

@@ -1,12 +1,13 @@
 package controller
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kiwerk/kiwerk/api/serving/v1beta1"
@@ -37,17 +38,22 @@ func shares(targets []v1beta1.TrafficTarget) map[string]int64 {
 }
 
 func TestDecide_trafficAndLifeOfRevisions(t *testing.T) {
-	up := revision{ready: 1, total: 1}
-	starting := revision{total: 1}
+	up := revision{ready: 1, total: 1, wanted: 1}
+	starting := revision{total: 1, wanted: 1}
+	parked := revision{retiredAt: now.Add(-time.Hour)}
 	cases := map[string]struct {
 		percent   *int64
 		replicas  int32
 		rolledOut string
+		previous  string
+		created   string // "new" if empty
 		revisions map[string]revision
 
 		traffic                 map[string]int64
 		nowRolledOut            string
 		retire, restore, remove []string
+		scale                   map[string]int32
+		nowPrevious             string
 		again                   time.Duration
 		ready                   corev1.ConditionStatus
 		reason                  string
@@ -129,6 +135,50 @@ func TestDecide_trafficAndLifeOfRevisions(t *testing.T) {
 			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", restore: []string{"new"}, retire: []string{"old"}, again: drain, ready: "True",
 			reason: "the wish went back to a revision that had been retired",
 		},
+		"FormerIsKeptWithoutPods": {
+			replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": {ready: 1, wanted: 1, retiredAt: now.Add(-drain)}, "older": {retiredAt: now.Add(-drain)}},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", scale: map[string]int32{"old": 0}, remove: []string{"older"}, ready: "True",
+			reason: "a rollback must find it",
+		},
+		"FormerWithoutPodsStaysSo": {
+			replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": parked},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", ready: "True",
+		},
+		"RollbackStartsTheFormer": {
+			percent: new(int64(0)), replicas: 2, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": parked},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", restore: []string{"old"}, scale: map[string]int32{"old": 2}, ready: "True",
+			reason: "until it is ready the newest one answers",
+		},
+		"RollbackWaitsForTheFormer": {
+			percent: new(int64(0)), replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": starting},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", ready: "True",
+		},
+		"RolledBack": {
+			percent: new(int64(0)), replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": up},
+			traffic: map[string]int64{"new": 0, "old": 100}, nowRolledOut: "old", nowPrevious: "old", ready: "True",
+			reason: "KServe takes latestRolledoutRevision back to the previous one",
+		},
+		"RolledBackToAPart": {
+			percent: new(int64(30)), replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": up},
+			traffic: map[string]int64{"new": 30, "old": 70}, nowRolledOut: "old", nowPrevious: "old", ready: "True",
+		},
+		"AllIsNoRollback": {
+			percent: new(int64(100)), replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up, "old": parked},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", ready: "True",
+		},
+		"PromotedAgain": {
+			replicas: 1, rolledOut: "old", previous: "old", revisions: map[string]revision{"new": up, "old": up},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", retire: []string{"old"}, again: drain, ready: "True",
+		},
+		"BackFromACanaryIsNoRollback": {
+			percent: new(int64(20)), replicas: 1, rolledOut: "new", previous: "older", created: "canary", revisions: map[string]revision{"new": up, "canary": up, "older": parked},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", retire: []string{"canary"}, remove: []string{"older"}, again: drain, ready: "True",
+			reason: "nobody asked for the one before",
+		},
+		"FormerIsGone": {
+			percent: new(int64(0)), replicas: 1, rolledOut: "new", previous: "old", revisions: map[string]revision{"new": up},
+			traffic: map[string]int64{"new": 100}, nowRolledOut: "new", nowPrevious: "old", ready: "True",
+		},
 		"LoadFailed": {
 			replicas: 1, rolledOut: "old", revisions: map[string]revision{"old": up, "new": {total: 1, failure: &v1beta1.FailureInfo{Reason: v1beta1.ReasonLoadFailed, Message: "no ONNX"}}},
 			traffic: map[string]int64{"old": 100}, nowRolledOut: "old", ready: "False",
@@ -138,16 +188,25 @@ func TestDecide_trafficAndLifeOfRevisions(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			isvc := service(c.percent, c.replicas, c.rolledOut)
+			component := isvc.Status.Components[v1beta1.PredictorComponent]
+			component.PreviousRolledoutRevision, component.LatestCreatedRevision = c.previous, cmp.Or(c.created, "new")
+			isvc.Status.Components = map[string]v1beta1.ComponentStatusSpec{v1beta1.PredictorComponent: component}
 			p := decide(isvc, observed{revisions: c.revisions, target: resources.Revision{Name: "new"}, url: "http://x"}, now)
 			got := p.status.Components[v1beta1.PredictorComponent]
-			if diff := cmp.Diff(c.traffic, shares(got.Traffic)); diff != "" {
+			if diff := gocmp.Diff(c.traffic, shares(got.Traffic)); diff != "" {
 				t.Errorf("traffic (%s): %s", c.reason, diff)
 			}
 			if got.LatestRolledoutRevision != c.nowRolledOut {
 				t.Errorf("rolled out %q, want %q (%s)", got.LatestRolledoutRevision, c.nowRolledOut, c.reason)
 			}
+			if c.nowPrevious != "" && got.PreviousRolledoutRevision != c.nowPrevious {
+				t.Errorf("previous %q, want %q (%s)", got.PreviousRolledoutRevision, c.nowPrevious, c.reason)
+			}
+			if diff := gocmp.Diff(c.scale, p.scale); diff != "" {
+				t.Errorf("scale (%s): %s", c.reason, diff)
+			}
 			for what, lists := range map[string][2][]string{"retire": {c.retire, p.retire}, "restore": {c.restore, p.restore}, "remove": {c.remove, p.remove}} {
-				if diff := cmp.Diff(lists[0], lists[1]); diff != "" {
+				if diff := gocmp.Diff(lists[0], lists[1]); diff != "" {
 					t.Errorf("%s (%s): %s", what, c.reason, diff)
 				}
 			}

@@ -32,8 +32,10 @@ type observed struct {
 // revision is a Deployment as far as a decision needs it.
 type revision struct {
 	ready, total int32
-	retiredAt    time.Time
-	deleting     bool
+	// wanted is how many pods its Deployment asks for.
+	wanted    int32
+	retiredAt time.Time
+	deleting  bool
 	// failure of a pod, if one does not come up.
 	failure *v1beta1.FailureInfo
 }
@@ -72,7 +74,10 @@ func (r *reconciler) observe(ctx context.Context, isvc *v1beta1.InferenceService
 }
 
 func observeRevision(d *appsv1.Deployment, pods []corev1.Pod) revision {
-	rev := revision{deleting: !d.DeletionTimestamp.IsZero()}
+	rev := revision{deleting: !d.DeletionTimestamp.IsZero(), wanted: 1}
+	if d.Spec.Replicas != nil {
+		rev.wanted = *d.Spec.Replicas
+	}
 	if d.Status.ObservedGeneration >= d.Generation {
 		rev.ready, rev.total = d.Status.ReadyReplicas, d.Status.Replicas
 	}

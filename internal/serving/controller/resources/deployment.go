@@ -68,6 +68,11 @@ func Retire(at time.Time) map[string]any {
 	return map[string]any{"metadata": map[string]any{"annotations": map[string]any{AnnotationRetiredAt: value}}}
 }
 
+// Scale sets the number of pods of a Deployment.
+func Scale(n int32) map[string]any {
+	return map[string]any{"spec": map[string]any{"replicas": n}}
+}
+
 // provenance tells what a revision serves, for the gateway and for people.
 func provenance(m serving.Model) map[string]string {
 	a := map[string]string{}
