@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request, t target) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write(wire.AppendStatus(nil, wire.Status{Name: t.name, Message: "no pod is ready"})) // the client has gone
+	_, _ = w.Write(wire.AppendStatus(nil, wire.Status{Name: t.name, Message: cmp.Or(e.why, "no pod is ready")})) // the client has gone
 }
 
 // ready does not wait for a pod: whoever asks wants to know now.

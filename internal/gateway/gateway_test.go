@@ -585,6 +585,54 @@ func TestGateway_givesUpAfterItsLimits(t *testing.T) {
 	}
 }
 
+// An endpoint that only its user can mend answers at once, one that is on its
+// way after the limit, and both say why.
+func TestGateway_saysWhyThereIsNoAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		transition, reason, message string
+		shares                      map[string]int64
+		waits                       bool
+	}{
+		"refused":  {v1beta1.InvalidSpec, v1beta1.ReasonModelNotFound, "model digits has no alias champion", nil, false},
+		"broken":   {v1beta1.BlockedByFailedLoad, v1beta1.ReasonLoadFailed, "model.onnx is no ONNX model", nil, false},
+		"starting": {v1beta1.InProgress, v1beta1.ReasonLoading, "the model server is starting", nil, true},
+		"restarts": {v1beta1.BlockedByFailedLoad, v1beta1.ReasonLoadFailed, "out of memory", map[string]int64{"m-1": 100}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, func(d *gateway.Deps) {
+				if d.Limits.Pending = 50 * time.Millisecond; !c.waits {
+					d.Limits.Timeout, d.Limits.Pending = time.Hour, time.Hour
+				}
+			})
+			p.route(name, nil, c.shares)
+			isvc := &v1beta1.InferenceService{}
+			if err := p.client.Get(t.Context(), client.ObjectKey{Namespace: p.ns, Name: name}, isvc); err != nil {
+				t.Fatal(err)
+			}
+			before := isvc.DeepCopy()
+			isvc.Status.ObservedGeneration = isvc.Generation
+			isvc.Status.ModelStatus = &v1beta1.ModelStatus{TransitionStatus: c.transition}
+			isvc.Status.SetCondition(v1beta1.Condition{Type: v1beta1.Ready, Status: corev1.ConditionFalse, Reason: c.reason, Message: c.message}, metav1.Now())
+			if err := p.client.Status().Patch(t.Context(), isvc, client.MergeFrom(before)); err != nil {
+				t.Fatal(err)
+			}
+			kwtest.Eventually(t, func() error { // until the gateway has read it
+				if got := p.ask("GET", p.path(name)+"/v1/models/"+name, ""); !strings.Contains(got.body, c.reason+": "+c.message) {
+					return fmt.Errorf("the status says %s", got.body)
+				}
+				return nil
+			})
+			got := p.ask("POST", p.path(name)+"/v1/models/"+name+":predict", `{"instances":[1]}`)
+			if got.status != 503 || !strings.Contains(got.body, c.reason+": "+c.message) {
+				t.Errorf("got %d %s", got.status, got.body)
+			}
+			if again := got.header.Get("Retry-After") != ""; again != c.waits {
+				t.Errorf("Retry-After %q", got.header.Get("Retry-After"))
+			}
+		})
+	}
+}
+
 // Names that clients make up must not become series, and those of a deleted endpoint go.
 func TestGateway_metricsKnowOnlyEndpoints(t *testing.T) {
 	registry := prometheus.NewRegistry()

@@ -140,6 +140,7 @@ func (x *exchange) other(tried []*pod) bool {
 // pick chooses a pod, and waits for one if there is none. The state is looked
 // up each time, because it may have changed since the last attempt. A pod that
 // was tried is tried again only when the state of the endpoint has changed.
+// Where only the user can mend it, nobody waits.
 func (x *exchange) pick(ctx context.Context, tried []*pod) (choice, error) {
 	var patience <-chan time.Time
 	for {
@@ -152,6 +153,9 @@ func (x *exchange) pick(ctx context.Context, tried []*pod) (choice, error) {
 		}
 		if v := x.target.version; v != "" && !e.has(v) {
 			return choice{}, server.NotFound("Servable not found for request: Specific(%s, %s)", x.target.name, v)
+		}
+		if e.hopeless {
+			return choice{}, x.none(e)
 		}
 		if patience == nil {
 			timer := x.g.deps.Clock.NewTimer(x.g.limits.Pending)
@@ -169,11 +173,17 @@ func (x *exchange) pick(ctx context.Context, tried []*pod) (choice, error) {
 	}
 }
 
+// none says why no pod can answer. Whom waiting does not help is not asked to come back.
 func (x *exchange) none(e *endpoint) error {
-	x.w.Header().Set("Retry-After", "1")
+	if !e.hopeless {
+		x.w.Header().Set("Retry-After", "1")
+	}
 	why := "it has no revision that is rolled out yet"
 	if len(e.revisions) > 0 {
 		why = "none of its pods is ready"
+	}
+	if e.why != "" {
+		why += " (" + e.why + ")"
 	}
 	err := server.Errorf(http.StatusServiceUnavailable, "UNAVAILABLE", "InferenceService %s in project %s cannot answer: %s", x.target.name, x.target.namespace, why)
 	err.Remedy = "kiwerk kubectl describe inferenceservice " + x.target.name + " -n " + x.target.namespace

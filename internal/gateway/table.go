@@ -14,6 +14,10 @@ type endpoint struct {
 	key
 	timeout   time.Duration // 0 is the gateway's
 	revisions []*revision
+	// why it is not ready, as its condition says; empty if it is, or if nobody has said.
+	why string
+	// hopeless: no revision is rolled out, and none will be until its user acts.
+	hopeless bool
 	// changed closes when the endpoint is replaced or removed, for those who wait for a pod.
 	changed chan struct{}
 }

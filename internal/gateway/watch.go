@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -103,7 +104,7 @@ func (g *Gateway) read(ctx context.Context, k key) (*endpoint, error) {
 	return makeEndpoint(&isvc, pods.Items, g.deps.DirectPods), nil
 }
 
-// makeEndpoint joins shares and pods.
+// makeEndpoint joins shares, pods and what the status says of an endpoint.
 func makeEndpoint(isvc *v1beta1.InferenceService, pods []corev1.Pod, direct bool) *endpoint {
 	e := &endpoint{key: key{isvc.Namespace, isvc.Name}}
 	if t := isvc.Spec.Predictor.TimeoutSeconds; t != nil && *t > 0 {
@@ -120,7 +121,22 @@ func makeEndpoint(isvc *v1beta1.InferenceService, pods []corev1.Pod, direct bool
 		slices.SortFunc(r.pods, func(a, b *pod) int { return cmp.Compare(a.name, b.name) })
 		e.revisions = append(e.revisions, r)
 	}
+	e.explain(&isvc.Status, isvc.Status.ObservedGeneration == isvc.Generation)
 	return e
+}
+
+// explain takes over why an endpoint is not ready. A revision that is rolled
+// out may come back by itself, also when its pods are failing just now; a first
+// one that is refused or does not load will not.
+func (e *endpoint) explain(s *v1beta1.InferenceServiceStatus, current bool) {
+	c := s.GetCondition(v1beta1.Ready)
+	if !current || c == nil || c.Status == corev1.ConditionTrue || c.Reason == "" {
+		return
+	}
+	e.why = strings.TrimSuffix(c.Reason+": "+c.Message, ": ")
+	if m := s.ModelStatus; m != nil && len(e.revisions) == 0 {
+		e.hopeless = m.TransitionStatus == v1beta1.InvalidSpec || m.TransitionStatus == v1beta1.BlockedByFailedLoad
+	}
 }
 
 // add takes a pod of this revision that is ready and does not end.
