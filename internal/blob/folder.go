@@ -280,8 +280,9 @@ func (f *Folder) Delete(_ context.Context, key string) error {
 // notFound makes "a part of the path is a file" and "it leads out" the same
 // as a key that does not exist.
 func notFound(err error) error {
-	if errors.Is(err, syscall.ENOTDIR) {
-		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	var p *fs.PathError
+	if errors.Is(err, syscall.ENOTDIR) && errors.As(err, &p) {
+		return &fs.PathError{Op: p.Op, Path: p.Path, Err: fs.ErrNotExist}
 	}
 	return err
 }

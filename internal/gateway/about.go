@@ -12,6 +12,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/data"
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 	"github.com/kiwerk/kiwerk/internal/wire"
 )
 
@@ -130,7 +131,7 @@ func parseFeedback(body []byte) ([]data.Feedback, error) {
 		Feedback []data.Feedback `json:"feedback"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
-		return nil, fmt.Errorf("the body is not valid JSON: %w", err)
+		return nil, fmt.Errorf(`the body is neither {"id","label"} nor {"feedback":[…]}: %w`, plain.Error(err))
 	}
 	single := in.ID != "" || in.Label != nil
 	switch {

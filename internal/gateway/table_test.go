@@ -231,6 +231,7 @@ func TestParseFeedback(t *testing.T) {
 	}{
 		"One":      {`{"id":"a","label":3}`, "", 1},
 		"Object":   {`{"id":"a","label":{"class":"x"}}`, "", 1},
+		"List":     {`[{"id":"a","label":1}]`, "expected an object, got a list", 0},
 		"Several":  {`{"feedback":[{"id":"a","label":"x"},{"id":"b","label":0}]}`, "", 2},
 		"Both":     {`{"id":"a","label":1,"feedback":[]}`, "either", 0},
 		"Nothing":  {`{}`, "are required", 0},
@@ -239,9 +240,9 @@ func TestParseFeedback(t *testing.T) {
 		"Null":     {`{"id":"a","label":null}`, `has no "label"`, 0},
 		"NoID":     {`{"feedback":[{"label":1}]}`, `label 0 has no "id"`, 0},
 		"Twice":    {`{"feedback":[{"id":"a","label":1},{"id":"a","label":2}]}`, `repeats the id "a"`, 0},
-		"NotJSON":  {`x`, "not valid JSON", 0},
+		"NotJSON":  {`x`, "neither", 0},
 		"TooMany":  {`{"feedback":[` + strings.TrimSuffix(strings.Repeat(`{},`, maxLabels+1), ",") + `]}`, "the most is", 0},
-		"WrongTyp": {`{"id":3,"label":1}`, "not valid JSON", 0},
+		"WrongTyp": {`{"id":3,"label":1}`, "id: expected a string, got a number", 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

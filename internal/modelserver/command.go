@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/modelserver/ort"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Library is the ONNX Runtime that this program was made for.
@@ -118,8 +119,8 @@ func (c *config) tell(err error) {
 	if openErr != nil {
 		return
 	}
-	defer func() { _ = f.Close() }()  // the log has the text too
-	_, _ = f.WriteString(err.Error()) // the log has it too
+	defer func() { _ = f.Close() }()               // the log has the text too
+	_, _ = f.WriteString(plain.Error(err).Error()) // the log has it too
 }
 
 const checkTimeout = 5 * time.Second

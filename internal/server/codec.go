@@ -39,12 +39,12 @@ type FromRequest interface{ FromRequest(r *http.Request) error }
 
 func decodeError(err error) error {
 	var tooLarge *http.MaxBytesError
-	var typ *json.UnmarshalTypeError
+	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &tooLarge):
 		return err
-	case errors.As(err, &typ):
-		return Invalid("field %q: expected %s, got %s", typ.Field, typ.Type, typ.Value)
+	case errors.As(err, &wrong):
+		return Invalid("the body is not as expected: %w", err)
 	default:
 		return Invalid("the body is not valid JSON: %w", err)
 	}

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Error is what a caller gets to read: what went wrong and what to do. The
@@ -27,8 +30,15 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Errorf makes an Error from a status; a cause is taken from a %w verb.
+// Errorf makes an Error from a status; a cause is taken from a %w verb. Causes
+// are told in plain words.
 func Errorf(status int, code, format string, args ...any) *Error {
+	args = slices.Clone(args)
+	for i, a := range args {
+		if cause, ok := a.(error); ok {
+			args[i] = plain.Error(cause)
+		}
+	}
 	err := fmt.Errorf(format, args...)
 	return &Error{Status: status, Code: code, Message: err.Error(), Cause: errors.Unwrap(err)}
 }

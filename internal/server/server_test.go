@@ -86,7 +86,7 @@ func TestServer_answers(t *testing.T) {
 		"OpaqueOrigin":     {"POST", "/echo", `{}`, "admin", map[string]string{"Origin": "null"}, 403, "FOREIGN_ORIGIN"},
 		"OwnOrigin":        {"POST", "/echo", `{}`, "admin", map[string]string{"Origin": "http://localhost:7878"}, 200, ""},
 		"UnknownField":     {"POST", "/echo", `{"Txt":1}`, "admin", nil, 400, "Txt"},
-		"WrongType":        {"POST", "/echo", `{"Text":1}`, "admin", nil, 400, "expected string"},
+		"WrongType":        {"POST", "/echo", `{"Text":1}`, "admin", nil, 400, "Text: expected a string, got a number"},
 		"TwoValues":        {"POST", "/echo", `{} {}`, "admin", nil, 400, "more than one"},
 		"NotJSON":          {"POST", "/echo", `x`, "admin", map[string]string{"Content-Type": "text/plain"}, 415, "application/json"},
 		"TooLarge":         {"POST", "/echo", `{"Text":"` + strings.Repeat("a", 2<<20) + `"}`, "admin", nil, 413, "larger than"},

@@ -334,6 +334,18 @@ func TestNamespaces(t *testing.T) {
 }
 
 // TestUpload_endsEarly: what was not sent whole is not there.
+func TestDownload_ofNothingSaysSo(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	_, artifacts := p.newRun()
+	p.put(artifacts+"/file", "x")
+	for _, path := range []string{"nothing", "no/such/file", "file/below"} {
+		status, body := p.do("GET", "/api/2.0/mlflow-artifacts/artifacts/"+artifacts+"/"+path, "")
+		if said, _ := body["message"].(string); status != http.StatusNotFound || !strings.Contains(said, artifacts+"/"+path+" does not exist") || strings.Contains(said, "openat") {
+			t.Errorf("%s: %d %v", path, status, body)
+		}
+	}
+}
+
 func TestUpload_endsEarly(t *testing.T) {
 	p := start(t, t.TempDir(), nil)
 	srv := httptest.NewServer(p.handler)

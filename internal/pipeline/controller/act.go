@@ -22,6 +22,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
 	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // storeAfter is how long a change of the status may wait for the next one.
@@ -129,11 +130,11 @@ func (r *Reconciler) createPod(ctx context.Context, wf *argo.Workflow, p *corev1
 		return pauseOldPod, nil
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err):
 		setNode(wf, nodeID, func(n *argo.NodeStatus) {
-			n.Phase, n.Message, n.FinishedAt = argo.NodeError, err.Error(), metav1.NewTime(r.Clock.Now().Truncate(time.Second))
+			n.Phase, n.Message, n.FinishedAt = argo.NodeError, plain.Error(err).Error(), metav1.NewTime(r.Clock.Now().Truncate(time.Second))
 		})
 		return time.Millisecond, nil
 	case apierrors.IsForbidden(err):
-		setNode(wf, nodeID, func(n *argo.NodeStatus) { n.Message = err.Error() })
+		setNode(wf, nodeID, func(n *argo.NodeStatus) { n.Message = plain.Error(err).Error() })
 		return pauseForbidden, nil
 	default:
 		return 0, fmt.Errorf("create pod %s/%s: %w", p.Namespace, p.Name, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
 	"github.com/kiwerk/kiwerk/internal/pipeline/expand"
 	"github.com/kiwerk/kiwerk/internal/pipeline/lint"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // admit checks a new workflow and stores the templates that it refers to as
@@ -27,7 +28,7 @@ func (r *Reconciler) admit(ctx context.Context, wf *argo.Workflow, u *unstructur
 	}
 	spec, _, err := unstructured.NestedMap(u.Object, "spec")
 	if err != nil {
-		return fmt.Errorf("malformed Workflow: %w", err), nil
+		return fmt.Errorf("malformed Workflow: %w", plain.Error(err)), nil
 	}
 	problems := lint.Fields(spec)
 	var notFound *missingError
@@ -157,7 +158,7 @@ func (f *fetcher) object(ctx context.Context, name string, cluster bool) (*argo.
 	}
 	t := &argo.WorkflowTemplate{}
 	if err := unmarshal(raw, t); err != nil {
-		return nil, &missingError{fmt.Sprintf("%s %q is malformed: %v", kind, name, err)}
+		return nil, &missingError{fmt.Sprintf("%s %q is malformed: %v", kind, name, plain.Error(err))}
 	}
 	f.objects[scope] = &t.Spec
 	return &t.Spec, nil

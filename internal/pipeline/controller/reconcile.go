@@ -14,6 +14,7 @@ import (
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
 	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Reconcile brings one workflow as far as it gets now.
@@ -64,7 +65,7 @@ func decode(u *unstructured.Unstructured) (*argo.Workflow, error) {
 // rejectMalformed ends a workflow that cannot even be read. Only the few
 // fields that say so are written; all else stays as the user wrote it.
 func (r *Reconciler) rejectMalformed(ctx context.Context, u *unstructured.Unstructured, cause error) error {
-	message := fmt.Sprintf("malformed Workflow: %v", cause)
+	message := fmt.Sprintf("malformed Workflow: %v", plain.Error(cause))
 	phase, _, err := unstructured.NestedString(u.Object, "status", "phase")
 	if err == nil && argo.WorkflowPhase(phase).Completed() {
 		return nil

@@ -33,7 +33,7 @@ func TestReconciler_badInput(t *testing.T) {
 	for name, tc := range map[string]struct{ manifest, message, warning string }{
 		"Malformed": {
 			manifest: spec("entrypoint: m\ntemplates: nonsense"),
-			message:  "malformed Workflow: json: cannot unmarshal string into Go struct field",
+			message:  "malformed Workflow: spec.templates: expected a list, got a string",
 		},
 		"MalformedParameter": {
 			manifest: spec("entrypoint: nop\narguments: {parameters: [{name: a, value: {x: 1}}]}\ntemplates:\n" + nop),

@@ -7,6 +7,7 @@ import (
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/pipeline/expand"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // dag is one walk over the tasks of a DAG node.
@@ -43,12 +44,12 @@ func (e *engine) runDAG(c call, node *argo.NodeStatus, t *argo.Template, scope s
 	}
 	targets, err := d.targets(in, e)
 	if err != nil {
-		return e.mark(node, argo.NodeError, err.Error())
+		return e.mark(node, argo.NodeError, plain.Error(err).Error())
 	}
 	d.failing = (t.DAG.FailFast == nil || *t.DAG.FailFast) && e.assess(d, targets).FailedOrError()
 	for _, name := range targets {
 		if err := e.runTask(d, name); err != nil {
-			return e.mark(node, argo.NodeError, err.Error())
+			return e.mark(node, argo.NodeError, plain.Error(err).Error())
 		}
 	}
 	return e.endDAG(d, targets)

@@ -14,6 +14,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/pipeline/expand"
 	"github.com/kiwerk/kiwerk/internal/pipeline/step"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Seen is all that a decision depends on.
@@ -82,7 +83,7 @@ func Decide(seen Seen) Plan {
 		return e.plan
 	}
 	if err := e.begin(); err != nil {
-		e.finish(argo.WorkflowError, err.Error())
+		e.finish(argo.WorkflowError, plain.Error(err).Error())
 		e.store()
 		return e.plan
 	}
@@ -288,8 +289,8 @@ func SetCondition(wf *argo.Workflow, typ string, status metav1.ConditionStatus, 
 // Reject ends a workflow that cannot be executed.
 func Reject(wf *argo.Workflow, now time.Time, err error) Plan {
 	e := &engine{wf: wf, now: metav1.NewTime(now.Truncate(time.Second))}
-	e.finish(argo.WorkflowError, err.Error())
-	SetCondition(wf, argo.ConditionSpecError, metav1.ConditionTrue, err.Error())
+	e.finish(argo.WorkflowError, plain.Error(err).Error())
+	SetCondition(wf, argo.ConditionSpecError, metav1.ConditionTrue, plain.Error(err).Error())
 	return e.plan
 }
 

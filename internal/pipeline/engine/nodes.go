@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // newNode adds a node to the tree.
@@ -28,9 +29,9 @@ func (e *engine) newNode(c call, typ argo.NodeType, phase argo.NodePhase, messag
 // initError is a node that could not even begin.
 func (e *engine) initError(c call, err error) *argo.NodeStatus {
 	if n := e.byName[c.name]; n != nil {
-		return e.mark(n, argo.NodeError, err.Error())
+		return e.mark(n, argo.NodeError, plain.Error(err).Error())
 	}
-	return e.newNode(c, argo.NodeTypeSkipped, argo.NodeError, err.Error())
+	return e.newNode(c, argo.NodeTypeSkipped, argo.NodeError, plain.Error(err).Error())
 }
 
 // mark moves a node to a phase.

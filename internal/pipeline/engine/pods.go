@@ -11,6 +11,7 @@ import (
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/pipeline/pod"
 	"github.com/kiwerk/kiwerk/internal/pipeline/step"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // runPod starts the pod of a container or script. A node that is Pending
@@ -35,7 +36,7 @@ func (e *engine) runPod(c call, node *argo.NodeStatus, t *argo.Template, in argo
 	}
 	made, err := e.makePod(c, node, t, in)
 	if err != nil {
-		return e.mark(node, argo.NodeError, err.Error())
+		return e.mark(node, argo.NodeError, plain.Error(err).Error())
 	}
 	if existing, ok := e.seen.Pods[made.Name]; ok { // created before a crash, not recorded
 		e.updatePod(node, existing)

@@ -5,6 +5,7 @@ import (
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	"github.com/kiwerk/kiwerk/internal/pipeline/expand"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // runSteps runs groups of steps one after the other.
@@ -80,7 +81,7 @@ func (e *engine) runGroup(c call, node, group *argo.NodeStatus, t *argo.Template
 		base := call{Call: s.Call, name: group.Name + "." + s.Name, scope: scope, boundary: node, limit: t.Parallelism, onExit: c.onExit, names: map[string]string{"steps.name": s.Name}}
 		r, err := e.runStep(base, vars, func(n *argo.NodeStatus) { link(group, n) })
 		if err != nil {
-			e.mark(group, argo.NodeError, err.Error())
+			e.mark(group, argo.NodeError, plain.Error(err).Error())
 			return nil
 		}
 		ran = append(ran, r)

@@ -16,6 +16,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Evaluate runs an expression over the variables of the scope.
@@ -158,7 +159,8 @@ func asInt(v any) (int, error) {
 	case float64:
 		return int(v), nil
 	case string:
-		return strconv.Atoi(strings.TrimSpace(v))
+		n, err := strconv.Atoi(strings.TrimSpace(v))
+		return n, plain.Error(err)
 	default:
 		return 0, fmt.Errorf("asInt: %v is no number", v)
 	}
@@ -171,7 +173,8 @@ func asFloat(v any) (float64, error) {
 	case float64:
 		return v, nil
 	case string:
-		return strconv.ParseFloat(strings.TrimSpace(v), 64)
+		f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+		return f, plain.Error(err)
 	default:
 		return 0, fmt.Errorf("asFloat: %v is no number", v)
 	}

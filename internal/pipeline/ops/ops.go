@@ -22,6 +22,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
 	"github.com/kiwerk/kiwerk/internal/pipeline/lint"
 	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Ops acts on the workflows of a cluster.
@@ -76,7 +77,7 @@ func Problems(u *unstructured.Unstructured) []lint.Problem {
 	}
 	spec := &argo.WorkflowSpec{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, spec); err != nil {
-		return []lint.Problem{{Path: "spec", Message: err.Error()}}
+		return []lint.Problem{{Path: "spec", Message: plain.Error(err).Error()}}
 	}
 	problems := lint.Fields(raw)
 	if spec.WorkflowTemplateRef == nil {
@@ -169,7 +170,7 @@ func decode(u *unstructured.Unstructured) (*argo.Workflow, error) {
 	}
 	wf := &argo.Workflow{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, wf); err != nil {
-		return nil, &InvalidError{err.Error()}
+		return nil, &InvalidError{plain.Error(err).Error()}
 	}
 	return wf, pack.Unpack(&wf.Status)
 }

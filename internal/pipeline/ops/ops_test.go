@@ -92,7 +92,7 @@ func TestLint(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	u.Object["spec"] = map[string]any{"templates": "nonsense"}
-	if err := Lint(u); err == nil || !strings.Contains(err.Error(), "invalid spec: spec: json") {
+	if err := Lint(u); err == nil || !strings.Contains(err.Error(), "invalid spec: spec: templates: expected a list, got a string") {
 		t.Errorf("%v", err)
 	}
 }

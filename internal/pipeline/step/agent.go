@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Main is the command "step": arguments are "--" and the user's command. It
@@ -116,7 +118,7 @@ func (a *agent) makeFolders() {
 // fail reports an error of the agent.
 func (a *agent) fail(err error) int {
 	fmt.Fprintln(a.stderr, "kiwerk step:", err)
-	a.report = Report{Version: reportVersion, ExitCode: ExitAgent, Error: shorten(err.Error())}
+	a.report = Report{Version: reportVersion, ExitCode: ExitAgent, Error: shorten(plain.Error(err).Error())}
 	if a.spec.Message != "" {
 		if err := writeMessage(a.spec.Message, a.report); err != nil {
 			fmt.Fprintln(a.stderr, "kiwerk step:", err)

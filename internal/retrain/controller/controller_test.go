@@ -608,7 +608,9 @@ func TestReconciler_warnsOfUnknownFields(t *testing.T) {
 		}
 		return ""
 	}
-	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool { return warning(s) == "spec.coolDown: unknown field, ignored" })
+	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool {
+		return warning(s) == "spec.coolDown: unknown field, ignored"
+	})
 	w.must(w.Patch(t.Context(), p, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"coolDown":null}}`))))
 	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool { return warning(s) == "" })
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // validate lists everything that is wrong with a spec, each with its path.
@@ -31,7 +32,7 @@ func validate(s *v1alpha1.RetrainPolicySpec) []string {
 		"spec.triggers.performance.below", "must lie between 0 and 1")
 	if t := s.Triggers.Schedule; t != nil {
 		if _, err := schedule(t); err != nil {
-			problems = append(problems, "spec.triggers.schedule: "+err.Error())
+			problems = append(problems, "spec.triggers.schedule: "+plain.Error(err).Error())
 		}
 	}
 	for i, step := range s.Canary.Steps {
