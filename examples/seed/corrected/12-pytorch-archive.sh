@@ -1,0 +1,10 @@
+# Create PyTorch Model Archive
+set -eu
+mkdir -p model-store # the tool does not make it
+torch-model-archiver --model-name my-model \
+  --version 1.0 \
+  --model-file model.py \
+  --serialized-file model.pth \
+  --handler image_classifier \
+  --export-path model-store \
+  --force

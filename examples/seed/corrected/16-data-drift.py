@@ -1,0 +1,23 @@
+# Data Drift Detection
+import numpy as np
+from scipy import stats
+
+
+def send_alert(message):
+    print(message)
+
+
+def detect_data_drift(reference_data, current_data):
+    # Calculate distribution difference
+    ks_statistic, p_value = stats.ks_2samp(reference_data, current_data)
+    # Alert if significant drift detected
+    if p_value < 0.05:
+        send_alert(f"Data drift detected: p-value={p_value}")
+    return p_value
+
+
+if __name__ == '__main__':
+    rng = np.random.default_rng(0)
+    reference = rng.normal(0, 1, 1000)
+    assert detect_data_drift(reference, rng.normal(0, 1, 1000)) >= 0.05
+    assert detect_data_drift(reference, rng.normal(0.5, 1, 1000)) < 0.05
