@@ -51,6 +51,8 @@ type UpOptions struct {
 // DownOptions of kiwerk down.
 type DownOptions struct {
 	Timeout time.Duration
+	// Clean also ends what does not stop by itself and removes what a crash has left.
+	Clean bool
 }
 
 // DemoOptions of kiwerk demo.

@@ -19,6 +19,7 @@ type containerRecord struct {
 	Image   string
 	Taken   struct{ What string }
 	Labels  map[string]string
+	Spec    struct{ Process struct{ Env []string } }
 	// shim is 0 if none is recorded or it has ended.
 	shim int
 }
@@ -63,7 +64,7 @@ func running(list []containerRecord) int {
 	return n
 }
 
-// startOf is field 22 of /proc/PID/stat, with which a pid is unique; 0 if there is no such process.
+// startOf is field 22 of /proc/PID/stat, with which a pid is unique; 0 if no such process lives.
 func startOf(pid int) uint64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -75,8 +76,8 @@ func startOf(pid int) uint64 {
 // parseStart skips the name, which may hold blanks and parentheses.
 func parseStart(stat string) uint64 {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	const field = 22 - 3 // fields begin with the third one
-	if len(fields) <= field {
+	const state, field = 0, 22 - 3 // fields begin with the third one
+	if len(fields) <= field || fields[state] == "Z" {
 		return 0
 	}
 	n, _ := strconv.ParseUint(fields[field], 10, 64)

@@ -18,6 +18,9 @@ import (
 // down asks the launcher to stop and waits until it has. Without a launcher it
 // stops what an ended platform has left running.
 func down(ctx context.Context, s cli.Session, o cli.DownOptions, getenv func(string) string) error {
+	if o.Clean {
+		return clean(ctx, s, o, getenv)
+	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, versionsFile)); err != nil {
 		return &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.DataDirUnknown, s.DataDir), Try: try("kiwerk down --data-dir DIR")}
 	}

@@ -21,6 +21,10 @@ func runtimeDir(dataDir string, getenv func(string) string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return runtimeDirOf(real, getenv), nil
+}
+
+func runtimeDirOf(real string, getenv func(string) string) string {
 	sum := sha256.Sum256([]byte(real))
 	base := fmt.Sprintf("/tmp/kiwerk-%d", os.Getuid())
 	if xdg := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) && len(xdg) <= maxRuntimeBase {
@@ -28,7 +32,7 @@ func runtimeDir(dataDir string, getenv func(string) string) (string, error) {
 			base = filepath.Join(xdg, "kiwerk")
 		}
 	}
-	return filepath.Join(base, hex.EncodeToString(sum[:5])), nil
+	return filepath.Join(base, hex.EncodeToString(sum[:5]))
 }
 
 // maxRuntimeBase leaves room for our folders and the name of a socket.

@@ -54,6 +54,7 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 		if out.Containers = running(containers); out.Containers > 0 {
 			out.State = cli.StateLost
 		}
+		out.Notes = append(out.Notes, leftNotes(ctx, out.State, s.DataDir, getenv)...)
 		return out, nil
 	}
 	out.Started = &run.Started
@@ -64,6 +65,7 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	if out.State, out.Phase = health(ctx, run); out.State != cli.StateReady {
 		return out, nil
 	}
+	out.Notes = append(out.Notes, addressNotes(containers, run)...)
 	out.Listeners = podListeners(containers)
 	for _, l := range out.Listeners {
 		if l.Open {

@@ -342,3 +342,24 @@ func TestWireFailure_keepsItsSentences(t *testing.T) {
 		t.Errorf("got %v, want %v", got, err)
 	}
 }
+
+func TestKnowsOldAddress(t *testing.T) {
+	const platform, api = "http://127.0.0.1:7878", "127.0.0.1:40000"
+	for name, c := range map[string]struct {
+		env    []string
+		want   bool
+		reason string
+	}{
+		"Same":        {[]string{"KIWERK_URL=" + platform, "KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT=40000"}, false, ""},
+		"OldPlatform": {[]string{"KIWERK_URL=http://127.0.0.1:7000"}, true, "the platform's port changed"},
+		"OldAPI":      {[]string{"KUBERNETES_SERVICE_HOST=127.0.0.1", "KUBERNETES_SERVICE_PORT=40001"}, true, "the API server's port changed"},
+		"OwnNetwork":  {[]string{"KIWERK_URL=http://10.96.0.9", "KUBERNETES_SERVICE_HOST=10.96.0.1", "KUBERNETES_SERVICE_PORT=443"}, false, "addresses in the pod network stay"},
+		"Nothing":     {nil, false, "a pod that knows no address"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := knowsOldAddress(c.env, platform, api); got != c.want {
+				t.Errorf("%v: %s", got, c.reason)
+			}
+		})
+	}
+}

@@ -43,6 +43,7 @@ const (
 	FlagConfig        Key = "flag.config"
 	FlagDetach        Key = "flag.detach"
 	FlagTimeout       Key = "flag.timeout"
+	FlagClean         Key = "flag.clean"
 	FlagProject       Key = "flag.project"
 	FlagReport        Key = "flag.report"
 	FlagBadChallenger Key = "flag.badChallenger"
@@ -125,6 +126,7 @@ var commandTexts = map[Key]entry{
 	FlagListen:        {"address of the platform, HOST:PORT; port 0 takes a free one", "Adresse der Plattform, HOST:PORT; Port 0 nimmt einen freien"},
 	FlagConfig:        {"configuration file (KIWERK_CONFIG; default config.yaml in the data directory)", "Konfigurationsdatei (KIWERK_CONFIG; sonst config.yaml im Datenverzeichnis)"},
 	FlagDetach:        {"return when ready and keep running in the background", "zurückkehren, sobald alles bereit ist, und im Hintergrund weiterlaufen"},
+	FlagClean:         {"also end what hangs and remove what a crash has left: processes, mounts, network devices", "auch beenden, was hängt, und entfernen, was ein Absturz hinterlassen hat: Prozesse, Einhängungen, Netzgeräte"},
 	FlagTimeout:       {"how long to wait", "wie lange gewartet wird"},
 	FlagProject:       {"project, which is a namespace", "Projekt, das ist ein Namespace"},
 	FlagReport:        {"write the report as JSON to this file", "den Bericht als JSON in diese Datei schreiben"},

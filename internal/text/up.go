@@ -29,6 +29,14 @@ const (
 	DownNothing Key = "down.nothing"
 	DownLost    Key = "down.lost"
 
+	CleanNotStopped Key = "clean.notStopped"
+	CleanEnded      Key = "clean.ended"
+	CleanRemoved    Key = "clean.removed"
+	CleanDone       Key = "clean.done"
+	NoteLeftOver    Key = "note.leftOver"
+	NoteHolderLost  Key = "note.holderLost"
+	NoteOldAddress  Key = "note.oldAddress"
+
 	DataDirUnusable    Key = "datadir.unusable"
 	DataDirForeign     Key = "datadir.foreign"
 	DataDirOtherUser   Key = "datadir.otherUser"
@@ -95,6 +103,14 @@ var upTexts = map[Key]entry{
 
 	DownNothing: {"Nothing runs on %s", "Auf %s läuft nichts"},
 	DownLost:    {"Stopped %d containers that an ended platform had left running", "%d Container angehalten, die eine beendete Plattform zurückgelassen hatte"},
+
+	CleanNotStopped: {"It did not stop by itself: %s", "Sie hielt nicht von selbst an: %s"},
+	CleanEnded:      {"Ended %s (PID %s): %s", "Beendet: %s (PID %s): %s"},
+	CleanRemoved:    {"Removed %s", "Entfernt: %s"},
+	CleanDone:       {"Nothing of Kiwerk is left running. What was stored stays in %s", "Von Kiwerk läuft nichts mehr. Gespeichertes bleibt in %s"},
+	NoteLeftOver:    {"%d processes and %d mounts or network parts of an ended platform are left; remove them with: kiwerk down --clean --data-dir %s", "%d Prozesse und %d Einhängungen oder Netzteile einer beendeten Plattform sind übrig; sie entfernt: kiwerk down --clean --data-dir %s"},
+	NoteHolderLost:  {"the process that holds the namespaces of these containers was ended: kiwerk up cannot adopt them but starts their pods anew by their restart policies", "der Prozess, der die Namespaces dieser Container hält, wurde beendet: kiwerk up kann sie nicht übernehmen, sondern beginnt ihre Pods nach ihren Neustartregeln neu"},
+	NoteOldAddress:  {"the platform or its Kubernetes API has another port than when these pods started, and they still call the old one: %s; delete them, so that they are started anew with the new address", "die Plattform oder ihre Kubernetes-API hat einen anderen Port als beim Start dieser Pods, und sie rufen noch den alten: %s; nach dem Löschen beginnen sie mit der neuen Adresse neu"},
 
 	DataDirUnusable:    {"the data directory %s cannot be used", "das Datenverzeichnis %s ist nicht benutzbar"},
 	DataDirForeign:     {"the folder %s is not empty and holds no Kiwerk data; it is left untouched", "der Ordner %s ist nicht leer und enthält keine Daten von Kiwerk; er bleibt unberührt"},
