@@ -2,7 +2,7 @@
 
 // Command kiwerk-agent is the small helper of the local cluster.
 //
-//	kiwerk-agent hold R D    holds the node's namespaces, starts the daemon, reaps shims
+//	kiwerk-agent hold R D …  holds the node's namespaces, starts the daemon, reaps shims
 //	kiwerk-agent shim DIR    runs one container
 //	kiwerk-agent init ID     is pid 1 of a container
 //	kiwerk-agent step -- C…  runs the command of a pipeline step
@@ -31,10 +31,10 @@ func run(args []string) error {
 	}
 	switch args[1] {
 	case "hold":
-		if len(args) != 4 {
-			return fmt.Errorf("usage: %s hold RUNTIME-DIR DATA-DIR", args[0])
+		if len(args) < 4 {
+			return fmt.Errorf("usage: %s hold RUNTIME-DIR DATA-DIR [%s]", args[0], holder.PodNetwork)
 		}
-		return holder.Run(args[2], args[3])
+		return holder.Run(args[2], args[3], len(args) > 4 && args[4] == holder.PodNetwork)
 	case "shim":
 		return shim.Run(args[2], time.Now)
 	case "step":

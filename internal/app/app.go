@@ -241,7 +241,7 @@ func (a *App) serve() error {
 	s, err := server.New(server.Options{
 		Authenticator: newAuthenticator(a.opts.Local, c, a.opts.Clock),
 		Authorizer:    newAuthorizer(c, a.opts.Clock),
-		Hosts:         a.opts.Config.Server.Hosts,
+		Hosts:         a.hosts(),
 		Endpoints:     endpoints,
 		Logger:        a.logger("server"),
 	})

@@ -29,6 +29,12 @@ type Local struct {
 	// OwnPeer tells whether the process at the other end of a loopback
 	// connection belongs to the user who started the platform.
 	OwnPeer func(local, remote netip.AddrPort) (bool, error)
+	// PodNetwork tells that pods have addresses of their own, at which the gateway finds them.
+	PodNetwork bool
+	// URL is the platform's address for people, where it is not that for pods.
+	URL string
+	// Dial connects from the user's network, which may not be this process's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // apiAudience is what ordinary service-account tokens are made for.
@@ -126,7 +132,7 @@ func (a *authenticator) fromPeer(r *http.Request) (server.User, error) {
 		return server.User{}, fmt.Errorf("%w: whose connection this is could not be found out: %w", server.ErrUnauthenticated, p.err)
 	}
 	if !p.owner {
-		return server.User{}, fmt.Errorf("%w: the connection belongs to another user of this machine", server.ErrUnauthenticated)
+		return server.User{}, fmt.Errorf("%w: the connection comes from a pod or from another user of this machine, who need a token", server.ErrUnauthenticated)
 	}
 	return localUser, nil
 }
@@ -140,10 +146,16 @@ func (a *authenticator) owns(c net.Conn) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if !remote.Addr().IsLoopback() || !local.Addr().IsLoopback() {
+	// Loopback has many addresses. Programs use the usual two; what comes from
+	// another one is a pod's connection that was carried to the host's loopback.
+	if !usualLoopback(remote.Addr()) || !local.Addr().IsLoopback() {
 		return false, nil
 	}
 	return a.local.OwnPeer(local, remote)
+}
+
+func usualLoopback(a netip.Addr) bool {
+	return a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback()
 }
 
 func addrPort(a net.Addr) (netip.AddrPort, error) {

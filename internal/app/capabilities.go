@@ -116,7 +116,7 @@ func (a *App) buildServing(ctx context.Context, _ ctrl.Manager, s *services) (ca
 func (a *App) buildGateway(_ context.Context, mgr ctrl.Manager, s *services) (capability, error) {
 	g, err := gateway.New(gateway.Deps{
 		Cache: mgr.GetCache(), Recorder: s.data, Feedback: s.data, Clock: a.opts.Clock, Logger: a.logger("gateway"),
-		Random: rand.Uint64N, DirectPods: a.opts.Local == nil, Metrics: s.metrics,
+		Random: rand.Uint64N, DirectPods: a.opts.Local == nil || a.opts.Local.PodNetwork, Metrics: s.metrics,
 	})
 	if err != nil {
 		return capability{}, err
@@ -130,12 +130,16 @@ func (a *App) buildMonitor(ctx context.Context, _ ctrl.Manager, s *services) (ca
 	if err != nil {
 		return capability{}, err
 	}
+	notifier := monitor.NewNotifier(a.opts.Local != nil)
+	if l := a.opts.Local; l != nil && l.Dial != nil {
+		notifier = monitor.NewNotifierDialing(l.Dial)
+	}
 	return capability{
 		name: "monitoring", kinds: monitorcontroller.Kinds(), endpoints: monitorhttp.Endpoints(st),
 		setup: func(mgr ctrl.Manager) error {
 			return monitorcontroller.Setup(mgr, monitorcontroller.Deps{
 				Clock: a.opts.Clock, Logger: a.logger("monitor"), Data: s.data, Store: st, Source: references{s.tracking},
-				Notifier: monitor.NewNotifier(a.opts.Local != nil), Metrics: s.metrics,
+				Notifier: notifier, Metrics: s.metrics,
 			})
 		},
 	}, nil

@@ -82,6 +82,16 @@ func (f *Front) Serve(l net.Listener, t config.TLS) error {
 	return nil
 }
 
+// ServePods answers on l until Stop, without encryption: l is in a network that
+// does not leave this machine and in which only pods are.
+func (f *Front) ServePods(l net.Listener) {
+	f.served.Go(func() {
+		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			f.failed <- fmt.Errorf("the platform's listener for pods ended: %w", err)
+		}
+	})
+}
+
 // Failed delivers the error of a listener that ended by itself.
 func (f *Front) Failed() <-chan error { return f.failed }
 

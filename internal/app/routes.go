@@ -4,6 +4,8 @@ import (
 	"context"
 	"html/template"
 	"net/http"
+	"net/url"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -86,7 +88,24 @@ func (o *ownRoutes) page(w http.ResponseWriter, _ *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	_ = page.Execute(w, map[string]string{"Version": buildinfo.Version(), "URL": o.app.opts.Platform.BaseURL}) // the client has gone
+	_ = page.Execute(w, map[string]string{"Version": buildinfo.Version(), "URL": o.app.url()}) // the client has gone
+}
+
+// url is the platform's address for who reads the page.
+func (a *App) url() string {
+	if a.opts.Local != nil && a.opts.Local.URL != "" {
+		return a.opts.Local.URL
+	}
+	return a.opts.Platform.BaseURL
+}
+
+// hosts are the names under which the platform may be called, that for pods among them.
+func (a *App) hosts() []string {
+	list := slices.Clone(a.opts.Config.Server.Hosts)
+	if u, err := url.Parse(a.opts.Platform.BaseURL); err == nil && u.Hostname() != "" {
+		list = append(list, u.Hostname())
+	}
+	return list
 }
 
 func (o *ownRoutes) openAPI(w http.ResponseWriter, _ *http.Request) {

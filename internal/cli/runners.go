@@ -39,8 +39,10 @@ type Retrain struct {
 // UpOptions of kiwerk up. Empty fields leave what the configuration says.
 type UpOptions struct {
 	Listen string
-	Config string // path of a configuration file
-	Detach bool
+	// Network is auto, pod or host; empty takes the configuration's.
+	Network string
+	Config  string // path of a configuration file
+	Detach  bool
 	// SimulateGPUs and GPUConfig stand over gpus.simulate and gpus.config.
 	SimulateGPUs string
 	GPUConfig    string

@@ -28,12 +28,31 @@ type Status struct {
 	Addresses map[string]string `json:"addresses,omitempty"`
 	Versions  map[string]string `json:"versions,omitempty"`
 	Processes map[string]int    `json:"processes,omitempty"`
+	Network   *Network          `json:"network,omitempty"`
 	// Containers that run although no daemon watches them (state lost).
 	Containers int        `json:"containers,omitempty"`
 	Pods       []Pod      `json:"pods,omitempty"`
 	Listeners  []Listener `json:"listeners,omitempty"`
 	// Notes are what this machine cannot enforce or what deserves a look; reasons are CamelCase.
 	Notes []Note `json:"notes,omitempty"`
+}
+
+// Network is how pods are connected.
+type Network struct {
+	// Mode is pod or host.
+	Mode    string `json:"mode"`
+	PodCIDR string `json:"podCIDR,omitempty"`
+	// Egress is who carries the connections of pods to the outside: host (the kernel) or kiwerk.
+	Egress string `json:"egress,omitempty"`
+	// Reason is why something less was taken than what there is.
+	Reason string `json:"reason,omitempty"`
+}
+
+func (n *Network) String() string {
+	if n.PodCIDR == "" {
+		return n.Mode
+	}
+	return fmt.Sprintf("%s %s, egress %s", n.Mode, n.PodCIDR, n.Egress)
 }
 
 // Pod as status shows it.
@@ -99,6 +118,9 @@ func (s *Status) Table(w io.Writer, p *text.Printer) {
 		rows = append(rows, []string{p.T(text.StatusStarted), s.Started.Local().Format(time.DateTime)})
 	}
 	rows = append(rows, named(s.Addresses)...)
+	if s.Network != nil {
+		rows = append(rows, []string{"network", s.Network.String()})
+	}
 	rows = append(rows, named(s.Versions)...)
 	for _, name := range sortedKeys(s.Processes) {
 		rows = append(rows, []string{name, fmt.Sprintf("PID %d", s.Processes[name])})

@@ -19,6 +19,7 @@ func (t *tree) up() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return t.program.Up(c.Context(), t.session, o) },
 	}
 	c.Flags().StringVar(&o.Listen, "listen", "", t.T(text.FlagListen))
+	c.Flags().StringVar(&o.Network, "network", "", t.T(text.FlagNetwork))
 	c.Flags().StringVar(&o.Config, "config", t.program.Getenv("KIWERK_CONFIG"), t.T(text.FlagConfig))
 	c.Flags().BoolVarP(&o.Detach, "detach", "d", false, t.T(text.FlagDetach))
 	c.Flags().StringVar(&o.SimulateGPUs, "simulate-gpus", "", t.T(text.FlagSimulateGPUs))

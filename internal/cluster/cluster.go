@@ -67,7 +67,14 @@ func New(cfg Config) (*Cluster, error) {
 			return nil, fmt.Errorf("local cluster: %w", err)
 		}
 	}
-	return &Cluster{cfg: cfg, address: cfg.APIListener.Addr().String(), nodeIP: node.HostIP(), done: make(chan struct{})}, nil
+	c := &Cluster{cfg: cfg, address: cfg.APIListener.Addr().String(), done: make(chan struct{})}
+	if cfg.Node == nil {
+		c.nodeIP = node.HostIP()
+		return c, nil
+	}
+	c.nodeIP = cfg.Node.IP
+	c.cfg.APIListener = joinListeners(cfg.APIListener, cfg.Node.APIListener)
+	return c, nil
 }
 
 // APIAddress is host:port of the API server, a loopback address that its certificate names.
@@ -76,7 +83,7 @@ func (c *Cluster) APIAddress() string { return c.address }
 // NodeName is the name of the only node.
 func (c *Cluster) NodeName() string { return c.cfg.NodeName }
 
-// NodeIP is the address under which node and pods are known. It is not listened on.
+// NodeIP is the address under which the node is known. On the host's network it is not listened on.
 func (c *Cluster) NodeIP() net.IP { return c.nodeIP }
 
 // RESTConfig is a client with all rights that uses the server's loopback connection; call it after Start.
@@ -239,7 +246,7 @@ func (c *Cluster) openCertificates() error {
 	loopback := net.IPv4(127, 0, 0, 1)
 	certs, err := pki.Open(pki.Options{
 		Dir: filepath.Join(c.cfg.DataDir, "pki"), Clock: c.cfg.Clock,
-		ServerIPs:   []net.IP{loopback, net.IPv6loopback, net.ParseIP(controlplane.ServiceIP)},
+		ServerIPs:   []net.IP{loopback, net.IPv6loopback, net.ParseIP(controlplane.ServiceIP), c.nodeIP},
 		ServerNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
 		NodeName:    c.cfg.NodeName,
 		NodeIPs:     []net.IP{loopback, c.nodeIP},
@@ -266,13 +273,14 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		EtcdEndpoint: c.store.Endpoint(),
 		Certificates: c.certs,
 		AdvertiseIP:  c.nodeIP,
+		Publish:      c.cfg.Node != nil,
 	}
 	if c.cfg.CRISocket != "" {
 		c.kubelet = kubelet.New(kubelet.Config{
 			RootDir: c.cfg.KubeletDir, PodLogsDir: c.cfg.PodLogsDir, RuntimeDir: c.cfg.RuntimeDir,
 			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Certificates: c.certs,
 			Client: func(userAgent string) *rest.Config { return c.api.Client(userAgent) },
-			Logger: c.cfg.Logger, Clock: c.cfg.Clock,
+			Logger: c.cfg.Logger, Clock: c.cfg.Clock, ResolvConf: c.resolvConf(),
 		})
 		cfg.DialKubelet = c.kubelet.Dial
 		var err error
@@ -282,6 +290,13 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 	}
 	c.api = controlplane.NewAPIServer(cfg)
 	return c.api.Start(ctx)
+}
+
+func (c *Cluster) resolvConf() string {
+	if c.cfg.Node == nil {
+		return ""
+	}
+	return c.cfg.Node.ResolvConf
 }
 
 // startNode makes the node and starts its kubelet; the channel tells how that went.

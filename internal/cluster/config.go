@@ -37,6 +37,8 @@ type Config struct {
 	RuntimeDir string
 	// APIListener was opened by the launcher on 127.0.0.1; nil picks a free loopback port.
 	APIListener net.Listener
+	// Node is the node's own network; nil if pods share the host's.
+	Node *NodeNetwork
 	// CRISocket is the path of the container runtime; "" runs the control plane only: no kubelet, no node.
 	CRISocket string
 	// NodeName is the name of the only node; "" derives it from the host's name.
@@ -57,6 +59,17 @@ type Config struct {
 	Clock clock.WithTicker
 }
 
+// NodeNetwork is a network in which this process and the pods are, but not the host's users.
+type NodeNetwork struct {
+	// IP is the address of the node, which the API server is published under.
+	IP net.IP
+	// APIListener takes connections of pods and of this process. Its port is that
+	// of [Config.APIListener], and loopback is among its addresses.
+	APIListener net.Listener
+	// ResolvConf is what pods get that do not ask for cluster DNS.
+	ResolvConf string
+}
+
 var notDNS = regexp.MustCompile(`[^a-z0-9-]+`)
 
 // complete fills in defaults and reports every problem.
@@ -74,6 +87,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.APIListener != nil && !isLoopback(c.APIListener.Addr()) {
 		problem("the API server listens on %s, which is not a loopback address", c.APIListener.Addr())
+	}
+	if c.Node != nil && (c.APIListener == nil || portOf(c.Node.APIListener) != portOf(c.APIListener)) {
+		problem("the API server needs listeners with the same port in both networks")
 	}
 	if c.Logger == nil {
 		problem("no logger given")
@@ -94,6 +110,13 @@ func setDefault(s *string, value string) {
 	if *s == "" {
 		*s = value
 	}
+}
+
+func portOf(l net.Listener) int {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		return tcp.Port
+	}
+	return 0
 }
 
 func isLoopback(a net.Addr) bool {

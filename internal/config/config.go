@@ -39,6 +39,9 @@ type Runtime struct {
 	// Python is an interpreter or the folder of a virtual environment; it comes
 	// first on PATH in pods. Empty takes what PATH has.
 	Python string `yaml:"python"`
+	// Network is how pods are connected: pod (each has an address of its own), host
+	// (they share this machine's network) or auto (pod where that is possible).
+	Network string `yaml:"network"`
 	// Images maps image names to a program of this host, where the built-in table is not enough.
 	Images map[string]string `yaml:"images"`
 }
@@ -82,10 +85,18 @@ type Logs struct {
 	MaxFiles     int   `yaml:"maxFiles"`
 }
 
+// Values of Runtime.Network.
+const (
+	NetworkAuto = "auto"
+	NetworkPod  = "pod"
+	NetworkHost = "host"
+)
+
 // Default is the configuration of a laptop.
 func Default() Config {
 	return Config{
 		Server:   Server{Listen: DefaultListen},
+		Runtime:  Runtime{Network: NetworkHost},
 		Tracking: Tracking{MaxArtifactBytes: 5 << 30},
 		Data:     Data{FeedbackRetention: Duration(30 * 24 * time.Hour), SampleRetention: Duration(30 * 24 * time.Hour)},
 		Logs:     Logs{Level: "info", MaxFileBytes: 16 << 20, MaxFiles: 3},

@@ -29,6 +29,11 @@ func (c Config) Validate() error {
 	if c.GPUs.Config != "" && !filepath.IsAbs(c.GPUs.Config) {
 		add("gpus.config", "%q must be an absolute path", c.GPUs.Config)
 	}
+	switch c.Runtime.Network {
+	case NetworkAuto, NetworkPod, NetworkHost:
+	default:
+		add("runtime.network", "%q is none of auto, pod, host", c.Runtime.Network)
+	}
 	if c.Tracking.MaxArtifactBytes < 1 {
 		add("tracking.maxArtifactBytes", "must be at least 1")
 	}

@@ -161,8 +161,6 @@ func ready(p *corev1.Pod) bool {
 	return false
 }
 
-const podPort = "8080"
-
 // address of a pod's server: the loopback port that its runtime chose, else
 // its own address if pods have one.
 func address(p *corev1.Pod, direct bool) (string, bool) {
@@ -173,5 +171,15 @@ func address(p *corev1.Pod, direct bool) (string, bool) {
 	if !direct || p.Status.PodIP == "" {
 		return "", false
 	}
-	return net.JoinHostPort(p.Status.PodIP, podPort), true
+	return net.JoinHostPort(p.Status.PodIP, serverPort(p)), true
+}
+
+// serverPort is the first port that the pod declares, or that of our own servers.
+func serverPort(p *corev1.Pod) string {
+	for i := range p.Spec.Containers {
+		if ports := p.Spec.Containers[i].Ports; len(ports) > 0 {
+			return strconv.Itoa(int(ports[0].ContainerPort))
+		}
+	}
+	return "8080"
 }

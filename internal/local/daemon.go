@@ -21,7 +21,6 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
-	"github.com/kiwerk/kiwerk/internal/kube"
 )
 
 const (
@@ -50,6 +49,7 @@ type daemon struct {
 	app     *app.App
 	ports   *ports2nodes
 	gpus    *devices.Manager // nil without any
+	network *podNetwork      // nil if pods share the host's
 
 	// lock is the launcher's lock of the data directory. Held until the process
 	// ends; a file that nothing refers to is closed by the collector.
@@ -116,7 +116,7 @@ func (d *daemon) watchLauncher(ctx context.Context) <-chan struct{} {
 func (d *daemon) run(ctx context.Context, files []*os.File, stop <-chan struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := d.build(files); err != nil {
+	if err := d.build(ctx, files); err != nil {
 		return d.failed(err)
 	}
 	started := make(chan error, 1)
@@ -161,12 +161,21 @@ func ignoreCanceled(err error) error {
 func (d *daemon) ended(err error) error { return errors.Join(d.failed(err), d.stop(false)) }
 
 // build makes the parts; nothing runs yet.
-func (d *daemon) build(files []*os.File) error {
+func (d *daemon) build(ctx context.Context, files []*os.File) error {
 	byName := map[string]*os.File{}
 	for i, name := range d.job.Files {
 		if i < len(files) {
 			byName[name] = files[i]
 		}
+	}
+	if d.job.Network.Pods {
+		d.phase = phaseNetwork
+		if err := d.openNetwork(ctx, byName[fileHost]); err != nil {
+			return err
+		}
+	}
+	if err := d.control.Send(event{Kind: eventNetwork}); err != nil {
+		return err
 	}
 	platform, err := listener(byName[filePlatform])
 	if err != nil {
@@ -184,6 +193,11 @@ func (d *daemon) build(files []*os.File) error {
 	if err := d.front.Serve(platform, d.job.Config.Server.TLS); err != nil {
 		return err
 	}
+	local := &app.Local{Token: d.job.Token, OwnPeer: newDiag(diagFile, d.job.UID).OwnPeer, URL: d.job.BaseURL}
+	if d.network != nil {
+		d.front.ServePods(d.network.platform)
+		local.PodNetwork, local.Dial = true, d.network.host.DialContext
+	}
 	if err := d.buildCluster(api); err != nil {
 		return err
 	}
@@ -192,8 +206,7 @@ func (d *daemon) build(files []*os.File) error {
 	}
 	options := app.Options{
 		Config: d.job.Config, DataDir: d.job.DataDir, Front: d.front, Clock: d.clock, Logger: d.log,
-		Platform:  kube.Platform{BaseURL: d.job.BaseURL, AgentPath: agentInContainer},
-		Local:     &app.Local{Token: d.job.Token, OwnPeer: newDiag(diagFile, d.job.UID).OwnPeer},
+		Platform: d.platform(), Local: local,
 		Endpoints: gpuEndpoints(d.gpus),
 	}
 	if d.gpus != nil {
@@ -214,8 +227,12 @@ func listener(f *os.File) (net.Listener, error) {
 func (d *daemon) buildCluster(api net.Listener) (err error) {
 	data := d.job.DataDir
 	d.ports = &ports2nodes{}
+	node, err := d.nodeNetwork(api)
+	if err != nil {
+		return err
+	}
 	d.cluster, err = cluster.New(cluster.Config{
-		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api,
+		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api, Node: node,
 		CRISocket: filepath.Join(d.job.RuntimeDir, criSocket),
 		Ports:     d.ports,
 		Logger:    kubernetesLogger(d.log, d.job.Config.Logs.Level),
@@ -224,7 +241,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 	if err != nil {
 		return err
 	}
-	d.pods, err = cri.New(cri.Config{
+	pods := cri.Config{
 		StateDir: filepath.Join(data, runtimeStateDir), RuntimeDir: d.job.RuntimeDir,
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
 		PodLogsDir: filepath.Join(data, logsDir, "pods"),
@@ -232,7 +249,11 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 		VolumeDirs: []string{filepath.Join(data, "volumes"), devices.PodDir(filepath.Join(data, gpuDir))},
 		APIAddress: d.cluster.APIAddress(), NodeIP: d.cluster.NodeIP().String(),
 		Logger: d.log.With("component", "runtime"), Clock: d.clock,
-	})
+	}
+	if d.network != nil {
+		pods.Network = d.network.pods
+	}
+	d.pods, err = cri.New(pods)
 	d.ports.source = d.pods
 	return err
 }

@@ -144,6 +144,9 @@ func (d *daemon) stop(pods bool) error {
 		errs = append(errs, d.gpus.Stop(rest))
 	}
 	errs = append(errs, d.pods.Stop(rest), d.front.Stop(rest), d.app.Stop(rest))
+	if d.network != nil {
+		errs = append(errs, d.network.stop())
+	}
 	err := errors.Join(errs...)
 	d.log.Info("stopped", "pods", pods, "error", err)
 	return err

@@ -39,6 +39,9 @@ func detach(ctx context.Context, s cli.Session, o cli.UpOptions) error {
 	if o.Listen != "" {
 		args = append(args, "--listen", o.Listen)
 	}
+	if o.Network != "" {
+		args = append(args, "--network", o.Network)
+	}
 	if o.Config != "" {
 		args = append(args, "--config", o.Config)
 	}

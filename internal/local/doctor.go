@@ -23,7 +23,7 @@ const goodFree = 5 << 30
 func doctor(ctx context.Context, s cli.Session, getenv func(string) string) (*cli.Diagnosis, error) {
 	d := &cli.Diagnosis{}
 	for _, check := range []func(context.Context, cli.Session, func(string) string) cli.Finding{
-		checkHelper, checkUserNS, checkCgroups, checkDisk, checkPython, checkONNX, checkRuntimeDir, checkOpenFiles,
+		checkHelper, checkUserNS, checkCgroups, checkNetwork, checkDisk, checkPython, checkONNX, checkRuntimeDir, checkOpenFiles,
 	} {
 		d.Findings = append(d.Findings, check(ctx, s, getenv))
 	}
@@ -158,8 +158,10 @@ func checkRuntimeDir(_ context.Context, s cli.Session, getenv func(string) strin
 // exposures say what a laptop cannot enforce.
 func exposures() []cli.Finding {
 	list := []cli.Finding{
-		finding("network", cli.LevelNote, text.S(text.NoteNetworkPolicy)),
-		finding("tokens", cli.LevelNote, text.S(text.NoteLoopbackPods)),
+		finding("policies", cli.LevelNote, text.S(text.NoteNetworkPolicy)),
+	}
+	if tryNetwork() != nil {
+		list = append(list, finding("tokens", cli.LevelNote, text.S(text.NoteLoopbackPods)))
 	}
 	if os.Geteuid() == 0 {
 		list = append(list, finding("root", cli.LevelNote, text.S(text.NoteRoot)))

@@ -36,7 +36,7 @@ func (l *launcher) ensureHolder(ctx context.Context) (*holder.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, holderStart)
 	defer cancel()
 	h, err := holder.Ensure(ctx, holder.Options{
-		AgentPath: l.programs.agent, RuntimeDir: l.runtime, DataDir: l.dir.path, Log: log,
+		AgentPath: l.programs.agent, RuntimeDir: l.runtime, DataDir: l.dir.path, Log: log, PodNetwork: l.network.Pods,
 	})
 	if err != nil {
 		return nil, failure(text.S(text.HolderFailed), text.S(text.SeeLog, l.dir.file(logsDir, holderLog)), err)
@@ -88,6 +88,7 @@ func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	if errors.Is(err, holder.ErrNotRunning) {
 		// The holder may have been killed; its containers have no parent of ours then.
 		n, err := shim.StopAll(ctx, filepath.Join(s.DataDir, runtimeStateDir, "containers"))
+		err = errors.Join(err, leaveHost(ctx, s.DataDir))
 		switch {
 		case err != nil:
 			return err
@@ -103,7 +104,7 @@ func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	}
 	defer h.Close()
 	n := running(readContainers(s.DataDir))
-	if err := h.Shutdown(ctx); err != nil {
+	if err := errors.Join(h.Shutdown(ctx), leaveHost(ctx, s.DataDir)); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.Err, s.Text.T(text.DownLost, n))

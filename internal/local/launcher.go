@@ -32,6 +32,7 @@ type launcher struct {
 	report   *fdsock.Conn // of a detached start; nil otherwise
 	detached bool
 	stopped  bool // cleanly, with all pods
+	network  networkState
 	// onReady, if set, takes the place of printing addresses.
 	onReady func(readiness)
 }
@@ -149,6 +150,9 @@ func loadConfig(o cli.UpOptions, standard string) (config.Config, error) {
 			return c, err
 		}
 	}
+	if o.Network != "" {
+		c.Runtime.Network = o.Network
+	}
 	if err := c.Validate(); err != nil {
 		return c, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ConfigInvalid), Cause: err}
 	}
@@ -205,7 +209,7 @@ type daemonProcess struct {
 	holder *holder.Client
 }
 
-func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (*daemonProcess, error) {
+func (l *launcher) tryDaemon(ctx context.Context, files map[string]*os.File) (*daemonProcess, error) {
 	token, err := l.dir.token()
 	if err != nil {
 		return nil, failure(text.S(text.DataDirUnusable, l.dir.path), text.Sentence{}, err)
@@ -215,10 +219,15 @@ func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (
 		return nil, err
 	}
 	defer theirs.Close()
-	h, err := l.ensureHolder(ctx)
+	h, err := l.holderFor(ctx)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	hostNetwork, err := serveHost(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(), h.Close())
+	}
+	defer hostNetwork.Close()
 	d := &daemonProcess{conn: conn, events: make(chan event, 16), holder: h}
 	if d.pid, err = l.spawn(ctx, h, theirs); err != nil {
 		return nil, errors.Join(failure(text.S(text.HolderFailed), l.seeLog(), err), conn.Close(), h.Close())
@@ -228,17 +237,31 @@ func (l *launcher) startDaemon(ctx context.Context, files map[string]*os.File) (
 		Config: l.config, DataDir: l.dir.path, RuntimeDir: l.runtime, Token: token, UID: uint32(os.Getuid()),
 		BaseURL: localURL(l.config.Server), Agent: l.programs.agent, BinDir: l.programs.binDir, Python: l.programs.python,
 		GPUSharing: l.sharing,
+		Network:    l.network,
 	}
 	var list []*os.File
 	for _, name := range []string{filePlatform, fileAPI, fileDiag, fileLock} {
 		a.Files = append(a.Files, name)
 		list = append(list, files[name])
 	}
+	a.Files, list = append(a.Files, fileHost), append(list, hostNetwork)
 	if err := conn.Send(a, list...); err != nil {
 		return nil, errors.Join(failure(text.S(text.StartFailed, "daemon"), l.seeLog(), err), conn.Close())
 	}
 	go d.receive()
+	if err := l.awaitNetwork(ctx, d); err != nil {
+		return nil, errors.Join(err, conn.Close(), d.endHolder(ctx))
+	}
 	return d, nil
+}
+
+// endHolder gives up a holder that cannot be used, if nothing else runs in it.
+func (d *daemonProcess) endHolder(ctx context.Context) error {
+	st, err := d.holder.Status(ctx)
+	if err != nil || len(st.Orphans) > 0 {
+		return errors.Join(err, d.holder.Close())
+	}
+	return d.holder.Shutdown(ctx)
 }
 
 func (d *daemonProcess) receive() {
@@ -263,7 +286,7 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 		Launcher: os.Getpid(), Daemon: d.pid, Started: begun, Address: l.config.Server.Listen,
 		URL: localURL(l.config.Server), Certificate: l.config.Server.TLS.CertFile,
 		APIServer: fmt.Sprintf("127.0.0.1:%d", l.dir.versions.Ports.API), RuntimeDir: l.runtime, Kubeconfig: l.dir.file(kubeconfigFile),
-		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes,
+		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes, Network: l.network,
 	}
 	if err := writeJSON(l.dir.file(runFile), run); err != nil {
 		return failure(text.S(text.DataDirUnusable, l.dir.path), text.Sentence{}, err)
@@ -348,7 +371,7 @@ func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), graceOfDaemon)
 	defer cancel()
-	err = errors.Join(err, d.holder.Shutdown(ctx), os.Remove(l.dir.file(runFile)))
+	err = errors.Join(err, d.holder.Shutdown(ctx), leaveHost(ctx, l.dir.path), os.Remove(l.dir.file(runFile)))
 	if asked != nil {
 		_ = asked.Send(event{Kind: eventStopped}) // kiwerk down may be gone
 		_ = asked.Close()

@@ -23,6 +23,7 @@ type progress struct {
 // Phases as the launcher prints them, in the names of the protocol.
 const (
 	phaseData        = "data"
+	phaseNetwork     = "network"
 	phaseKubernetes  = "kubernetes"
 	phaseControllers = "controllers"
 	phaseNode        = "node"

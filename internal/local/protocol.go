@@ -20,6 +20,7 @@ type assignment struct {
 	Agent      string // paths of the programs
 	BinDir     string
 	Python     string
+	Network    networkState
 	// GPUSharing is a file of NVIDIA's device plugin, or empty.
 	GPUSharing []byte
 	Files      []string
@@ -31,6 +32,7 @@ const (
 	fileAPI      = "api"      // listener
 	fileDiag     = "sock_diag"
 	fileLock     = "lock"
+	fileHost     = "host" // connection to the launcher's package hostnet
 )
 
 // event is what the daemon tells the launcher, and a detached launcher the one that started it.
@@ -49,6 +51,7 @@ type event struct {
 
 const (
 	eventPhase   = "phase"
+	eventNetwork = "network" // the network is as it was wanted; comes first
 	eventReady   = "ready"
 	eventFailed  = "failed"
 	eventStopped = "stopped"
@@ -66,11 +69,12 @@ type runState struct {
 	Address  string    `json:"address"`
 	// URL is the platform's for processes of this machine; Certificate the file
 	// with which it answers, if it speaks TLS.
-	URL         string `json:"url"`
-	Certificate string `json:"certificate,omitempty"`
-	APIServer   string `json:"apiServer"`
-	RuntimeDir  string `json:"runtimeDir"`
-	Kubeconfig  string `json:"kubeconfig"`
-	Version     string `json:"version"`
-	Kubernetes  string `json:"kubernetes"`
+	URL         string       `json:"url"`
+	Certificate string       `json:"certificate,omitempty"`
+	APIServer   string       `json:"apiServer"`
+	Network     networkState `json:"network"`
+	RuntimeDir  string       `json:"runtimeDir"`
+	Kubeconfig  string       `json:"kubeconfig"`
+	Version     string       `json:"version"`
+	Kubernetes  string       `json:"kubernetes"`
 }

@@ -61,6 +61,10 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	out.Addresses = map[string]string{
 		"platform": run.URL, "kubernetes API": "https://" + run.APIServer, "kubeconfig": run.Kubeconfig,
 	}
+	out.Network = run.Network.status()
+	if !run.Network.Pods {
+		out.Notes = append(out.Notes, note("PodsShareTheHostNetwork", text.NoteHostNetwork, run.Network.why()))
+	}
 	out.Processes = map[string]int{"launcher": run.Launcher, "daemon": run.Daemon}
 	if out.State, out.Phase = health(ctx, run); out.State != cli.StateReady {
 		return out, nil

@@ -35,16 +35,13 @@ type config struct {
 
 func parse(args []string, getenv func(string) string, out io.Writer) (*config, error) {
 	c := &config{platform: getenv("KIWERK_URL"), tokenFile: getenv("KIWERK_TOKEN_FILE"), namespace: getenv("KIWERK_NAMESPACE")}
-	port := getenv("PORT")
-	if port == "" {
-		port = "8080"
-	}
+	listen := defaultListen(getenv)
 	f := flag.NewFlagSet("kiwerk-modelserver", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&c.name, "model-name", "model", "name by which clients address the model")
 	f.StringVar(&c.version, "model-version", "1", "version of the model, as answers state it")
 	f.StringVar(&c.uri, "model-uri", "", "where the model is: mlflow-artifacts:/…, http(s)://…, file://…")
-	f.StringVar(&c.listen, "listen", net.JoinHostPort("127.0.0.1", port), "address to listen on; the default takes the port from PORT")
+	f.StringVar(&c.listen, "listen", listen, "address to listen on; the default takes the port from PORT, and in a pod with an address of its own all addresses")
 	f.StringVar(&c.library, "onnxruntime", getenv("KIWERK_ONNXRUNTIME"), "the ONNX Runtime library (KIWERK_ONNXRUNTIME); default: lib/ beside the program, then the user's cache")
 	f.IntVar(&c.threads, "threads", 1, "threads that work on one inference together")
 	f.IntVar(&c.concurrency, "concurrency", 0, "inferences at a time; 0 is one per processor")
@@ -125,11 +122,26 @@ func (c *config) tell(err error) {
 
 const checkTimeout = 5 * time.Second
 
+// defaultListen is loopback unless this is a pod that others reach at its own address.
+func defaultListen(getenv func(string) string) string {
+	if port := getenv("PORT"); port != "" {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	if getenv("KUBERNETES_SERVICE_HOST") != "" {
+		return ":8080"
+	}
+	return "127.0.0.1:8080"
+}
+
 // checkReady is the probe: an exec probe needs no port that others can reach.
 func (c *config) checkReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.listen+"/v2/health/ready", nil)
+	address := c.listen
+	if strings.HasPrefix(address, ":") {
+		address = "127.0.0.1" + address
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v2/health/ready", nil)
 	if err != nil {
 		return err
 	}

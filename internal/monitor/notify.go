@@ -33,10 +33,16 @@ func NewNotifier(private bool) *Notifier {
 	if !private {
 		dialer.Control = refusePrivate
 	}
+	return NewNotifierDialing(dialer.DialContext)
+}
+
+// NewNotifierDialing returns a notifier whose connections another part makes,
+// which decides where they may lead.
+func NewNotifierDialing(dial func(ctx context.Context, network, address string) (net.Conn, error)) *Notifier {
 	return &Notifier{client: &http.Client{
 		Timeout: webhookTimeout,
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: webhookTimeout, ResponseHeaderTimeout: webhookTimeout,
+			DialContext: dial, TLSHandshakeTimeout: webhookTimeout, ResponseHeaderTimeout: webhookTimeout,
 			MaxIdleConns: 4, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true, // no Proxy: it would be dialled in the place of the address
 		},
 		// A redirect could lead anywhere and lose the body.

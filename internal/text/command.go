@@ -40,6 +40,7 @@ const (
 	FlagQuiet         Key = "flag.quiet"
 	FlagOutput        Key = "flag.output"
 	FlagListen        Key = "flag.listen"
+	FlagNetwork       Key = "flag.network"
 	FlagConfig        Key = "flag.config"
 	FlagDetach        Key = "flag.detach"
 	FlagTimeout       Key = "flag.timeout"
@@ -78,6 +79,10 @@ const (
 	DoctorUserFiles     Key = "doctor.userFiles"
 
 	NoteNetworkPolicy Key = "note.networkPolicy"
+	NoteHostNetwork   Key = "note.hostNetwork"
+	PodNetworkFailed  Key = "network.failed"
+	NetworkChanged    Key = "network.changed"
+	DoctorPodNetwork  Key = "doctor.podNetwork"
 	NoteSharedKernel  Key = "note.sharedKernel"
 	NoteNoLimits      Key = "note.noLimits"
 	NoteRoot          Key = "note.root"
@@ -123,6 +128,7 @@ var commandTexts = map[Key]entry{
 	FlagNoColor:       {"no colours (NO_COLOR)", "keine Farben (NO_COLOR)"},
 	FlagQuiet:         {"print only errors and results", "nur Fehler und Ergebnisse ausgeben"},
 	FlagOutput:        {"table, json or yaml", "table, json oder yaml"},
+	FlagNetwork:       {"network of pods: auto, pod (each has an address of its own) or host (they share this machine's)", "Netz der Pods: auto, pod (jeder hat eine eigene Adresse) oder host (sie teilen das dieses Rechners)"},
 	FlagListen:        {"address of the platform, HOST:PORT; port 0 takes a free one", "Adresse der Plattform, HOST:PORT; Port 0 nimmt einen freien"},
 	FlagConfig:        {"configuration file (KIWERK_CONFIG; default config.yaml in the data directory)", "Konfigurationsdatei (KIWERK_CONFIG; sonst config.yaml im Datenverzeichnis)"},
 	FlagDetach:        {"return when ready and keep running in the background", "zurückkehren, sobald alles bereit ist, und im Hintergrund weiterlaufen"},
@@ -161,8 +167,12 @@ var commandTexts = map[Key]entry{
 	DoctorSecrets:       {"containers can read %s", "Container können %s lesen"},
 	DoctorUserFiles:     {"containers read what user %s may read; the data directory is masked", "Container lesen, was Benutzer %s lesen darf; das Datenverzeichnis ist verdeckt"},
 
-	NoteNetworkPolicy: {"NetworkPolicy objects are stored but not enforced: pods share this machine's network", "NetworkPolicy-Objekte werden gespeichert, aber nicht durchgesetzt: Pods teilen das Netz dieses Rechners"},
+	NoteNetworkPolicy: {"NetworkPolicy objects are stored but not enforced", "NetworkPolicy-Objekte werden gespeichert, aber nicht durchgesetzt"},
 	NoteNoLimits:      {"limits of CPU and memory in pods are not enforced, see kiwerk doctor", "Grenzen für CPU und Speicher in Pods werden nicht durchgesetzt, siehe kiwerk doctor"},
+	PodNetworkFailed:  {"pods cannot have a network of their own on this machine", "Pods können auf diesem Rechner kein eigenes Netz haben"},
+	NetworkChanged:    {"pods of the last run still use another kind of network than %q", "Pods des letzten Laufs benutzen noch eine andere Art von Netz als %q"},
+	NoteHostNetwork:   {"pods share this machine's network, each with a port of its own (%s)", "Pods teilen das Netz dieses Rechners, jeder mit einem eigenen Port (%s)"},
+	DoctorPodNetwork:  {"pods get addresses of their own in %s", "Pods bekommen eigene Adressen in %s"},
 	NoteSharedKernel:  {"containers are processes in their own namespaces; they share this machine's kernel and its files for reading", "Container sind Prozesse in eigenen Namespaces; sie teilen den Kernel dieses Rechners und lesen dessen Dateien"},
 	NoteRoot:          {"started as root: containers read every file of this machine that is not masked; run as an ordinary user to bound them", "als root gestartet: Container lesen jede nicht verdeckte Datei dieses Rechners; als gewöhnlicher Benutzer starten, um das zu begrenzen"},
 	NoteLoopbackPods:  {"a pod that calls the platform without a token counts as the user who started it", "ein Pod, der die Plattform ohne Token aufruft, gilt als der Benutzer, der sie gestartet hat"},

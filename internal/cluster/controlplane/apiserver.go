@@ -40,13 +40,15 @@ const (
 
 // APIServerConfig is what an [APIServer] needs.
 type APIServerConfig struct {
-	// Listener on loopback; the server owns it from Start on.
+	// Listener tells a loopback address; the server owns it from Start on.
 	Listener net.Listener
 	// EtcdEndpoint of the store.
 	EtcdEndpoint string
 	Certificates *pki.Store
-	// AdvertiseIP is the address of this host; it is recorded, not listened on.
+	// AdvertiseIP is the address of the node. With Publish it is that of the
+	// service kubernetes, too: pods can reach the listener there.
 	AdvertiseIP net.IP
+	Publish     bool
 	// DialKubelet reaches the kubelet's API; nil without a kubelet.
 	DialKubelet func(ctx context.Context, network, address string) (net.Conn, error)
 	// Extra is a group version that is served from memory; nil for none.
@@ -181,8 +183,10 @@ func (s *APIServer) options() *apiserveroptions.ServerRunOptions {
 	o.AllowPrivileged = true
 
 	o.ServiceClusterIPRanges = ServiceCIDR
-	// The address that would be published is loopback, which endpoints may not name.
-	o.EndpointReconcilerType = string(reconcilers.NoneEndpointReconcilerType)
+	if !s.cfg.Publish {
+		// The address that would be published is not listened on.
+		o.EndpointReconcilerType = string(reconcilers.NoneEndpointReconcilerType)
+	}
 
 	o.KubeletConfig.TLSClientConfig.CertFile = certs.KubeletClient().CertFile
 	o.KubeletConfig.TLSClientConfig.KeyFile = certs.KubeletClient().KeyFile

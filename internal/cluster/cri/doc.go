@@ -1,8 +1,8 @@
 // Package cri is the process runtime: the container runtime that the kubelet
 // talks to, over its stock gRPC interface on a unix socket.
 //
-// A pod sandbox is a record with a free loopback port; pods share the host's
-// network. A container is a process of the host under a shim of its own
+// A pod sandbox is a record with a network of its own, or where there is none
+// with a free loopback port of the host. A container is a process of the host under a shim of its own
 // (package shim) in a root made of the host's (package rootfs). An image name
 // is looked up in a table: own programs, or "the host's own tools".
 //

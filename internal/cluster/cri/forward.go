@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/network"
 	"github.com/kiwerk/kiwerk/internal/cluster/procnet"
 )
 
@@ -44,10 +45,13 @@ func (r streamRuntime) PortForward(ctx context.Context, sandboxID string, port i
 
 // dialPod is the one place that knows in which network a pod's ports are.
 //
-// Pods share the host's network, where the port may be somebody else's: only
+// Where pods share the host's network the port may be somebody else's: only
 // what a process of the pod listens on is connected to. A pod that was given
 // another port than the one it asks for gets the given one.
 func (s *Server) dialPod(ctx context.Context, b *sandbox, port int) (net.Conn, error) {
+	if b.NetNS != "" {
+		return dialWithin(ctx, b, port)
+	}
 	open := s.listening(b)
 	to, ok := choosePort(open, port, b.Port)
 	if !ok {
@@ -57,6 +61,26 @@ func (s *Server) dialPod(ctx context.Context, b *sandbox, port int) (net.Conn, e
 	conn, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, fmt.Errorf("port %d of pod %s/%s: %w", port, b.Namespace, b.Name, err)
+	}
+	return conn, nil
+}
+
+// dialWithin connects to loopback in the pod's own network.
+func dialWithin(ctx context.Context, b *sandbox, port int) (conn net.Conn, err error) {
+	var d net.Dialer
+	err = network.Within(b.NetNS, func() error {
+		conn, err = d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return nil
+		}
+		// Addresses, not the name: it would be looked up on another thread.
+		if six, err6 := d.DialContext(ctx, "tcp", net.JoinHostPort("::1", strconv.Itoa(port))); err6 == nil {
+			conn, err = six, nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nothing listens on port %d of pod %s/%s: %w", port, b.Namespace, b.Name, err)
 	}
 	return conn, nil
 }

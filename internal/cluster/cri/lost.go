@@ -48,7 +48,7 @@ func (s *Server) settle(b *sandbox) error {
 		s.found.Lost++
 		return s.saveSandbox(b)
 	}
-	if b.Ready {
+	if b.Ready && b.Port != 0 {
 		s.ports.keep(b.Port)
 	}
 	return nil

@@ -78,7 +78,7 @@ func (s *Server) WatchPorts(ctx context.Context) <-chan Port {
 	defer s.mu.Unlock()
 	var first []Port
 	for _, b := range s.sandboxes {
-		if b.Ready {
+		if b.Ready && b.Port != 0 {
 			first = append(first, b.port())
 		}
 	}

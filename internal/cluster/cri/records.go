@@ -33,9 +33,13 @@ type sandbox struct {
 	ResolvConf           string `json:",omitempty"`
 	CreatedAt            time.Time
 	Ready                bool
-	Port                 int
-	// Network is what the pod asked for. It shares the host's network in any case,
-	// but the kubelet starts a pod anew whose status says otherwise than its specification.
+	// Port was chosen for the pod where it has no network of its own.
+	Port int `json:",omitempty"`
+	// IP and NetNS are the address and the namespace of its own network.
+	IP    string `json:",omitempty"`
+	NetNS string `json:",omitempty"`
+	// Network is what the pod asked for. Where pods share the host's network in any
+	// case, the kubelet still starts a pod anew whose status says otherwise than its specification.
 	Network runtimeapi.NamespaceMode
 	// Holder names the namespaces in which the pod was made.
 	Holder string `json:",omitempty"`
@@ -168,6 +172,9 @@ func (s *Server) load(ctx context.Context) error {
 		if err := s.settle(&b); err != nil {
 			return fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err)
 		}
+	}
+	if err := s.adoptNetworks(ctx); err != nil {
+		return err
 	}
 	dirs, err := os.ReadDir(s.containerDir(""))
 	if err != nil {

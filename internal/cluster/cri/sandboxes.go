@@ -16,8 +16,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// RunPodSandbox records a pod and gives it a port.
-func (s *Server) RunPodSandbox(_ context.Context, req *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
+// RunPodSandbox records a pod and gives it a network.
+func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandboxRequest) (*runtimeapi.RunPodSandboxResponse, error) {
 	cfg := req.GetConfig()
 	if err := s.checkSandboxConfig(cfg); err != nil {
 		return nil, err
@@ -25,31 +25,35 @@ func (s *Server) RunPodSandbox(_ context.Context, req *runtimeapi.RunPodSandboxR
 	if err := checkSandbox(cfg, req.GetRuntimeHandler()); err != nil {
 		return nil, err
 	}
-	port, err := s.ports.take()
-	if err != nil {
-		return nil, status.Error(codes.ResourceExhausted, err.Error())
+	if err := s.checkNetwork(cfg); err != nil {
+		return nil, err
 	}
 	m := cfg.GetMetadata()
 	b := &sandbox{
 		ID: newID(), Name: m.GetName(), Namespace: m.GetNamespace(), UID: m.GetUid(), Attempt: m.GetAttempt(),
 		Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(), Hostname: cfg.GetHostname(),
 		LogDirectory: cfg.GetLogDirectory(), ResolvConf: resolvConf(cfg.GetDnsConfig()),
-		CreatedAt: s.clock.Now(), Ready: true, Port: port, Holder: s.holder,
+		CreatedAt: s.clock.Now(), Ready: true, Holder: s.holder,
 		Network: cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork(),
 	}
 	if b.LogDirectory != "" {
 		if err := os.MkdirAll(b.LogDirectory, 0o755); err != nil {
-			s.ports.release(port)
 			return nil, fmt.Errorf("log directory of pod %s/%s: %w", b.Namespace, b.Name, err)
 		}
 	}
+	if err := s.connect(ctx, b, cfg); err != nil {
+		return nil, err
+	}
 	if err := s.saveSandbox(b); err != nil {
-		s.ports.release(port)
-		return nil, fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
+		err = fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
+		s.ports.release(b.Port)
+		return nil, errors.Join(err, s.disconnect(context.WithoutCancel(ctx), b))
 	}
 	s.mu.Lock()
 	s.sandboxes[b.ID] = b
-	s.news.publish(b.port())
+	if b.Port != 0 {
+		s.news.publish(b.port())
+	}
 	s.mu.Unlock()
 	s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT)
 	s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
@@ -71,7 +75,7 @@ func resolvConf(d *runtimeapi.DNSConfig) string {
 	return b.String()
 }
 
-// StopPodSandbox kills what still runs in the pod and gives its port back.
+// StopPodSandbox kills what still runs in the pod and takes its network away.
 func (s *Server) StopPodSandbox(ctx context.Context, req *runtimeapi.StopPodSandboxRequest) (*runtimeapi.StopPodSandboxResponse, error) {
 	b, err := s.findSandbox(req.GetPodSandboxId())
 	if status.Code(err) == codes.NotFound {
@@ -101,6 +105,9 @@ func (s *Server) stopSandbox(ctx context.Context, b *sandbox) error {
 		return fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
 	}
 	s.removeGroup(b.ID)
+	if err := s.disconnect(ctx, b); err != nil {
+		return err
+	}
 	if was {
 		s.ports.release(b.Port)
 		s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)
@@ -149,7 +156,7 @@ func (s *Server) PodSandboxStatus(_ context.Context, req *runtimeapi.PodSandboxS
 	}
 	resp := &runtimeapi.PodSandboxStatusResponse{Status: s.sandboxStatus(b)}
 	if req.GetVerbose() {
-		resp.Info = map[string]string{"port": fmt.Sprint(b.Port)}
+		resp.Info = map[string]string{"port": fmt.Sprint(b.Port), "network": b.NetNS}
 	}
 	return resp, nil
 }
@@ -159,7 +166,7 @@ func (s *Server) sandboxStatus(b *sandbox) *runtimeapi.PodSandboxStatus {
 	defer s.mu.Unlock()
 	return &runtimeapi.PodSandboxStatus{
 		Id: b.ID, Metadata: b.metadata(), State: b.state(), CreatedAt: b.CreatedAt.UnixNano(),
-		Network: &runtimeapi.PodSandboxNetworkStatus{Ip: s.cfg.NodeIP},
+		Network: &runtimeapi.PodSandboxNetworkStatus{Ip: s.address(b)},
 		Linux: &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{Options: &runtimeapi.NamespaceOption{
 			Network: b.Network, Pid: runtimeapi.NamespaceMode_CONTAINER, Ipc: runtimeapi.NamespaceMode_CONTAINER,
 		}}},

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -99,14 +97,6 @@ func checkSandbox(cfg *runtimeapi.PodSandboxConfig, handler string) error {
 	}
 	if handler != "" {
 		return fail("runtime class handler %q does not exist here; leave runtimeClassName out", handler)
-	}
-	if len(cfg.GetLinux().GetSysctls()) > 0 {
-		var names []string
-		for name := range cfg.GetLinux().GetSysctls() {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		return fail("sysctls %s cannot be set for a pod here: pods share the host's network", strings.Join(names, ", "))
 	}
 	if ns := sc.GetNamespaceOptions(); ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD {
 		return fail("shareProcessNamespace is not supported: every container has a process namespace of its own here")

@@ -46,9 +46,12 @@ type Config struct {
 	PodLogsDir string
 	// KubeletDir is the kubelet's root directory, /var/lib/kubelet by default.
 	KubeletDir string
-	// APIAddress is host:port of the API server on loopback, for in-cluster clients.
+	// Network gives pods networks of their own; nil shares the node's.
+	Network Network
+	// APIAddress is host:port of the API server on loopback, for in-cluster clients
+	// of pods without a network of their own.
 	APIAddress string
-	// NodeIP is what pods report as their address.
+	// NodeIP is what pods on the node's network report as their address.
 	NodeIP string
 	// PythonDir, if set, comes first on PATH.
 	PythonDir string

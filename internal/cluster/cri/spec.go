@@ -68,7 +68,7 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 		processes = allPids // real root would count what else runs as root
 	}
 	return shim.Spec{
-		ID: id, Process: proc, Root: root, Hostname: b.Hostname,
+		ID: id, Process: proc, Root: root, Hostname: b.Hostname, NetNS: b.NetNS,
 		LogPath: logPath(b, cfg), Socket: filepath.Join(s.socketDir(), id[:16]),
 		Stdin: cfg.GetStdin(), StdinOnce: cfg.GetStdinOnce(),
 		StopSignal: signalNumber(cfg.GetStopSignal()), Grace: c.grace(),
@@ -86,14 +86,17 @@ func librariesOf(program string) []string {
 	return list
 }
 
-// environment is what every container gets, then what the pod says. Only the
-// address of the API server is ours alone: the service address that the
-// kubelet writes there does not exist on the host's network.
+// environment is what every container gets, then what the pod says. On the
+// host's network the address of the API server is ours alone: the service
+// address that the kubelet writes there does not exist.
 func (s *Server) environment(b *sandbox, cfg *runtimeapi.ContainerConfig) []string {
 	// Our programs come last, so that an image's command finds them by name and nothing else is hidden.
 	programs := defaultPath + ":" + rootfs.ProgramDir
 	env := map[string]string{
-		"PATH": programs, "HOME": rootfs.Home, "HOSTNAME": b.Hostname, "PORT": strconv.Itoa(b.Port),
+		"PATH": programs, "HOME": rootfs.Home, "HOSTNAME": b.Hostname,
+	}
+	if b.Port != 0 {
+		env["PORT"] = strconv.Itoa(b.Port)
 	}
 	if s.cfg.PythonDir != "" {
 		env["PATH"] = s.cfg.PythonDir + ":" + programs
@@ -107,7 +110,7 @@ func (s *Server) environment(b *sandbox, cfg *runtimeapi.ContainerConfig) []stri
 	for _, e := range cfg.GetEnvs() {
 		env[e.GetKey()] = string(e.GetValue())
 	}
-	if host, port, err := net.SplitHostPort(s.cfg.APIAddress); err == nil {
+	if host, port, err := net.SplitHostPort(s.cfg.APIAddress); err == nil && s.cfg.Network == nil {
 		env["KUBERNETES_SERVICE_HOST"], env["KUBERNETES_SERVICE_PORT"], env["KUBERNETES_SERVICE_PORT_HTTPS"] = host, port, port
 	}
 	list := make([]string, 0, len(env))

@@ -26,6 +26,9 @@ type Options struct {
 	RuntimeDir string
 	// DataDir is the data directory of this cluster.
 	DataDir string
+	// PodNetwork gives the holder a network namespace, in which daemon and shims
+	// run. A holder that runs already keeps what it has, see [Status].
+	PodNetwork bool
 	// Log gets what the holder has to say; nil discards it.
 	Log *os.File
 }
@@ -153,12 +156,17 @@ func fork(o Options, theirs, lock *os.File) (*os.Process, error) {
 		log = null
 	}
 	sys := &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNS}
+	args := []string{"kiwerk-agent", "hold", o.RuntimeDir, o.DataDir}
+	if o.PodNetwork {
+		sys.Cloneflags |= unix.CLONE_NEWNET
+		args = append(args, PodNetwork)
+	}
 	if os.Geteuid() != 0 {
 		sys.Cloneflags |= unix.CLONE_NEWUSER
 		sys.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
 		sys.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
-	proc, err := os.StartProcess(o.AgentPath, []string{"kiwerk-agent", "hold", o.RuntimeDir, o.DataDir}, &os.ProcAttr{
+	proc, err := os.StartProcess(o.AgentPath, args, &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=2"}, Files: []*os.File{null, log, log, theirs, lock}, Sys: sys,
 	})
 	if err != nil {

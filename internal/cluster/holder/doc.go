@@ -6,7 +6,8 @@
 //	                          └─ shims    children of the daemon; ours once it has ended
 //
 // An ordinary user's holder is root of a user namespace; root's has a mount
-// namespace of its own. Inside, it prepares what the kubelet insists on. Since
+// namespace of its own. With [Options.PodNetwork] either has a network namespace,
+// too, which becomes the node's. Inside, it prepares what the kubelet insists on. Since
 // it outlives launcher and daemon, the mounts that the kubelet made for pods
 // are still there for the next daemon, and orphaned shims have a parent.
 //

@@ -48,9 +48,15 @@ type Status struct {
 	PID int
 	// Daemon is the pid of the daemon, 0 if there is none.
 	Daemon int
+	// PodNetwork tells whether the holder has a network namespace of its own.
+	PodNetwork bool `json:",omitempty"`
 	// Orphans are the children left by former daemons: shims.
 	Orphans []int
 }
+
+// PodNetwork is the argument with which a holder is told that it was started
+// in a network namespace of its own.
+const PodNetwork = "pod-network"
 
 const (
 	lockName   = "hold.lock"

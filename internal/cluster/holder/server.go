@@ -22,8 +22,9 @@ import (
 
 // server is the state of a holder.
 type server struct {
-	jobs chan func() // run on the thread that all daemons are children of
-	done chan struct{}
+	jobs       chan func() // run on the thread that all daemons are children of
+	done       chan struct{}
+	podNetwork bool
 
 	mu       sync.Mutex
 	changed  *sync.Cond // the daemon ended
@@ -43,7 +44,7 @@ type waiter struct {
 
 // Run is the main function of a holder. The process was started in its
 // namespaces by [Ensure].
-func Run(runtimeDir, dataDir string) error {
+func Run(runtimeDir, dataDir string, podNetwork bool) error {
 	// Caught and dropped: ignored signals would stay ignored in the programs that are started from here.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
 	unix.CloseOnExec(fdLock)
@@ -52,7 +53,7 @@ func Run(runtimeDir, dataDir string) error {
 		return err
 	}
 	s := &server{
-		jobs: make(chan func()), done: make(chan struct{}),
+		jobs: make(chan func()), done: make(chan struct{}), podNetwork: podNetwork,
 		conns: map[*fdsock.Conn]bool{first: true}, told: map[int]bool{},
 	}
 	s.changed = sync.NewCond(&s.mu)
@@ -150,7 +151,7 @@ func (s *server) handle(conn *fdsock.Conn, r request, files []*os.File) (ev even
 		err = s.signal(syscall.Signal(r.Signal))
 	case opStatus:
 		s.settle()
-		ev.Status = &Status{PID: os.Getpid(), Daemon: s.daemon, Orphans: s.orphans()}
+		ev.Status = &Status{PID: os.Getpid(), Daemon: s.daemon, PodNetwork: s.podNetwork, Orphans: s.orphans()}
 	case opShutdown:
 		s.waiting = append(s.waiting, waiter{conn, r.ID})
 		s.shutdown(r.Within)

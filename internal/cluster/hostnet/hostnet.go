@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ type request struct {
 	ID               int
 	Op               string
 	Network, Address string
+	Source           string        `json:",omitempty"`
 	Timeout          time.Duration `json:",omitempty"`
 }
 
@@ -83,6 +85,9 @@ func make1(ctx context.Context, r request) (*os.File, error) {
 		d := net.Dialer{Timeout: maxDial}
 		if r.Timeout > 0 {
 			d.Timeout = min(r.Timeout, maxDial)
+		}
+		if r.Source != "" {
+			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(r.Source)}
 		}
 		socket, err = d.DialContext(ctx, r.Network, r.Address)
 	case opListen:
@@ -217,7 +222,17 @@ func (r reply) result() (*os.File, error) {
 
 // DialContext connects from the host's network; names are resolved there, too.
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	r := request{Op: opDial, Network: network, Address: address}
+	return c.dial(ctx, request{Op: opDial, Network: network, Address: address})
+}
+
+// DialLoopback connects by TCP to a port of the host's loopback, from source,
+// another address there by which the other side can tell who it is.
+func (c *Client) DialLoopback(ctx context.Context, source netip.Addr, port uint16) (net.Conn, error) {
+	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+	return c.dial(ctx, request{Op: opDial, Network: "tcp", Address: to.String(), Source: source.String()})
+}
+
+func (c *Client) dial(ctx context.Context, r request) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		if r.Timeout = time.Until(deadline); r.Timeout <= 0 {
 			return nil, context.DeadlineExceeded

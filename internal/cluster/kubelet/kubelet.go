@@ -46,6 +46,8 @@ type Config struct {
 	// CRISocket is the path of the container runtime.
 	CRISocket string
 	NodeName  string
+	// ResolvConf is the file for pods that do not ask for cluster DNS; "" is the host's.
+	ResolvConf string
 	// Certificates to serve with and to check the API server by.
 	Certificates *pki.Store
 	// Client makes a client configuration for a user agent.
@@ -156,6 +158,9 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	kc.PodLogsDir = k.cfg.PodLogsDir
 	kc.VolumePluginDir = filepath.Join(k.cfg.RootDir, "volume-plugins")
 	kc.MaxPods = maxPods
+	if k.cfg.ResolvConf != "" {
+		kc.ResolverConfig = k.cfg.ResolvConf
+	}
 
 	// The API is served by us on a unix socket, see serve.
 	kc.EnableServer = false

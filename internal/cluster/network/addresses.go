@@ -18,7 +18,7 @@ var (
 	// ResolverIP answers names as the host does.
 	ResolverIP = netip.MustParseAddr("10.244.0.3")
 	// HostIP leads to what listens on the host's loopback.
-	HostIP = netip.MustParseAddr("10.244.0.4")
+	HostIP = netip.MustParseAddr(hostIP)
 
 	// firstPod leaves room for addresses of the node.
 	firstPod = netip.MustParseAddr("10.244.0.16")
@@ -34,6 +34,9 @@ const (
 	PodInterfaces = "kwp"
 	// UplinkInterface is the node's way out.
 	UplinkInterface = "kwup"
+
+	hostIP   = "10.244.0.4"
+	hostPort = "7"
 
 	podInterface = "eth0"
 	mtu          = 1500

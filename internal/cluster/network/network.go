@@ -120,6 +120,8 @@ add chain ip kiwerk postrouting { type nat hook postrouting priority 110 ; }
 flush chain ip kiwerk prerouting
 flush chain ip kiwerk output
 flush chain ip kiwerk postrouting
+add rule ip kiwerk prerouting ip daddr ` + hostIP + ` meta l4proto tcp dnat to ` + hostIP + `:` + hostPort + `
+add rule ip kiwerk output ip daddr ` + hostIP + ` meta l4proto tcp dnat to ` + hostIP + `:` + hostPort + `
 add rule ip kiwerk prerouting fib daddr type local dnat ip addr . port to meta l4proto . th dport map @hostports
 add rule ip kiwerk output fib daddr type local dnat ip addr . port to meta l4proto . th dport map @hostports
 add rule ip kiwerk postrouting ip saddr . ip daddr @hairpins masquerade

@@ -255,6 +255,30 @@ func TestNetwork_hostPorts(t *testing.T) {
 	}
 }
 
+// TestListenHost sends to the host's address from a pod.
+func TestListenHost(t *testing.T) {
+	n := open(t, folder(t))
+	a := attach(t, n, Pod{ID: "a"})
+	l, err := n.ListenHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, want := range []uint16{80, 9000} {
+		for name, from := range map[string]*Attachment{"Pod": &a, "Node": nil} {
+			dial(t, from, fmt.Sprintf("%s:%d", HostIP, want))
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := OriginalPort(c); got != want {
+				t.Errorf("%s: port %d, want %d, %v", name, got, want, err)
+			}
+			_ = c.Close()
+		}
+	}
+}
+
 func TestNetwork_sysctls(t *testing.T) {
 	n := open(t, folder(t))
 	a := attach(t, n, Pod{ID: "a", Sysctls: map[string]string{"net.ipv4.tcp_keepalive_time": "77"}})

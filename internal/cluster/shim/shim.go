@@ -106,9 +106,12 @@ func (s *shim) startInit() error {
 		return err
 	}
 	defer fdsock.CloseAll(stdio)
-	s.init, err = os.StartProcess("/proc/self/exe", []string{"kiwerk-agent", "init", s.spec.ID}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: append(stdio, theirs, spec),
-		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
+	err = inNetwork(s.spec.NetNS, func() (err error) {
+		s.init, err = os.StartProcess("/proc/self/exe", []string{"kiwerk-agent", "init", s.spec.ID}, &os.ProcAttr{
+			Dir: "/", Env: []string{}, Files: append(stdio, theirs, spec),
+			Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("start container namespaces: %w", err)

@@ -13,6 +13,8 @@ type Spec struct {
 	Process  Process
 	Root     rootfs.Spec
 	Hostname string
+	// NetNS is the path of the pod's network namespace; "" stays in the shim's.
+	NetNS string `json:",omitempty"`
 	// LogPath receives stdout and stderr in the format of the CRI.
 	LogPath string
 	// Socket is where the daemon talks to the shim.
