@@ -209,6 +209,7 @@ func runNode(data, run string) (err error) {
 	rt, err := cri.New(cri.Config{
 		StateDir: filepath.Join(data, "cri"), RuntimeDir: run, AgentPath: agenttest.Agent(),
 		Masks: []string{data, run}, VolumeDirs: []string{cluster.DefaultKubeletDir, filepath.Join(data, "volumes")},
+		PodLogsDir: filepath.Join(data, "logs", "pods"),
 		APIAddress: c.APIAddress(), NodeIP: c.NodeIP().String(), Logger: logger, Clock: clock.RealClock{},
 	})
 	if err != nil {
