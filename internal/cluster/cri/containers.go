@@ -333,12 +333,12 @@ func groups64(in []uint32) []int64 {
 
 // ReopenContainerLog follows a rotation by the kubelet.
 func (s *Server) ReopenContainerLog(_ context.Context, req *runtimeapi.ReopenContainerLogRequest) (*runtimeapi.ReopenContainerLogResponse, error) {
-	running, _, err := s.findRunning(req.GetContainerId())
+	running, c, err := s.findRunning(req.GetContainerId())
 	if err != nil {
 		return nil, err
 	}
 	if err := running.ReopenLog(); err != nil {
-		return nil, fmt.Errorf("reopen log: %w", err)
+		return nil, fmt.Errorf("reopen log: %w", execError(c, err))
 	}
 	return &runtimeapi.ReopenContainerLogResponse{}, nil
 }

@@ -108,6 +108,9 @@ func (s *Server) stopSandbox(ctx context.Context, b *sandbox) error {
 	if err := s.disconnect(ctx, b); err != nil {
 		return err
 	}
+	if err := s.dropPodIPC(b.ID); err != nil {
+		return fmt.Errorf("shared memory of pod %s/%s: %w", b.Namespace, b.Name, err)
+	}
 	if was {
 		s.ports.release(b.Port)
 		s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STOPPED_EVENT)

@@ -70,18 +70,21 @@ func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContaine
 	case len(cfg.GetCDIDevices()) > 0:
 		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
 	}
+	if sc.GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_NODE && slices.ContainsFunc(sc.GetCapabilities().GetAddCapabilities(), isPtrace) {
+		return errors.New("capability SYS_PTRACE cannot be added to a pod with hostPID here: it could enter the processes that hide the platform's data")
+	}
 	return checkNamespaces(sc.GetNamespaceOptions())
+}
+
+func isPtrace(name string) bool {
+	return strings.TrimPrefix(strings.ToUpper(name), "CAP_") == "SYS_PTRACE"
 }
 
 func checkNamespaces(n *runtimeapi.NamespaceOption) error {
 	const hint = "every container has a namespace of its own here"
 	switch {
-	case n.GetPid() == runtimeapi.NamespaceMode_NODE:
-		return fmt.Errorf("hostPID is not supported: %s, so that all processes of a container end with it", hint)
 	case n.GetPid() == runtimeapi.NamespaceMode_TARGET:
 		return fmt.Errorf("a debug container cannot join the processes of another: %s; use kubectl exec", hint)
-	case n.GetIpc() == runtimeapi.NamespaceMode_NODE:
-		return fmt.Errorf("hostIPC is not supported: %s", hint)
 	case n.GetUsernsOptions() != nil && n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD:
 		return fmt.Errorf("hostUsers: false is not supported here")
 	}

@@ -103,6 +103,7 @@ type Server struct {
 	groups    *cgroup.Tree // nil where there is no place for one
 	noGroups  *cgroup.Unavailable
 	oldGroups cgroup.Group // of an earlier daemon elsewhere
+	ipc       sync.Mutex   // while that of a pod is made
 
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
@@ -165,6 +166,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("process runtime: read state in %s: %w", s.cfg.StateDir, err)
 	}
 	s.cleanGroups()
+	if err := s.cleanPodDirs(false); err != nil {
+		s.log.Warn("remove shared memory of former pods", "error", err)
+	}
 	if err := s.startStreaming(); err != nil {
 		return fmt.Errorf("process runtime: %w", err)
 	}
@@ -260,10 +264,11 @@ func (s *Server) StopContainers(ctx context.Context) error {
 	}
 	wg.Wait()
 	s.removeGroup()
+	err := s.cleanPodDirs(true)
 	select {
-	case err := <-errs:
-		return err
+	case stopErr := <-errs:
+		return errors.Join(stopErr, err)
 	default:
-		return nil
+		return err
 	}
 }

@@ -62,6 +62,10 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 	if b.Hostname != "" {
 		root.Files["/etc/hostname"] = b.Hostname + "\n"
 	}
+	shared, err := s.namespacesFor(b, cfg.GetLinux().GetSecurityContext().GetNamespaceOptions(), &root)
+	if err != nil {
+		return fail(err)
+	}
 	c := container{record: record{Annotations: cfg.GetAnnotations()}}
 	var processes uint64
 	if s.groups == nil && rootfs.InUserNamespace() {
@@ -72,7 +76,7 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 		LogPath: logPath(b, cfg), Socket: filepath.Join(s.socketDir(), id[:16]),
 		Stdin: cfg.GetStdin(), StdinOnce: cfg.GetStdinOnce(),
 		StopSignal: signalNumber(cfg.GetStopSignal()), Grace: c.grace(),
-		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()), Processes: processes,
+		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()), Processes: processes, Namespaces: shared,
 	}, taken, nil
 }
 

@@ -91,6 +91,12 @@ func (b *builder) mountPtsAndShm(dev string) error {
 	if err := unix.Mount(OwnSource, pts, "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, opts); err != nil {
 		return fmt.Errorf("devpts: %w", err)
 	}
+	if b.Shm != "" {
+		if err := bindTree(b.Shm, shm, false); err != nil {
+			return fmt.Errorf("shm: %w", err)
+		}
+		return nil
+	}
 	opts = "mode=1777"
 	if b.ShmBytes > 0 {
 		opts += ",size=" + strconv.FormatInt(b.ShmBytes, 10)
@@ -111,6 +117,9 @@ var (
 func (b *builder) mountKernel() error {
 	proc := b.root("/proc")
 	err := unix.Mount("proc", proc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	if errors.Is(err, unix.EPERM) && b.SharedProc {
+		err = bindTree("/proc", proc, false) // of the host: an ordinary user cannot mount it anew
+	}
 	if errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("proc: %w: parts of /proc are covered by other mounts, as in an unprivileged container; run on the host or in a container with --privileged", err)
 	}

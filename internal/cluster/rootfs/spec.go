@@ -27,6 +27,11 @@ type Spec struct {
 	ReadOnly bool
 	// ShmBytes bounds /dev/shm; 0 takes the kernel's default.
 	ShmBytes int64
+	// Shm, if set, is the directory of the pod that becomes /dev/shm.
+	Shm string `json:",omitempty"`
+	// SharedProc says that the pid namespace is not the container's own, so that
+	// its /proc may have to be that of the host.
+	SharedProc bool `json:",omitempty"`
 	// Owner owns the home directory of the container.
 	OwnerUID, OwnerGID uint32
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -265,6 +266,9 @@ func (r *Running) ask(req request) error {
 
 // explain tells a container that has just ended from a broken connection.
 func (r *Running) explain(err error) error {
+	if errors.Is(err, io.EOF) {
+		return ErrGone // a shim answers unless it ends
+	}
 	if lives, aliveErr := alive(r.dir); aliveErr == nil && !lives {
 		return ErrGone
 	}

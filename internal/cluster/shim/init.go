@@ -40,6 +40,7 @@ func Init(now func() time.Time) error {
 	if err := c.start(); err != nil {
 		return errors.Join(err, link.Send(event{Kind: evError, Error: err.Error()}))
 	}
+	defer c.endOthers()
 	return c.serve()
 }
 
@@ -68,6 +69,12 @@ func (c *container) start() error {
 	unix.Umask(0o022)
 	if err := c.spec.Cgroup.Enter(); err != nil {
 		return err
+	}
+	if c.spec.sharesProcesses() {
+		c.spec.Root.SharedProc = true
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("become child subreaper: %w", err)
+		}
 	}
 	if c.spec.Hostname != "" {
 		if err := unix.Sethostname([]byte(c.spec.Hostname)); err != nil {
@@ -193,11 +200,14 @@ func (c *container) obey() {
 		var r request
 		files, err := c.link.Recv(&r)
 		if err != nil {
+			c.endOthers()
 			os.Exit(1)
 		}
 		switch r.Op {
 		case opSignal:
 			c.signal(r.ID, syscall.Signal(r.Signal))
+		case opEnd:
+			c.killDescendants()
 		case opExec:
 			if err := c.spawn(r.ID, *r.Process, files); err != nil {
 				err = c.link.Send(event{Kind: evError, ID: r.ID, Error: err.Error()})

@@ -41,6 +41,19 @@ func dropInitRights(p Process) error {
 		have[i].Effective &= set[i]
 		have[i].Inheritable = 0
 	}
+	for n := range uintptr(len(set) * 32) {
+		if set[n/32]&(1<<(n%32)) != 0 {
+			continue
+		}
+		// Or whoever has entered init gets them back with the next program that it makes init run.
+		_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, n, 0, 0, 0, 0)
+		if errno == unix.EINVAL {
+			break // one more than the kernel knows
+		}
+		if errno != 0 {
+			return fmt.Errorf("drop init's right %d: %w", n, errno)
+		}
+	}
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&have[0])), 0)
 	runtime.KeepAlive(&have)
 	if errno != 0 {

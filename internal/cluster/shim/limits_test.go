@@ -90,7 +90,7 @@ func TestStart_forkBombWithoutCgroup(t *testing.T) {
 	b := newBox(t, "grep processes /proc/self/limits; "+forkBomb)
 	b.spec.Processes = 300
 	e, out := b.run(t)
-	if strings.Count(out, " 300 ") != 2 || strings.Contains(out, "3000\n") || e.Code == 0 {
+	if !strings.Contains(out, " 300 ") || strings.Contains(out, "3000\n") || e.Code == 0 {
 		t.Errorf("exit %+v, output %q: more processes than the limit of 300", e, out)
 	}
 }

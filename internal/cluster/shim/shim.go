@@ -106,12 +106,11 @@ func (s *shim) startInit() error {
 		return err
 	}
 	defer fdsock.CloseAll(stdio)
-	err = inNetwork(s.spec.NetNS, func() (err error) {
-		s.init, err = os.StartProcess("/proc/self/exe", []string{"kiwerk-agent", "init", s.spec.ID}, &os.ProcAttr{
+	s.init, err = s.inNamespaces(func(flags uintptr) (*os.Process, error) {
+		return os.StartProcess("/proc/self/exe", []string{"kiwerk-agent", "init", s.spec.ID}, &os.ProcAttr{
 			Dir: "/", Env: []string{}, Files: append(stdio, theirs, spec),
-			Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
+			Sys: &syscall.SysProcAttr{Cloneflags: flags},
 		})
-		return err
 	})
 	if err != nil {
 		return fmt.Errorf("start container namespaces: %w", err)
@@ -307,6 +306,12 @@ func (s *shim) gracefulStop() {
 
 // kill ends the pid namespace, and so everything in the container.
 func (s *shim) kill() {
+	if s.spec.sharesProcesses() {
+		// Its end alone would leave the others running.
+		if err := s.link.Send(request{Op: opEnd}); err == nil {
+			return
+		}
+	}
 	if err := s.init.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		_, _ = fmt.Fprintf(os.Stderr, "kill container %s: %v\n", s.spec.ID, err)
 	}

@@ -32,7 +32,16 @@ type Spec struct {
 	// Processes bounds the processes of the user in this namespace where no
 	// cgroup does it; 0 for any.
 	Processes uint64 `json:",omitempty"`
+	// Namespaces are not made anew: by kind (NamespaceIPC and the like) the file
+	// of the one to join. An empty name stays in that of the holder.
+	Namespaces map[string]string `json:",omitempty"`
 }
+
+// Kinds of Namespaces.
+const (
+	NamespaceIPC = "ipc"
+	NamespacePID = "pid"
+)
 
 // Process is what runs in the container, at its start or by exec.
 type Process struct {
@@ -112,6 +121,7 @@ const (
 	opExec   = "exec"
 	opAttach = "attach"
 	opResize = "resize"
+	opEnd    = "end" // kill what descends from init, which is not alone in its pid namespace
 )
 
 // event is an answer to a request or news.

@@ -1,0 +1,97 @@
+//go:build linux
+
+package cri
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+)
+
+// The containers of a pod share System V IPC and /dev/shm. Both are mounts in
+// the holder's mount namespace, so that they outlive daemon and containers.
+
+func (s *Server) podDir(id string) string { return filepath.Join(s.cfg.StateDir, "pods", id) }
+
+// namespacesFor says which namespaces a container shares, and with whom.
+func (s *Server) namespacesFor(b *sandbox, n *runtimeapi.NamespaceOption, root *rootfs.Spec) (map[string]string, error) {
+	shared := map[string]string{}
+	if n.GetPid() == runtimeapi.NamespaceMode_NODE {
+		shared[shim.NamespacePID] = ""
+	}
+	if n.GetIpc() == runtimeapi.NamespaceMode_NODE {
+		shared[shim.NamespaceIPC], root.Shm = "", "/dev/shm"
+		return shared, nil
+	}
+	s.ipc.Lock()
+	defer s.ipc.Unlock()
+	dir := s.podDir(b.ID)
+	if err := makePodIPC(dir); err != nil {
+		return nil, fmt.Errorf("shared memory of the pod: %w", err)
+	}
+	shared[shim.NamespaceIPC], root.Shm = filepath.Join(dir, "ipc"), filepath.Join(dir, "shm")
+	return shared, nil
+}
+
+// makePodIPC makes what is not there yet, also after a holder was lost with its mounts.
+func makePodIPC(dir string) error {
+	ns, shm := filepath.Join(dir, "ipc"), filepath.Join(dir, "shm")
+	var st unix.Statfs_t
+	if err := unix.Statfs(ns, &st); err == nil && st.Type == unix.NSFS_MAGIC {
+		return nil
+	}
+	if err := os.MkdirAll(shm, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount(rootfs.OwnSource, shm, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "mode=1777"); err != nil {
+		return &os.PathError{Op: "mount tmpfs", Path: shm, Err: err}
+	}
+	if err := os.WriteFile(ns, nil, 0o600); err != nil {
+		return err
+	}
+	err := shim.OnOwnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+			return err
+		}
+		return unix.Mount("/proc/thread-self/ns/ipc", ns, "", unix.MS_BIND, "")
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("make IPC namespace: %w", err), unix.Unmount(shm, unix.MNT_DETACH))
+	}
+	return nil
+}
+
+// dropPodIPC removes what makePodIPC made.
+func (s *Server) dropPodIPC(id string) error {
+	dir := s.podDir(id)
+	for _, name := range []string{"ipc", "shm"} {
+		err := unix.Unmount(filepath.Join(dir, name), unix.MNT_DETACH)
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			return &os.PathError{Op: "unmount", Path: filepath.Join(dir, name), Err: err}
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// cleanPodDirs removes those of pods that nobody knows, or all.
+func (s *Server) cleanPodDirs(all bool) error {
+	entries, err := os.ReadDir(s.podDir(""))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range entries {
+		if b := s.sandboxes[e.Name()]; all || b == nil || !b.Ready {
+			err = errors.Join(err, s.dropPodIPC(e.Name()))
+		}
+	}
+	return err
+}

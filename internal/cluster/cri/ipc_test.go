@@ -1,0 +1,91 @@
+//go:build linux
+
+package cri_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// TestServer_sharedMemory has two containers of one pod, and one of another.
+func TestServer_sharedMemory(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("shm")
+	first := shell(`echo kept > /dev/shm/f; ipcmk -M 100 >/dev/null; readlink /proc/self/ns/ipc; echo ready; while :; do sleep 0.02; done`)
+	id := n.run(sb, sc, first)
+	n.ready(id)
+	ns, _, _ := strings.Cut(n.log(n.status(id)), "\n")
+	n.stop()
+	n.start() // the second container comes to what another daemon made
+	const look = `cat /dev/shm/f; readlink /proc/self/ns/ipc; ipcs -m | grep -c 0x`
+	second := shell(look)
+	second.Metadata.Name, second.LogPath = "second", "second/0.log"
+	if out := n.log(n.awaitExit(n.run(sb, sc, second))); out != "kept\n"+ns+"\n1\n" {
+		t.Errorf("the second container of the pod sees %q, want %s", out, ns)
+	}
+	other, otherConfig := n.sandbox("other")
+	if out := n.log(n.awaitExit(n.run(other, otherConfig, shell(look)))); strings.Contains(out, "kept") || strings.Contains(out, ns) || !strings.HasSuffix(out, "0\n") {
+		t.Errorf("another pod sees %q", out)
+	}
+	if _, err := n.rt.StopPodSandbox(t.Context(), &runtimeapi.StopPodSandboxRequest{PodSandboxId: sb}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(n.cfg.StateDir, "pods", sb)); err == nil {
+		t.Error("the shared memory of a stopped pod is left")
+	}
+}
+
+func TestServer_hostNamespaces(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("host")
+	own, err := os.Readlink("/proc/self/ns/ipc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := secured(`readlink /proc/self/ns/ipc; test -d /proc/`+strconv.Itoa(os.Getpid())+` && echo sees host
+ls /proc/1/root/etc >/dev/null 2>&1 && echo enters pid 1; ls /proc/`+strconv.Itoa(os.Getpid())+`/root/etc >/dev/null 2>&1 && echo enters the daemon
+setsid sleep 98765 & sleep 0; echo ready; while :; do sleep 0.02; done`,
+		&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_NODE, Ipc: runtimeapi.NamespaceMode_NODE}})
+	for name, end := range map[string]func(id string){
+		"Killed": func(id string) {
+			if _, err := n.rt.StopContainer(t.Context(), &runtimeapi.StopContainerRequest{ContainerId: id}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"EndsItself": func(id string) {
+			resp, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh", "-c", `kill -9 $(cat /proc/$PPID/task/$PPID/children | cut -d' ' -f1)`}, Timeout: 10})
+			_, _ = resp, err // it may end with the container
+			n.awaitExit(id)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Metadata.Name, cfg.LogPath = strings.ToLower(name), name+"/0.log"
+			id := n.run(sb, sc, cfg)
+			n.ready(id)
+			if out, want := n.log(n.status(id)), own+"\nsees host\nready\n"; out != want {
+				t.Errorf("output %q, want %q", out, want)
+			}
+			end(id)
+			if st := n.status(id); st.GetExitCode() != 137 {
+				t.Errorf("status %v", st)
+			}
+			if out, err := exec.Command("pgrep", "-f", "sleep 98765").Output(); err == nil {
+				t.Errorf("processes of the container are left: %s", out)
+			}
+		})
+	}
+	_, err = n.rt.CreateContainer(t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: sb, SandboxConfig: sc, Config: secured("true",
+		&runtimeapi.LinuxContainerSecurityContext{
+			Capabilities:     &runtimeapi.Capability{AddCapabilities: []string{"SYS_PTRACE"}},
+			NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_NODE},
+		})})
+	if err == nil || !strings.Contains(err.Error(), "SYS_PTRACE") {
+		t.Errorf("hostPID with SYS_PTRACE: %v", err)
+	}
+}

@@ -1,0 +1,129 @@
+//go:build linux
+
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// kinds are the namespaces that a container has of its own unless the spec says otherwise.
+var kinds = []struct {
+	name string
+	flag int
+}{
+	{NamespaceIPC, unix.CLONE_NEWIPC},
+	{NamespacePID, unix.CLONE_NEWPID},
+}
+
+// sharesProcesses tells whether init is not pid 1 of a namespace that ends with it.
+func (s Spec) sharesProcesses() bool {
+	_, shared := s.Namespaces[NamespacePID]
+	return shared
+}
+
+// inNamespaces starts init where it belongs: start gets the flags for what it has of its own.
+func (s *shim) inNamespaces(start func(flags uintptr) (*os.Process, error)) (*os.Process, error) {
+	flags := uintptr(unix.CLONE_NEWNS | unix.CLONE_NEWUTS)
+	join := map[string]int{}
+	for _, k := range kinds {
+		file, given := s.spec.Namespaces[k.name]
+		if !given {
+			flags |= uintptr(k.flag)
+		} else if file != "" {
+			join[file] = k.flag
+		}
+	}
+	if s.spec.NetNS != "" {
+		join[s.spec.NetNS] = unix.CLONE_NEWNET
+	}
+	if len(join) == 0 {
+		return start(flags)
+	}
+	var p *os.Process
+	err := OnOwnThread(func() error {
+		err := enterAll(join)
+		if err == nil {
+			p, err = start(flags)
+		}
+		return err
+	})
+	return p, err
+}
+
+// OnOwnThread runs f on a thread that ends with it, so that f may change what
+// belongs to a thread. It is never the first one, which cannot end and whose
+// namespaces stand for the process.
+func OnOwnThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			done <- f()
+			return
+		}
+		done <- OnOwnThread(f) // the first thread stays taken meanwhile
+		runtime.UnlockOSThread()
+	}()
+	return <-done
+}
+
+// enterAll moves the calling thread, for pid namespaces its children.
+func enterAll(join map[string]int) error {
+	for file, flag := range join {
+		fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &os.PathError{Op: "open namespace", Path: file, Err: err}
+		}
+		err = errors.Join(unix.Setns(fd, flag), unix.Close(fd))
+		if err != nil {
+			return fmt.Errorf("join namespace %s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// endOthers kills what descends from init until nothing is left, where the
+// kernel does not do so at the end of init.
+func (c *container) endOthers() {
+	if !c.spec.sharesProcesses() {
+		return
+	}
+	for c.killDescendants() {
+		// Any of them; those killed come to us, as we are their subreaper.
+		if _, err := unix.Wait4(-1, nil, 0, nil); errors.Is(err, unix.ECHILD) {
+			return
+		}
+	}
+}
+
+// killDescendants tells whether there were any.
+func (c *container) killDescendants() bool {
+	found := false
+	todo := []string{"self"}
+	for len(todo) > 0 {
+		files, _ := filepath.Glob("/proc/" + todo[0] + "/task/*/children") // the pattern is well-formed
+		todo = todo[1:]
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				continue // a thread that ended
+			}
+			for _, word := range strings.Fields(string(data)) {
+				if pid, err := strconv.Atoi(word); err == nil {
+					found = true
+					_ = unix.Kill(pid, unix.SIGKILL)
+					todo = append(todo, word)
+				}
+			}
+		}
+	}
+	return found
+}
