@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/metrics"
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/pki"
+	"github.com/kiwerk/kiwerk/internal/cluster/services"
 	"github.com/kiwerk/kiwerk/internal/cluster/storage"
 )
 
@@ -42,6 +44,7 @@ type Cluster struct {
 	scheduler   *controlplane.Scheduler
 	controllers *controlplane.Controllers
 	kubelet     *kubelet.Kubelet
+	services    *services.Services
 	usage       *metrics.Runtime
 
 	kubeconfigs kubeconfigs
@@ -148,6 +151,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.phase(PhaseAPIServer, func() error { return c.startAPIServer(ctx) }); err != nil {
 		return err
 	}
+	if err := c.startServices(ctx); err != nil {
+		return err
+	}
 	// The kubelet comes up while the controllers do.
 	node := c.startNode(ctx)
 	if err := c.phase(PhaseControllers, func() error { return c.startControllers(ctx) }); err != nil {
@@ -196,6 +202,9 @@ func (c *Cluster) stop(ctx context.Context) error {
 	if c.background != nil {
 		c.background()
 		c.tasks.Wait()
+	}
+	if c.services != nil {
+		errs = append(errs, c.services.Stop(ctx))
 	}
 	if c.kubelet != nil {
 		errs = append(errs, c.kubelet.Stop(ctx))
@@ -276,7 +285,12 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		Publish:      c.cfg.Node != nil,
 	}
 	if c.cfg.CRISocket != "" {
+		var names []string
+		if c.cfg.Node != nil {
+			names = []string{services.DNS.String()}
+		}
 		c.kubelet = kubelet.New(kubelet.Config{
+			ClusterDNS: names, ClusterDomain: services.Domain,
 			RootDir: c.cfg.KubeletDir, PodLogsDir: c.cfg.PodLogsDir, RuntimeDir: c.cfg.RuntimeDir,
 			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Certificates: c.certs,
 			Client: func(userAgent string) *rest.Config { return c.api.Client(userAgent) },
@@ -297,6 +311,29 @@ func (c *Cluster) resolvConf() string {
 		return ""
 	}
 	return c.cfg.Node.ResolvConf
+}
+
+// startServices starts what a node needs for Services, before its kubelet adopts and makes pods.
+func (c *Cluster) startServices(ctx context.Context) (err error) {
+	if c.kubelet == nil {
+		return nil
+	}
+	cfg := services.Config{
+		Client: c.api.Client("kiwerk-services"), NodeName: c.cfg.NodeName, Range: netip.MustParsePrefix(controlplane.ServiceCIDR),
+		Logger: c.cfg.Logger, Clock: c.cfg.Clock,
+	}
+	if c.cfg.Node != nil {
+		cfg.Host = c.cfg.Node.Host
+	}
+	if c.services, err = services.New(ctx, cfg); err != nil {
+		return err
+	}
+	return c.services.Start(ctx)
+}
+
+// AdmitPod isolates a pod that has just got an address as policies demand, before its containers start.
+func (c *Cluster) AdmitPod(ctx context.Context, namespace, name string, ip netip.Addr) error {
+	return c.services.Admit(ctx, namespace, name, ip)
 }
 
 // startNode makes the node and starts its kubelet; the channel tells how that went.
@@ -360,8 +397,9 @@ func (c *Cluster) goTask(ctx context.Context, f func(context.Context) error) {
 // watchComponents notices a component that ends by itself.
 func (c *Cluster) watchComponents(ctx context.Context) {
 	var kubeletDone <-chan struct{}
+	var servicesFailed <-chan error
 	if c.kubelet != nil {
-		kubeletDone = c.kubelet.Done()
+		kubeletDone, servicesFailed = c.kubelet.Done(), c.services.Failed()
 	}
 	c.goTask(ctx, func(ctx context.Context) error {
 		select {
@@ -369,6 +407,8 @@ func (c *Cluster) watchComponents(ctx context.Context) {
 			return nil
 		case <-kubeletDone:
 			return fmt.Errorf("the kubelet ended: %w", c.kubelet.Err())
+		case err := <-servicesFailed:
+			return err
 		case <-c.store.Failed():
 			return c.store.Err()
 		case <-c.api.Done():

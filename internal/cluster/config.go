@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
+	"github.com/kiwerk/kiwerk/internal/cluster/publish"
 )
 
 const (
@@ -66,6 +67,8 @@ type NodeNetwork struct {
 	// APIListener takes connections of pods and of this process. Its port is that
 	// of [Config.APIListener], and loopback is among its addresses.
 	APIListener net.Listener
+	// Host makes sockets in the host's network, on which Services are published.
+	Host publish.Host
 	// ResolvConf is what pods get that do not ask for cluster DNS.
 	ResolvConf string
 }

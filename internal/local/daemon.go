@@ -251,7 +251,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 		Logger: d.log.With("component", "runtime"), Clock: d.clock,
 	}
 	if d.network != nil {
-		pods.Network = d.network.pods
+		pods.Network, pods.Admit = d.network.pods, d.cluster.AdmitPod
 	}
 	d.pods, err = cri.New(pods)
 	d.ports.source = d.pods

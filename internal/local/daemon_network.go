@@ -184,7 +184,7 @@ func (d *daemon) nodeNetwork(api net.Listener) (*cluster.NodeNetwork, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the API server's address for pods: %w", err)
 	}
-	return &cluster.NodeNetwork{IP: network.NodeIP.AsSlice(), APIListener: l, ResolvConf: d.resolvConf()}, nil
+	return &cluster.NodeNetwork{IP: network.NodeIP.AsSlice(), APIListener: l, Host: d.network.host, ResolvConf: d.resolvConf()}, nil
 }
 
 // platform is how pods reach us.

@@ -157,11 +157,11 @@ func checkRuntimeDir(_ context.Context, s cli.Session, getenv func(string) strin
 
 // exposures say what a laptop cannot enforce.
 func exposures() []cli.Finding {
-	list := []cli.Finding{
-		finding("policies", cli.LevelNote, text.S(text.NoteNetworkPolicy)),
-	}
+	var list []cli.Finding
 	if tryNetwork() != nil {
-		list = append(list, finding("tokens", cli.LevelNote, text.S(text.NoteLoopbackPods)))
+		list = append(list,
+			finding("policies", cli.LevelNote, text.S(text.NoteNetworkPolicy)),
+			finding("tokens", cli.LevelNote, text.S(text.NoteLoopbackPods)))
 	}
 	if os.Geteuid() == 0 {
 		list = append(list, finding("root", cli.LevelNote, text.S(text.NoteRoot)))

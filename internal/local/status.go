@@ -63,7 +63,9 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	}
 	out.Network = run.Network.status()
 	if !run.Network.Pods {
-		out.Notes = append(out.Notes, note("PodsShareTheHostNetwork", text.NoteHostNetwork, run.Network.why()))
+		out.Notes = append(out.Notes,
+			note("PodsShareTheHostNetwork", text.NoteHostNetwork, run.Network.why()),
+			note("NetworkPolicyNotEnforced", text.NoteNetworkPolicy))
 	}
 	out.Processes = map[string]int{"launcher": run.Launcher, "daemon": run.Daemon}
 	if out.State, out.Phase = health(ctx, run); out.State != cli.StateReady {
@@ -87,7 +89,6 @@ func note(reason string, key text.Key, args ...any) cli.Note {
 // machineNotes are what this machine cannot enforce.
 func machineNotes() []cli.Note {
 	notes := []cli.Note{
-		note("NetworkPolicyNotEnforced", text.NoteNetworkPolicy),
 		note("SharedKernel", text.NoteSharedKernel),
 	}
 	if os.Geteuid() == 0 {

@@ -4,6 +4,7 @@ package cri
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -63,6 +64,12 @@ func (s *Server) connect(ctx context.Context, b *sandbox, cfg *runtimeapi.PodSan
 		return fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err)
 	}
 	b.IP, b.NetNS = a.IP.String(), a.Namespace
+	if s.cfg.Admit == nil {
+		return nil
+	}
+	if err := s.cfg.Admit(ctx, b.Namespace, b.Name, a.IP); err != nil {
+		return errors.Join(fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err), s.disconnect(context.WithoutCancel(ctx), b))
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -48,6 +49,8 @@ type Config struct {
 	KubeletDir string
 	// Network gives pods networks of their own; nil shares the node's.
 	Network Network
+	// Admit, if set, hears of a pod with a network of its own before its containers start, and may refuse.
+	Admit func(ctx context.Context, namespace, name string, ip netip.Addr) error
 	// APIAddress is host:port of the API server on loopback, for in-cluster clients
 	// of pods without a network of their own.
 	APIAddress string

@@ -35,7 +35,7 @@ func Publish(ctx context.Context, client kubernetes.Interface, clusterIP netip.A
 	labels["kubernetes.io/name"] = "CoreDNS" // what tools look for, whoever serves
 	spec := applycore.ServiceSpec().WithType(corev1.ServiceTypeClusterIP).WithClusterIP(clusterIP.String())
 	for name, protocol := range protocols() {
-		spec.WithPorts(applycore.ServicePort().WithName(name).WithProtocol(protocol).WithPort(port).WithTargetPort(intstr.FromInt32(int32(at.Port()))))
+		spec.WithPorts(applycore.ServicePort().WithName(name).WithProtocol(protocol).WithPort(Port).WithTargetPort(intstr.FromInt32(int32(at.Port()))))
 	}
 	services := client.CoreV1().Services(ServiceNamespace)
 	old, err := services.Get(ctx, ServiceName, metav1.GetOptions{})

@@ -18,7 +18,8 @@ const (
 	// idleTimeout of a TCP connection.
 	idleTimeout = 10 * time.Second
 	maxTCP      = 128
-	port        = 53
+	// Port is where name servers listen.
+	Port = 53
 )
 
 // Server answers on one address with UDP and TCP.
@@ -51,7 +52,7 @@ type Config struct {
 // New returns a server that has not been started.
 func New(c Config) *Server {
 	if c.Port == 0 {
-		c.Port = port
+		c.Port = Port
 	}
 	return &Server{address: c.Address, port: c.Port, zone: c.Zone, forward: c.Forward, logger: c.Logger, failed: make(chan error, 2)}
 }

@@ -48,6 +48,9 @@ type Config struct {
 	NodeName  string
 	// ResolvConf is the file for pods that do not ask for cluster DNS; "" is the host's.
 	ResolvConf string
+	// ClusterDNS are the name servers of pods; without one they resolve names as the host does.
+	ClusterDNS    []string
+	ClusterDomain string
 	// Certificates to serve with and to check the API server by.
 	Certificates *pki.Store
 	// Client makes a client configuration for a user agent.
@@ -158,6 +161,7 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	kc.PodLogsDir = k.cfg.PodLogsDir
 	kc.VolumePluginDir = filepath.Join(k.cfg.RootDir, "volume-plugins")
 	kc.MaxPods = maxPods
+	kc.ClusterDNS, kc.ClusterDomain = k.cfg.ClusterDNS, k.cfg.ClusterDomain
 	if k.cfg.ResolvConf != "" {
 		kc.ResolverConfig = k.cfg.ResolvConf
 	}

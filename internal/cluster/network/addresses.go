@@ -20,6 +20,9 @@ var (
 	// HostIP leads to what listens on the host's loopback.
 	HostIP = netip.MustParseAddr(hostIP)
 
+	// DNSIP is the address of the cluster's name server, behind that of its Service.
+	DNSIP = netip.MustParseAddr("10.244.0.5")
+
 	// firstPod leaves room for addresses of the node.
 	firstPod = netip.MustParseAddr("10.244.0.16")
 	// gateway is the next hop of every pod.

@@ -2,7 +2,7 @@
 // of their own, the same way for root and for an ordinary user.
 //
 //	host ── uplink ── node namespace (the holder's)          daemon, host-network pods
-//	                    lo: NodeIP, PlatformIP, ResolverIP, HostIP
+//	                    lo: NodeIP, PlatformIP, ResolverIP, HostIP, DNSIP
 //	                    ├─ kwp0af40010 ═══ eth0 10.244.0.16   pod
 //	                    └─ kwp0af40011 ═══ eth0 10.244.0.17   pod
 //

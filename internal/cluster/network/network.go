@@ -77,7 +77,7 @@ func (n *Network) prepareNode(ctx context.Context) error {
 	if err := n.node.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("bring up lo: %w", err)
 	}
-	for _, ip := range []netip.Addr{NodeIP, PlatformIP, ResolverIP, HostIP} {
+	for _, ip := range []netip.Addr{NodeIP, PlatformIP, ResolverIP, HostIP, DNSIP} {
 		if err := n.node.AddrReplace(lo, &netlink.Addr{IPNet: network32(ip)}); err != nil {
 			return fmt.Errorf("add address %s: %w", ip, err)
 		}

@@ -1,0 +1,245 @@
+//go:build linux
+
+package systemtest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// web is three replicas on one port, a set with names of its own, and who asks them.
+const web = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: python
+        workingDir: /tmp
+        command: [sh, -c, 'hostname > index.html && exec python3 -m http.server 8080']
+        ports: [{name: http, containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: LoadBalancer
+  selector: {app: web}
+  ports: [{name: http, port: %[1]d, targetPort: http}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: job}
+spec: {clusterIP: None, selector: {app: job}, ports: [{name: peer, port: 8080}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: job}
+spec:
+  serviceName: job
+  replicas: 2
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {app: job}}
+  template:
+    metadata: {labels: {app: job}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: peer
+        image: python
+        workingDir: /tmp
+        command: [sh, -c, 'hostname > index.html && exec python3 -m http.server 8080']
+        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client, labels: {app: client}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: busybox, command: [sleep, "1000000"]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stranger}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: busybox, command: [sleep, "1000000"]}]
+`
+
+// TestServices reaches pods by name, by cluster IP and from the host.
+func TestServices(t *testing.T) {
+	t.Parallel()
+	eachAccount(t, func(t *testing.T, who account) {
+		dir := filepath.Join(home(t, who), "data")
+		p := up(t, who, dir, "--network", "pod")
+		balanced := freePort(t)
+		p.apply(fmt.Sprintf(web, balanced))
+		p.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
+		p.kubectl("rollout", "status", "statefulset/job", "--timeout=90s")
+		p.kubectl("wait", "--for=condition=Ready", "pod/client", "pod/stranger", "--timeout=60s")
+
+		ip := p.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+		for _, c := range []struct{ url, want string }{
+			{fmt.Sprintf("http://web:%d", balanced), "web-"},
+			{fmt.Sprintf("http://web.default.svc.cluster.local:%d", balanced), "web-"},
+			{"http://" + net.JoinHostPort(ip, strconv.Itoa(balanced)), "web-"},
+			{"http://job-0.job:8080", "job-0"},
+			{"http://job-1.job.default.svc.cluster.local:8080", "job-1"},
+		} {
+			if got := p.inPod("client", c.url); !strings.HasPrefix(got, c.want) {
+				t.Errorf("from a pod %s answers %q, want %s…", c.url, got, c.want)
+			}
+		}
+		if got := p.kubectl("exec", "client", "--", "sh", "-c", askAPI); got != "403" {
+			t.Errorf("the API server answers a pod's token with %q, want 403: known, but without rights", got)
+		}
+		p.reachable(t, balanced)
+		p.policies(t, fmt.Sprintf("http://web:%d", balanced))
+		p.survivesDaemon(t, balanced)
+	})
+}
+
+// askAPI asks for what a pod's service account may not see.
+const askAPI = `python3 - <<'E'
+import ssl, urllib.request, urllib.error
+dir = "/var/run/secrets/kubernetes.io/serviceaccount/"
+ask = urllib.request.Request("https://kubernetes.default/api/v1/secrets", headers={"Authorization": "Bearer " + open(dir + "token").read()})
+try:
+    print(urllib.request.urlopen(ask, timeout=10, context=ssl.create_default_context(cafile=dir + "ca.crt")).status)
+except urllib.error.HTTPError as e:
+    print(e.code)
+E`
+
+// inPod is what a URL answers in a pod, or "" if nothing does.
+func (p *platform) inPod(pod, url string) string {
+	p.t.Helper()
+	const ask = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=3).read().decode())"
+	out, _, _ := call(p.t, p.who, p.dir, "kubectl", "exec", pod, "--", "python3", "-c", ask, url)
+	return strings.TrimSpace(out)
+}
+
+// reachable asks from the host by load balancer and node port.
+func (p *platform) reachable(t *testing.T, balanced int) {
+	t.Helper()
+	p.kubectl("wait", "--for=condition=kiwerk.dev/Published", "service/web", "--timeout=60s")
+	if got := p.kubectl("get", "service", "web", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"); got != "127.0.0.1" {
+		t.Errorf("the load balancer's address is %q", got)
+	}
+	nodePort := p.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
+	for _, at := range []string{fmt.Sprintf("localhost:%d", balanced), "127.0.0.1:" + nodePort} {
+		if got, err := onHost(at); err != nil || !strings.HasPrefix(got, "web-") {
+			t.Errorf("on the host %s answers %q, %v", at, got, err)
+		}
+	}
+}
+
+func onHost(address string) (string, error) {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + address)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return strings.TrimSpace(string(b)), err
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+const (
+	denyAll = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny}
+spec: {podSelector: {matchLabels: {app: web}}}
+`
+	allowClient = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: allow}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: client}}}]
+    ports: [{port: http}]
+`
+)
+
+// policies forbids and allows.
+func (p *platform) policies(t *testing.T, url string) {
+	t.Helper()
+	p.apply(denyAll)
+	until(t, "the policy forbids", func() bool { return p.inPod("client", url) == "" })
+	p.apply(allowClient)
+	until(t, "the second policy allows", func() bool { return p.inPod("client", url) != "" })
+	if got := p.inPod("stranger", url); got != "" {
+		t.Errorf("a pod that no policy allows is answered %q", got)
+	}
+	p.kubectl("rollout", "restart", "deployment/web")
+	p.kubectl("rollout", "status", "deployment/web", "--timeout=90s") // probes pass
+	if got := p.inPod("stranger", url); got != "" {
+		t.Errorf("of new pods a pod that no policy allows is answered %q", got)
+	}
+	p.kubectl("delete", "networkpolicy", "deny", "allow")
+	until(t, "without policies everybody is answered", func() bool { return p.inPod("stranger", url) != "" })
+}
+
+// survivesDaemon publishes again after a crash, and no pod notices.
+func (p *platform) survivesDaemon(t *testing.T, balanced int) {
+	t.Helper()
+	if err := unix.Kill(p.run.Daemon, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.wait()
+	again := up(t, p.who, p.dir, "--network", "pod")
+	until(t, "the load balancer answers again", func() bool {
+		_, err := onHost(fmt.Sprintf("localhost:%d", balanced))
+		return err == nil
+	})
+	if got := again.inPod("client", "http://job-0.job:8080"); got != "job-0" {
+		t.Errorf("after a crash the name job-0.job answers %q", got)
+	}
+	restarts := again.kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
+	if strings.Trim(restarts, "0 ") != "" {
+		t.Errorf("restarts after a crash of the daemon: %s", restarts)
+	}
+}
+
+// until asks until f says yes.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(callLimit); !f(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("%s: not within %s", what, callLimit)
+		}
+	}
+}
