@@ -101,7 +101,9 @@ type Server struct {
 
 	// holder names the namespaces that this process is in.
 	holder string
-	found  TakenOver
+	// oneID says that they know a single user.
+	oneID bool
+	found TakenOver
 
 	groups    *cgroup.Tree // nil where there is no place for one
 	noGroups  *cgroup.Unavailable
@@ -163,6 +165,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("process runtime: %w", err)
 	}
 	if err := s.openGroups(); err != nil {
+		return fmt.Errorf("process runtime: %w", err)
+	}
+	if s.oneID, err = knowsOneID(); err != nil {
 		return fmt.Errorf("process runtime: %w", err)
 	}
 	if err := s.load(ctx); err != nil {

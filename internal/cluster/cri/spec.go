@@ -108,6 +108,9 @@ func (s *Server) environment(b *sandbox, cfg *runtimeapi.ContainerConfig) []stri
 	if cfg.GetTty() {
 		env["TERM"] = "xterm"
 	}
+	if s.oneID {
+		env["TAR_OPTIONS"] = keepOwnOwner
+	}
 	for k, v := range s.cfg.Env {
 		env[k] = v
 	}

@@ -51,8 +51,63 @@ spec:
 `, name, policy)
 }
 
+// python is a pod that runs a program, indented by six blanks.
+func python(name, program string) string {
+	return fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, labels: {app: counter}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: python:3
+    command:
+    - python3
+    - -uc
+    - |%s
+`, name, program)
+}
+
+const echoServer = `
+      import os, socket
+      s = socket.create_server(("", int(os.environ.get("PORT", "8080"))))
+      while True:
+          c = s.accept()[0]
+          while data := c.recv(64):
+              c.sendall(data)
+`
+
+// echoClient counts over one connection; when that breaks, it ends.
+const echoClient = `
+      import socket, time
+      c = socket.create_connection(("%s", %s))
+      n = 0
+      while True:
+          n += 1
+          c.sendall(b"%%d" %% n)
+          assert c.recv(64) == b"%%d" %% n
+          print(n)
+          time.sleep(.05)
+`
+
+// talk starts two pods that keep a connection.
+func (p *platform) talk() {
+	p.t.Helper()
+	p.apply(python("server", echoServer))
+	p.kubectl("wait", "--for=condition=Ready", "pod/server", "--timeout=60s")
+	where := strings.Fields(p.kubectl("get", "pod", "server", "-o", `jsonpath={.status.podIP} {.metadata.annotations.kiwerk\.dev/port}`))
+	if len(where) == 1 {
+		where = append(where, "8080") // a pod with a network of its own
+	}
+	p.apply(python("client", fmt.Sprintf(echoClient, where[0], where[1])))
+	p.logLine("client", func(line string) bool { return line == "1" })
+}
+
 // TestKill_atRandomPoints kills launcher or daemon at random moments, also in
-// the middle of a start. No container may notice and no line of a log be lost.
+// the middle of a start. No container may notice, no connection between pods
+// break and no line of a log be lost.
 // The long form: KIWERK_TEST_KILLS=20 KIWERK_TEST_KILL_PODS=30.
 func TestKill_atRandomPoints(t *testing.T) {
 	t.Parallel()
@@ -67,6 +122,7 @@ func TestKill_atRandomPoints(t *testing.T) {
 		}
 		p.apply(manifest)
 		p.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=counter", "--timeout=120s")
+		p.talk()
 		before := p.identities()
 		if err := unix.Kill(p.run.Daemon, unix.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -84,6 +140,7 @@ func TestKill_atRandomPoints(t *testing.T) {
 		for i := range pods {
 			again.countsOn(fmt.Sprintf("c%d", i))
 		}
+		again.countsOn("client")
 		again.stopsWithoutTrace()
 	})
 }
