@@ -97,6 +97,10 @@ test-cluster: setup-python build ## Tests of the embedded cluster; as root both 
 conformance: setup build ## Real upstream clients against a running Kiwerk
 	go test -vet=off -ldflags '-s -w' -timeout 20m -p 1 $(SYSTEM_PKGS)
 
+.PHONY: conformance-kubernetes
+conformance-kubernetes: build ## Kubernetes' own conformance suite on the local cluster: ACCOUNT=root|user PART=1/8 ARGS=… (hours; not part of test)
+	CONFORMANCE_LDFLAGS='$(TEST_LDFLAGS)' go run ./conformance/kubernetes --part '$(PART)' $(if $(filter user,$(ACCOUNT)),--user kiwerk-test) $(ARGS)
+
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Linters and formatters, with the rules of .golangci.yml
 	bin/tools/golangci-lint run --allow-serial-runners --timeout 15m ./...

@@ -1,0 +1,155 @@
+//go:build linux
+
+package running
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// Ordinary is the login of the ordinary user that tests make.
+const Ordinary = "kiwerk-test"
+
+// Logins are the accounts to test with: root tests for itself and for an
+// ordinary user, anyone else for itself. The empty one is who calls.
+func Logins() []string {
+	if os.Geteuid() != 0 {
+		return []string{""}
+	}
+	return []string{"", Ordinary}
+}
+
+// Options of a [Platform].
+type Options struct {
+	// Bin is the folder of the built programs.
+	Bin string
+	// Login is the user to run as; empty is who calls.
+	Login string
+	// Output gets what the programs print.
+	Output io.Writer
+	// Up are further arguments of `kiwerk up`.
+	Up []string
+}
+
+// Platform is a running `kiwerk up --detach`.
+type Platform struct {
+	base   string
+	output io.Writer
+	attr   *syscall.SysProcAttr
+}
+
+// Program is the program that the account can run, DataDir its data directory.
+func (p *Platform) Program() string { return filepath.Join(p.base, "bin", "kiwerk") }
+
+// DataDir is the data directory.
+func (p *Platform) DataDir() string { return filepath.Join(p.base, "home", "data") }
+
+// Kubeconfig has all rights.
+func (p *Platform) Kubeconfig() string { return filepath.Join(p.DataDir(), "kubeconfig") }
+
+// Start returns when the platform is ready.
+func Start(ctx context.Context, o Options) (*Platform, error) {
+	base, err := os.MkdirTemp("/var/tmp", "kiwerk-running-")
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{base: base, output: o.Output, attr: &syscall.SysProcAttr{}}
+	err = p.prepare(o)
+	if err == nil {
+		err = p.Kiwerk(ctx, append([]string{"up", "--detach", "--listen", "127.0.0.1:0"}, o.Up...)...)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(base))
+	}
+	return p, nil
+}
+
+func (p *Platform) prepare(o Options) error {
+	home := filepath.Dir(p.DataDir())
+	if err := errors.Join(os.Chmod(p.base, 0o755), os.Mkdir(home, 0o755)); err != nil {
+		return err
+	}
+	if err := copyPrograms(o.Bin, filepath.Dir(p.Program())); err != nil {
+		return fmt.Errorf("%w: run make build first", err)
+	}
+	if o.Login == "" {
+		return nil
+	}
+	uid, gid, err := account(o.Login)
+	if err != nil {
+		return err
+	}
+	p.attr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+	return os.Chown(home, int(uid), int(gid))
+}
+
+// copyPrograms copies the programs and the libraries beside them, not the tools that the project is built with.
+func copyPrograms(from, to string) error {
+	if err := os.Mkdir(to, 0o755); err != nil {
+		return err
+	}
+	programs, err := filepath.Glob(filepath.Join(from, "kiwerk*"))
+	if err != nil {
+		return err
+	}
+	if len(programs) == 0 {
+		return fmt.Errorf("%s holds no programs", from)
+	}
+	for _, program := range programs {
+		b, err := os.ReadFile(program)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(program)), b, 0o755); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(from, "lib")); err == nil {
+		return os.CopyFS(filepath.Join(to, "lib"), os.DirFS(filepath.Join(from, "lib")))
+	}
+	return nil
+}
+
+// account finds the user, and makes it if there is none.
+func account(login string) (uid, gid uint32, err error) {
+	u, err := user.Lookup(login)
+	if err != nil {
+		if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", login).CombinedOutput(); err != nil {
+			return 0, 0, fmt.Errorf("make user %s: %w: %s", login, err, out)
+		}
+		if u, err = user.Lookup(login); err != nil {
+			return 0, 0, err
+		}
+	}
+	id, err := strconv.ParseUint(u.Uid, 10, 32)
+	group, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	return uint32(id), uint32(group), errors.Join(err, err2)
+}
+
+// Kiwerk runs a command of the program on the platform's data directory.
+func (p *Platform) Kiwerk(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, p.Program(), append([]string{"--data-dir", p.DataDir()}, args...)...)
+	cmd.Dir, cmd.SysProcAttr = "/", p.attr
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + filepath.Dir(p.DataDir()), "LANG=C.UTF-8"}
+	cmd.Stdout, cmd.Stderr = p.output, p.output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("kiwerk %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// Stop ends the platform and removes what it stored. What could not be stopped is left to be looked at.
+func (p *Platform) Stop() error {
+	if err := p.Kiwerk(context.Background(), "down"); err != nil {
+		return err
+	}
+	return os.RemoveAll(p.base)
+}
