@@ -6,6 +6,7 @@
 //	kiwerk-agent shim DIR    runs one container
 //	kiwerk-agent init ID     is pid 1 of a container
 //	kiwerk-agent step -- C…  runs the command of a pipeline step
+//	kiwerk-agent pause       does nothing until it is told to end
 package main
 
 import (
@@ -26,6 +27,10 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 2 && args[1] == "pause" {
+		shim.Pause()
+		return nil
+	}
 	if len(args) < 3 {
 		return fmt.Errorf("usage: %s hold|shim|init …; it is started by kiwerk, not by hand", args[0])
 	}

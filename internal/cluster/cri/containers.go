@@ -22,7 +22,7 @@ import (
 )
 
 // CreateContainer checks and records a container.
-func (s *Server) CreateContainer(_ context.Context, req *runtimeapi.CreateContainerRequest) (*runtimeapi.CreateContainerResponse, error) {
+func (s *Server) CreateContainer(ctx context.Context, req *runtimeapi.CreateContainerRequest) (*runtimeapi.CreateContainerResponse, error) {
 	b, err := s.findSandbox(req.GetPodSandboxId())
 	if err != nil {
 		return nil, err
@@ -31,8 +31,10 @@ func (s *Server) CreateContainer(_ context.Context, req *runtimeapi.CreateContai
 	if err := checkContainerConfig(cfg); err != nil {
 		return nil, err
 	}
+	s.imageUse.RLock()
+	defer s.imageUse.RUnlock()
 	id := newID()
-	spec, taken, err := s.specFor(id, b, cfg)
+	spec, taken, err := s.specFor(ctx, id, b, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -6,19 +6,22 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 
-	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/cluster/image"
 )
 
 // HostTools is the reference of every image that stands for the host's own tools.
 const HostTools = "kiwerk.dev/host-tools"
+
+// programs is the beginning of references to programs of ours.
+const programs = "kiwerk.dev/program/"
 
 // Taken is what serves in place of an image.
 type Taken struct {
@@ -26,33 +29,34 @@ type Taken struct {
 	Ref string
 	// What says it to people.
 	What string
-	// Path is our own program, empty for the host's tools.
-	Path string
+	// Path is our own program, empty for anything else.
+	Path string `json:",omitempty"`
+	// Entrypoint and Cmd run where the pod does not say what to run.
+	Entrypoint, Cmd []string `json:",omitempty"`
+	// stored is the OCI image, if one serves.
+	stored *image.Image
 }
 
-// imageTable answers what an image name means here.
-type imageTable struct {
-	binDir string
-	mu     sync.Mutex
-	seen   map[string]Taken
-}
-
-// resolve never fails: every name that is not one of our programs means the host's tools.
-func (t *imageTable) resolve(image string) Taken {
-	taken := Taken{Ref: HostTools, What: "the host's own tools"}
-	if name := ownProgram(image); name != "" && t.binDir != "" {
-		path := filepath.Join(t.binDir, "kiwerk-"+name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			taken = Taken{Ref: "kiwerk.dev/program/" + name, What: "the program kiwerk-" + name, Path: path}
+// command joins entrypoint, command and arguments as the image says. Where the
+// host's tools serve for an image that we do not know, arguments alone are the
+// command (`kubectl run x --image=y -- ls`), and What says so.
+func (t *Taken) command(image string, command, args []string) ([]string, error) {
+	switch {
+	case len(command) > 0:
+		return append(slices.Clone(command), args...), nil
+	case len(t.Entrypoint) > 0 && len(args) > 0:
+		return append(slices.Clone(t.Entrypoint), args...), nil
+	case len(args) > 0:
+		if t.stored == nil {
+			t.What += "; the pod's args were run as its command"
 		}
+		return slices.Clone(args), nil
+	case len(t.Entrypoint)+len(t.Cmd) > 0:
+		return append(slices.Clone(t.Entrypoint), t.Cmd...), nil
+	case t.stored != nil:
+		return nil, fmt.Errorf("the image %q names no command, and neither does the pod", image)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.seen == nil {
-		t.seen = map[string]Taken{}
-	}
-	t.seen[image] = taken
-	return taken
+	return nil, fmt.Errorf("the image %q has no entrypoint here, as the host's own tools serve in its place: say in the pod's `command` what to run", image)
 }
 
 // ownProgram returns "modelserver" for kiwerk/modelserver, ghcr.io/kiwerk/modelserver:v1 and the like.
@@ -71,23 +75,6 @@ func ownProgram(image string) string {
 	return last
 }
 
-// command joins entrypoint, command and arguments as an image would. Where the
-// host's tools serve there is no entrypoint that arguments alone could belong
-// to, so they are the command (`kubectl run x --image=y -- ls`), and What says so.
-func (t *Taken) command(image string, command, args []string) ([]string, error) {
-	if len(command) == 0 && t.Path != "" {
-		command = []string{rootfs.ProgramDir + "/" + filepath.Base(t.Path)}
-	}
-	if len(command) == 0 && len(args) > 0 {
-		t.What += "; the pod's args were run as its command"
-		return slices.Clone(args), nil
-	}
-	if len(command) == 0 {
-		return nil, fmt.Errorf("the image %q has no entrypoint here, as the host's own tools serve in its place: say in the pod's `command` what to run", image)
-	}
-	return append(slices.Clone(command), args...), nil
-}
-
 // imageName is the name as the pod has it.
 func imageName(i *runtimeapi.ImageSpec) string {
 	if i.GetUserSpecifiedImage() != "" {
@@ -96,7 +83,11 @@ func imageName(i *runtimeapi.ImageSpec) string {
 	return i.GetImage()
 }
 
-func (t Taken) image(names ...string) *runtimeapi.Image {
+// report describes what serves in place of an image to the kubelet.
+func (t Taken) report(names ...string) *runtimeapi.Image {
+	if t.stored != nil {
+		return reportStored(t.stored)
+	}
 	slices.Sort(names)
 	return &runtimeapi.Image{
 		Id: t.Ref, RepoTags: names, Size: 1, Pinned: true,
@@ -104,51 +95,121 @@ func (t Taken) image(names ...string) *runtimeapi.Image {
 	}
 }
 
-// ListImages lists what was asked for since the start.
-func (s *Server) ListImages(context.Context, *runtimeapi.ListImagesRequest) (*runtimeapi.ListImagesResponse, error) {
-	s.images.mu.Lock()
-	defer s.images.mu.Unlock()
-	names := map[Taken][]string{}
-	for name, taken := range s.images.seen {
-		names[taken] = append(names[taken], name)
+// reportStored describes an OCI image. The user is that of its containers, so
+// that the kubelet judges runAsNonRoot by what will be.
+func reportStored(i *image.Image) *runtimeapi.Image {
+	out := &runtimeapi.Image{
+		Id: i.ID, RepoTags: i.Names, RepoDigests: i.Digests, Size: uint64(max(i.Size, 1)), Pinned: i.Loaded,
+		Spec: &runtimeapi.ImageSpec{Image: i.ID},
 	}
+	user, _, _ := strings.Cut(i.Config.User, ":")
+	if !userExists(i) || user == "" {
+		user = "0"
+	}
+	if uid, err := strconv.ParseInt(user, 10, 64); err == nil {
+		out.Uid = &runtimeapi.Int64Value{Value: uid}
+	} else {
+		out.Username = user
+	}
+	return out
+}
+
+// ListImages lists what was asked for since the start, and the images on the disk.
+func (s *Server) ListImages(_ context.Context, req *runtimeapi.ListImagesRequest) (*runtimeapi.ListImagesResponse, error) {
 	resp := &runtimeapi.ListImagesResponse{}
-	for taken, list := range names {
-		resp.Images = append(resp.Images, taken.image(list...))
+	if only := req.GetFilter().GetImage().GetImage(); only != "" {
+		taken, ok, err := s.lookUp(only)
+		if err == nil && ok {
+			resp.Images = append(resp.Images, taken.report(only))
+		}
+		return resp, err
+	}
+	resp.Images = s.answers.list()
+	if s.cfg.Images != nil {
+		for _, i := range s.cfg.Images.List() {
+			resp.Images = append(resp.Images, reportStored(i))
+		}
 	}
 	return resp, nil
 }
 
-// ImageStatus says that every image is there.
-func (s *Server) ImageStatus(_ context.Context, req *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
+// ImageStatus says whether an image is there or something stands for it.
+func (s *Server) ImageStatus(ctx context.Context, req *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
 	name := req.GetImage().GetImage()
-	if strings.HasPrefix(name, "kiwerk.dev/") {
-		return &runtimeapi.ImageStatusResponse{Image: Taken{Ref: name}.image()}, nil
+	taken, ok, err := s.present(ctx, name)
+	if status.Code(err) == codes.NotFound {
+		err = nil // which the kubelet reads from an empty answer
 	}
-	return &runtimeapi.ImageStatusResponse{Image: s.images.resolve(name).image(name)}, nil
+	if err != nil || !ok {
+		return &runtimeapi.ImageStatusResponse{}, err
+	}
+	resp := &runtimeapi.ImageStatusResponse{Image: taken.report(name)}
+	if req.GetVerbose() {
+		resp.Info = map[string]string{"taken": taken.What}
+	}
+	return resp, nil
 }
 
-// PullImage pulls nothing: it answers what serves in the image's place.
-func (s *Server) PullImage(_ context.Context, req *runtimeapi.PullImageRequest) (*runtimeapi.PullImageResponse, error) {
-	return &runtimeapi.PullImageResponse{ImageRef: s.images.resolve(req.GetImage().GetImage()).Ref}, nil
+// PullImage fetches an image, or answers what serves in its place.
+func (s *Server) PullImage(ctx context.Context, req *runtimeapi.PullImageRequest) (*runtimeapi.PullImageResponse, error) {
+	a := req.GetAuth()
+	taken, err := s.pull(ctx, req.GetImage().GetImage(), &image.Auth{
+		Username: a.GetUsername(), Password: a.GetPassword(), Auth: a.GetAuth(), IdentityToken: a.GetIdentityToken(), RegistryToken: a.GetRegistryToken(),
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &runtimeapi.PullImageResponse{ImageRef: taken.Ref}, nil
 }
 
-// RemoveImage has nothing to remove.
-func (s *Server) RemoveImage(context.Context, *runtimeapi.RemoveImageRequest) (*runtimeapi.RemoveImageResponse, error) {
-	return &runtimeapi.RemoveImageResponse{}, nil
+// RemoveImage removes an image that no container has.
+func (s *Server) RemoveImage(_ context.Context, req *runtimeapi.RemoveImageRequest) (*runtimeapi.RemoveImageResponse, error) {
+	if s.cfg.Images == nil {
+		return &runtimeapi.RemoveImageResponse{}, nil
+	}
+	i, ok := s.cfg.Images.Find(req.GetImage().GetImage())
+	if !ok {
+		return &runtimeapi.RemoveImageResponse{}, nil
+	}
+	_, err := s.removeStored(i)
+	return &runtimeapi.RemoveImageResponse{}, err
 }
 
-// ImageFsInfo reports on the file system that holds the container roots.
+// removeStored keeps new containers away while it looks whether there are any.
+func (s *Server) removeStored(i *image.Image) (image.Removed, error) {
+	s.imageUse.Lock()
+	defer s.imageUse.Unlock()
+	if user := s.usersOf(i.ID); user != "" {
+		return image.Removed{}, status.Errorf(codes.FailedPrecondition, "image %s is used by container %s", i.ID, user)
+	}
+	return s.cfg.Images.Remove(i.ID)
+}
+
+// usersOf names a container that was made of an image.
+func (s *Server) usersOf(id string) string {
+	for _, c := range s.listContainers() {
+		if c.Taken.Ref == id {
+			return c.Labels["io.kubernetes.pod.namespace"] + "/" + c.Labels["io.kubernetes.pod.name"] + " " + c.Name
+		}
+	}
+	return ""
+}
+
+// ImageFsInfo reports on the file system that holds images and container
+// roots. Both have one name, or the kubelet takes them for two disks.
 func (s *Server) ImageFsInfo(context.Context, *runtimeapi.ImageFsInfoRequest) (*runtimeapi.ImageFsInfoResponse, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.cfg.StateDir, &st); err != nil {
-		return nil, fmt.Errorf("file system of %s: %w", s.cfg.StateDir, err)
+	if _, err := os.Stat(s.cfg.StateDir); err != nil {
+		return nil, fmt.Errorf("file system of images: %w", err)
 	}
-	usage := func() []*runtimeapi.FilesystemUsage {
+	usage := func(size, inodes int64) []*runtimeapi.FilesystemUsage {
 		return []*runtimeapi.FilesystemUsage{{
 			Timestamp: s.clock.Now().UnixNano(), FsId: &runtimeapi.FilesystemIdentifier{Mountpoint: s.cfg.StateDir},
-			UsedBytes: &runtimeapi.UInt64Value{Value: 0}, InodesUsed: &runtimeapi.UInt64Value{Value: 0},
+			UsedBytes: u64(uint64(size)), InodesUsed: u64(uint64(inodes)),
 		}}
 	}
-	return &runtimeapi.ImageFsInfoResponse{ImageFilesystems: usage(), ContainerFilesystems: usage()}, nil
+	var size, inodes int64
+	if s.cfg.Images != nil {
+		size, inodes = s.cfg.Images.Usage()
+	}
+	return &runtimeapi.ImageFsInfoResponse{ImageFilesystems: usage(size, inodes), ContainerFilesystems: usage(0, 0)}, nil
 }

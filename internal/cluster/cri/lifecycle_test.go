@@ -300,7 +300,7 @@ func TestServer_refusals(t *testing.T) {
 		"NoSuchUser": {func(c *runtimeapi.ContainerConfig) {
 			c.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{RunAsUser: &runtimeapi.Int64Value{Value: -1}}}
 		}, "is not between 0 and 4294967294"},
-		"NoCommand":   {func(c *runtimeapi.ContainerConfig) { c.Command = nil }, "has no entrypoint here"},
+		"NoCommand":   {func(c *runtimeapi.ContainerConfig) { c.Command, c.Image.Image = nil, "example.com/unknown" }, "has no entrypoint here"},
 		"Privileged":  {linux(&runtimeapi.LinuxContainerSecurityContext{Privileged: true}), "privileged containers are not supported"},
 		"TargetPID":   {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_TARGET}}), "debug container"},
 		"UserNS":      {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: 1, UsernsOptions: &runtimeapi.UserNamespace{}}}), "hostUsers"},

@@ -41,8 +41,11 @@ func TestTaken_command(t *testing.T) {
 	}{
 		"Command":        {Taken{What: "tools"}, []string{"sh"}, []string{"-c", "x"}, []string{"sh", "-c", "x"}, "tools", false},
 		"OnlyArgs":       {Taken{What: "tools"}, nil, []string{"ls", "/"}, []string{"ls", "/"}, "tools; the pod's args were run as its command", false},
-		"OwnProgram":     {Taken{What: "ours", Path: "/b/kiwerk-modelserver"}, nil, []string{"-x"}, []string{"/.kiwerk/bin/kiwerk-modelserver", "-x"}, "ours", false},
+		"OwnProgram":     {Taken{What: "ours", Path: "/b/kiwerk-modelserver", Entrypoint: []string{"/.kiwerk/bin/kiwerk-modelserver"}}, nil, []string{"-x"}, []string{"/.kiwerk/bin/kiwerk-modelserver", "-x"}, "ours", false},
 		"NothingAtAll":   {Taken{What: "tools"}, nil, nil, nil, "tools", true},
+		"Cmd":            {Taken{What: "tools", Cmd: []string{"sh"}}, nil, nil, []string{"sh"}, "tools", false},
+		"Entrypoint":     {Taken{What: "image", Entrypoint: []string{"a"}, Cmd: []string{"b"}}, nil, nil, []string{"a", "b"}, "image", false},
+		"ArgsForCmd":     {Taken{What: "image", Entrypoint: []string{"a"}, Cmd: []string{"b"}}, nil, []string{"c"}, []string{"a", "c"}, "image", false},
 		"OwnWithCommand": {Taken{What: "ours", Path: "/b/kiwerk-x"}, []string{"sh"}, nil, []string{"sh"}, "ours", false},
 	} {
 		t.Run(name, func(t *testing.T) {

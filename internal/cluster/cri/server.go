@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
+	"github.com/kiwerk/kiwerk/internal/cluster/image"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 )
 
@@ -60,6 +61,10 @@ type Config struct {
 	PythonDir string
 	// BinDir holds our own programs (kiwerk-modelserver).
 	BinDir string
+	// Images are stored ones; nil runs everything with the host's own tools.
+	Images *image.Store
+	// ImageMode is ImagesAuto by default.
+	ImageMode ImageMode
 	// Env is added to every container, below what the pod says.
 	Env map[string]string
 	// CgroupName is the top directory of the pods' cgroups; the default comes from StateDir.
@@ -97,7 +102,10 @@ type Server struct {
 	ports  *portPool
 	events hub[*runtimeapi.ContainerEventResponse]
 	news   hub[Port]
-	images imageTable
+
+	answers *answers
+	// imageUse is read-held from the choice of an image until its container is known.
+	imageUse sync.RWMutex
 
 	// holder names the namespaces that this process is in.
 	holder string
@@ -130,6 +138,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Ports == (PortRange{}) {
 		cfg.Ports = defaultPorts
 	}
+	if cfg.ImageMode == "" {
+		cfg.ImageMode = ImagesAuto
+	}
 	if cfg.KubeletDir == "" {
 		cfg.KubeletDir = rootfs.KubeletDir
 	}
@@ -140,7 +151,7 @@ func New(cfg Config) (*Server, error) {
 	return &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, ports: newPortPool(cfg.Ports),
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
-		images: imageTable{binDir: cfg.BinDir},
+		answers: newAnswers(cfg.BinDir, cfg.Clock),
 	}, nil
 }
 

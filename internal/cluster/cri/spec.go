@@ -3,6 +3,7 @@
 package cri
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os/user"
@@ -22,11 +23,19 @@ import (
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // specFor turns what the kubelet wants into what the shim does, or says why it cannot be done.
-func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig) (shim.Spec, Taken, error) {
+func (s *Server) specFor(ctx context.Context, id string, b *sandbox, cfg *runtimeapi.ContainerConfig) (shim.Spec, Taken, error) {
 	fail := func(err error) (shim.Spec, Taken, error) {
 		return shim.Spec{}, Taken{}, status.Errorf(codes.InvalidArgument, "container %s: %v", cfg.GetMetadata().GetName(), err)
 	}
-	taken := s.images.resolve(imageName(cfg.GetImage()))
+	taken, err := s.takenFor(ctx, cfg.GetImage())
+	if err != nil {
+		return shim.Spec{}, Taken{}, err
+	}
+	if taken.stored != nil {
+		if cfg, err = withImage(&taken, cfg); err != nil {
+			return fail(err)
+		}
+	}
 	args, err := taken.command(imageName(cfg.GetImage()), cfg.GetCommand(), cfg.GetArgs())
 	if err != nil {
 		return fail(err)
@@ -65,6 +74,11 @@ func (s *Server) specFor(id string, b *sandbox, cfg *runtimeapi.ContainerConfig)
 	shared, err := s.namespacesFor(b, cfg.GetLinux().GetSecurityContext().GetNamespaceOptions(), &root)
 	if err != nil {
 		return fail(err)
+	}
+	if taken.stored != nil {
+		if err := s.intoImage(&root, taken.stored, volumes, b.Hostname); err != nil {
+			return fail(err)
+		}
 	}
 	c := container{record: record{Annotations: cfg.GetAnnotations()}}
 	var processes uint64

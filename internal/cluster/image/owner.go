@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // idRange is one line of a user namespace's map: ids from first on exist.
@@ -71,4 +72,16 @@ func readRanges(path string) ([]idRange, error) {
 		list = append(list, idRange{first, count})
 	}
 	return list, nil
+}
+
+var ownerHere = sync.OnceValues(hostOwner)
+
+// Mapped tells whether user and group exist where this process runs.
+func Mapped(uid, gid uint32) bool {
+	owner, err := ownerHere()
+	if err != nil {
+		return uid == 0 && gid == 0
+	}
+	_, _, _, mapped := owner(int(uid), int(gid))
+	return mapped
 }
