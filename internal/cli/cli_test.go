@@ -68,6 +68,29 @@ func runners(seen *[]any) Runners {
 			note(kubeconfig)
 			return []lint.Refusal{{Object: objects[0], Path: "metadata.name", Message: "no"}}, nil
 		},
+		Images: Images{
+			Load: func(_ context.Context, _ Session, f *os.File, name string) (*ImageList, error) {
+				note(f.Name(), name)
+				return images(), nil
+			},
+			Pull: func(_ context.Context, _ Session, name string, login *Login) (*ImageList, error) {
+				note(name, login)
+				return images(), nil
+			},
+			List: func(context.Context, Session) (*ImageList, error) { return images(), nil },
+			Show: func(_ context.Context, _ Session, name string) (*Image, error) {
+				note(name)
+				return &images().Items[0], nil
+			},
+			Rm: func(_ context.Context, _ Session, name string) (*ImagesRemoved, error) {
+				note(name)
+				return &ImagesRemoved{Images: []string{"sha256:0"}, Layers: 1, Bytes: 1500}, nil
+			},
+			Prune: func(_ context.Context, _ Session, all bool) (*ImagesRemoved, error) {
+				note(all)
+				return &ImagesRemoved{Images: []string{}}, nil
+			},
+		},
 		Retrain: Retrain{
 			List: func(_ context.Context, _ Session, ns string) (*Retrainings, error) {
 				return &Retrainings{Items: []Retraining{{Namespace: ns, Policy: "digits", ID: "r1", Phase: "Canary", Time: started}}}, nil
@@ -131,6 +154,10 @@ func TestTree_followsTheRules(t *testing.T) {
 
 // TestTree_printsDataThatParses runs each command that has -o in each format.
 func TestTree_printsDataThatParses(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("FILE", nil, 0o600); err != nil { // an argument of some
+		t.Fatal(err)
+	}
 	var seen []any
 	p, _, _ := program(&seen, nil)
 	tree := &tree{program: p, session: Session{Text: text.For("en")}}

@@ -19,6 +19,7 @@ type Runners struct {
 	Daemon       func(context.Context, Session) error
 	Retrain      Retrain
 	GPU          GPU
+	Images       Images
 	// DryRun lets the API server of a kubeconfig, or of the data directory, try objects.
 	DryRun func(ctx context.Context, s Session, kubeconfig string, objects []lint.Object) ([]lint.Refusal, error)
 }
@@ -43,6 +44,8 @@ type UpOptions struct {
 	Network string
 	Config  string // path of a configuration file
 	Detach  bool
+	// Images stands over runtime.images.
+	Images string
 	// SimulateGPUs and GPUConfig stand over gpus.simulate and gpus.config.
 	SimulateGPUs string
 	GPUConfig    string

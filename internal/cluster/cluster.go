@@ -294,7 +294,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 			RootDir: c.cfg.KubeletDir, PodLogsDir: c.cfg.PodLogsDir, RuntimeDir: c.cfg.RuntimeDir,
 			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Certificates: c.certs,
 			Client: func(userAgent string) *rest.Config { return c.api.Client(userAgent) },
-			Logger: c.cfg.Logger, Clock: c.cfg.Clock, ResolvConf: c.resolvConf(),
+			Served: c.cfg.Served, Logger: c.cfg.Logger, Clock: c.cfg.Clock, ResolvConf: c.resolvConf(),
 		})
 		cfg.DialKubelet = c.kubelet.Dial
 		var err error

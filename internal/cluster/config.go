@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/kubelet"
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/publish"
 )
@@ -52,6 +53,8 @@ type Config struct {
 	VolumesDir string
 	// Ports, if set, tells which loopback port the runtime gave to a pod.
 	Ports node.PortSource
+	// Served, if set, tells what the runtime takes for an image name.
+	Served kubelet.Served
 	// Logger gets what the components say. It must not write to the terminal.
 	Logger *slog.Logger
 	// Phase, if set, hears how long each step of the start took.

@@ -42,8 +42,10 @@ type Runtime struct {
 	// Network is how pods are connected: pod (each has an address of its own), host
 	// (they share this machine's network) or auto (pod where that is possible).
 	Network string `yaml:"network"`
-	// Images maps image names to a program of this host, where the built-in table is not enough.
-	Images map[string]string `yaml:"images"`
+	// Images says what image names mean: auto takes an image where there is one or a
+	// registry gives it, and the tools of this machine elsewhere; oci takes images
+	// only, as a server does; host takes the tools only.
+	Images string `yaml:"images"`
 }
 
 // GPUs is how the graphics processors of this machine are offered to pods.
@@ -96,7 +98,7 @@ const (
 func Default() Config {
 	return Config{
 		Server:   Server{Listen: DefaultListen},
-		Runtime:  Runtime{Network: NetworkHost},
+		Runtime:  Runtime{Network: NetworkHost, Images: "auto"},
 		Tracking: Tracking{MaxArtifactBytes: 5 << 30},
 		Data:     Data{FeedbackRetention: Duration(30 * 24 * time.Hour), SampleRetention: Duration(30 * 24 * time.Hour)},
 		Logs:     Logs{Level: "info", MaxFileBytes: 16 << 20, MaxFiles: 3},

@@ -34,6 +34,11 @@ func (c Config) Validate() error {
 	default:
 		add("runtime.network", "%q is none of auto, pod, host", c.Runtime.Network)
 	}
+	switch c.Runtime.Images {
+	case "auto", "oci", "host":
+	default:
+		add("runtime.images", "%q is none of auto, oci, host", c.Runtime.Images)
+	}
 	if c.Tracking.MaxArtifactBytes < 1 {
 		add("tracking.maxArtifactBytes", "must be at least 1")
 	}

@@ -45,6 +45,7 @@ type daemon struct {
 
 	cluster *cluster.Cluster
 	pods    *cri.Server
+	images  *imageServer
 	front   *app.Front
 	app     *app.App
 	ports   *ports2nodes
@@ -235,13 +236,20 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api, Node: node,
 		CRISocket: filepath.Join(d.job.RuntimeDir, criSocket),
 		Ports:     d.ports,
+		Served:    func(image string) (string, bool) { return d.pods.Served(image) },
 		Logger:    kubernetesLogger(d.log, d.job.Config.Logs.Level),
 		Phase:     d.clusterPhase,
 	})
 	if err != nil {
 		return err
 	}
+	store, err := d.openImages()
+	if err != nil {
+		return err
+	}
+	mode := cri.ImageMode(d.job.Config.Runtime.Images)
 	pods := cri.Config{
+		Images: store, ImageMode: mode,
 		StateDir: filepath.Join(data, runtimeStateDir), RuntimeDir: d.job.RuntimeDir,
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
 		PodLogsDir: filepath.Join(data, logsDir, "pods"),
@@ -255,6 +263,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 	}
 	d.pods, err = cri.New(pods)
 	d.ports.source = d.pods
+	d.images = &imageServer{pods: d.pods, store: store, mode: mode, socket: filepath.Join(d.job.RuntimeDir, imageSocket)}
 	return err
 }
 
@@ -271,6 +280,9 @@ func (d *daemon) start(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if err := d.pods.Start(ctx); err != nil {
+		return err
+	}
+	if err := d.images.Start(ctx); err != nil {
 		return err
 	}
 	d.tellTakenOver(d.pods.TakenOver())

@@ -143,7 +143,7 @@ func (d *daemon) stop(pods bool) error {
 	if d.gpus != nil {
 		errs = append(errs, d.gpus.Stop(rest))
 	}
-	errs = append(errs, d.pods.Stop(rest), d.front.Stop(rest), d.app.Stop(rest))
+	errs = append(errs, d.images.Stop(), d.pods.Stop(rest), d.front.Stop(rest), d.app.Stop(rest))
 	if d.network != nil {
 		errs = append(errs, d.network.stop())
 	}

@@ -45,6 +45,11 @@ func detach(ctx context.Context, s cli.Session, o cli.UpOptions) error {
 	if o.Config != "" {
 		args = append(args, "--config", o.Config)
 	}
+	for flag, value := range map[string]string{"--images": o.Images, "--simulate-gpus": o.SimulateGPUs, "--gpu-config": o.GPUConfig} {
+		if value != "" {
+			args = append(args, flag, value)
+		}
+	}
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), envReport+"=3")
 	cmd.ExtraFiles = []*os.File{theirs}

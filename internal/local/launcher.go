@@ -141,6 +141,9 @@ func loadConfig(o cli.UpOptions, standard string) (config.Config, error) {
 	if o.Listen != "" {
 		c.Server.Listen = o.Listen
 	}
+	if o.Images != "" {
+		c.Runtime.Images = o.Images
+	}
 	if o.SimulateGPUs != "" {
 		c.GPUs.Simulate = o.SimulateGPUs
 	}

@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"os"
 	"runtime"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
@@ -27,6 +28,14 @@ func Runners(func(string) string) cli.Runners {
 		ControlPlane: func(context.Context, cli.Session) error { return refuse },
 		Daemon:       func(context.Context, cli.Session) error { return refuse },
 		DryRun:       func(context.Context, cli.Session, string, []lint.Object) ([]lint.Refusal, error) { return nil, refuse },
+		Images: cli.Images{
+			Load:  func(context.Context, cli.Session, *os.File, string) (*cli.ImageList, error) { return nil, refuse },
+			Pull:  func(context.Context, cli.Session, string, *cli.Login) (*cli.ImageList, error) { return nil, refuse },
+			List:  func(context.Context, cli.Session) (*cli.ImageList, error) { return nil, refuse },
+			Show:  func(context.Context, cli.Session, string) (*cli.Image, error) { return nil, refuse },
+			Rm:    func(context.Context, cli.Session, string) (*cli.ImagesRemoved, error) { return nil, refuse },
+			Prune: func(context.Context, cli.Session, bool) (*cli.ImagesRemoved, error) { return nil, refuse },
+		},
 		Retrain: cli.Retrain{
 			List:    func(context.Context, cli.Session, string) (*cli.Retrainings, error) { return nil, refuse },
 			Approve: func(context.Context, cli.Session, string, string, bool, string) error { return refuse },

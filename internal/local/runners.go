@@ -28,6 +28,7 @@ func Runners(getenv func(string) string) cli.Runners {
 		GPU:     cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
 		DryRun:  dryRun,
+		Images:  imageCommands(getenv),
 		Daemon:  func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
 	}
 }

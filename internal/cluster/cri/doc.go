@@ -2,9 +2,11 @@
 // talks to, over its stock gRPC interface on a unix socket.
 //
 // A pod sandbox is a record with a network of its own, or where there is none
-// with a free loopback port of the host. A container is a process of the host under a shim of its own
-// (package shim) in a root made of the host's (package rootfs). An image name
-// is looked up in a table: own programs, or "the host's own tools".
+// with a free loopback port of the host. A container is a process of the host
+// under a shim of its own (package shim) in a root made of an image's layers or
+// of the host's own files (package rootfs). An image name means a program of
+// ours, a stored image (package image), what its registry gives, or the host's
+// own tools, in this order and as far as [ImageMode] allows.
 //
 //	created ──StartContainer──▶ running ──process ends──▶ exited
 //	   container.json              spec.json, shim.json      exit.json

@@ -185,10 +185,11 @@ func (s *Server) removeStored(i *image.Image) (image.Removed, error) {
 	return s.cfg.Images.Remove(i.ID)
 }
 
-// usersOf names a container that was made of an image.
+// usersOf names a container that runs, or is about to, in an image. One that
+// has ended needs it no more: its successor asks for the image anew.
 func (s *Server) usersOf(id string) string {
 	for _, c := range s.listContainers() {
-		if c.Taken.Ref == id {
+		if c.Taken.Ref == id && c.look().state != runtimeapi.ContainerState_CONTAINER_EXITED {
 			return c.Labels["io.kubernetes.pod.namespace"] + "/" + c.Labels["io.kubernetes.pod.name"] + " " + c.Name
 		}
 	}
@@ -213,3 +214,26 @@ func (s *Server) ImageFsInfo(context.Context, *runtimeapi.ImageFsInfoRequest) (*
 	}
 	return &runtimeapi.ImageFsInfoResponse{ImageFilesystems: usage(size, inodes), ContainerFilesystems: usage(0, 0)}, nil
 }
+
+// RemoveImageNamed drops a name of an image, or with its last name or by its id the image.
+func (s *Server) RemoveImageNamed(ref string) (image.Removed, error) {
+	i, ok := s.cfg.Images.Find(ref)
+	if !ok {
+		return image.Removed{}, status.Errorf(codes.NotFound, "there is no image %s", ref)
+	}
+	full, err := image.Canonical(ref)
+	if err == nil && len(i.Names) > 1 && slices.Contains(i.Names, full) {
+		return s.cfg.Images.Untag(full)
+	}
+	return s.removeStored(i)
+}
+
+// PruneImages removes what nothing refers to; with all, also pulled images that no container runs in.
+func (s *Server) PruneImages(all bool) (image.Removed, error) {
+	s.imageUse.Lock()
+	defer s.imageUse.Unlock()
+	return s.cfg.Images.Prune(s.ImageInUse, all)
+}
+
+// ImageInUse tells whether a container runs in an image.
+func (s *Server) ImageInUse(id string) bool { return s.usersOf(id) != "" }

@@ -148,12 +148,6 @@ func TestServer_imageStopSignal(t *testing.T) {
 	cfg.Command = []string{"sh", "-c", `trap 'exit 6' USR1; echo ready; while :; do id >/dev/null; done`}
 	id := n.run(sb, sc, cfg)
 	n.ready(id)
-	if _, err := n.rt.StopContainer(t.Context(), &runtimeapi.StopContainerRequest{ContainerId: id, Timeout: 20}); err != nil {
-		t.Fatal(err)
-	}
-	if st := n.status(id); st.GetExitCode() != 6 {
-		t.Errorf("status %v", st)
-	}
 	// An image in use stays, one that is not goes, and its space with it.
 	remove := &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: img.ID}}
 	if _, err := n.im.RemoveImage(t.Context(), remove); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "is used by container") {
@@ -162,8 +156,11 @@ func TestServer_imageStopSignal(t *testing.T) {
 	if used := n.imageBytes(); used < uint64(img.Size) {
 		t.Errorf("%d bytes used by an image of %d", used, img.Size)
 	}
-	if _, err := n.rt.RemovePodSandbox(t.Context(), &runtimeapi.RemovePodSandboxRequest{PodSandboxId: sb}); err != nil {
+	if _, err := n.rt.StopContainer(t.Context(), &runtimeapi.StopContainerRequest{ContainerId: id, Timeout: 20}); err != nil {
 		t.Fatal(err)
+	}
+	if st := n.status(id); st.GetExitCode() != 6 {
+		t.Errorf("status %v", st)
 	}
 	for range 2 { // removal may be repeated
 		if _, err := n.im.RemoveImage(t.Context(), remove); err != nil {

@@ -131,6 +131,18 @@ func (t *answers) note(ref string, taken Taken) Taken {
 	return taken
 }
 
+// before is what a name was answered. The kubelet asks with a tag, and later says what the pod has.
+func (t *answers) before(ref string) (Taken, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range []string{ref, ref + ":latest"} {
+		if taken, ok := t.seen[name]; ok {
+			return taken, true
+		}
+	}
+	return Taken{}, false
+}
+
 func (t *answers) refuse(ref string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -309,32 +321,22 @@ func (s *Server) takenFor(ctx context.Context, spec *runtimeapi.ImageSpec) (Take
 	return taken, err
 }
 
-// noted is the answer that a name got before, with its reason. The kubelet
-// asks with a tag, and says what the pod has.
+// noted is the answer that a name got before, with its reason.
 func (s *Server) noted(ref string) Taken {
-	s.answers.mu.Lock()
-	for _, name := range []string{ref, ref + ":latest"} {
-		if taken, ok := s.answers.seen[name]; ok {
-			s.answers.mu.Unlock()
-			return taken
-		}
+	if taken, ok := s.answers.before(ref); ok {
+		return taken
 	}
-	s.answers.mu.Unlock()
 	return s.answers.host(ref, "")
 }
 
-// Served tells what serves for an image, as far as that was asked for. oci
-// says that it is an image and not what stands for one.
+// Served tells what serves for an image, as far as that can be said without
+// asking a registry. oci says that it is an image and not what stands for one.
 func (s *Server) Served(ref string) (what string, oci bool) {
-	if taken, ok := s.fromStore(ref); ok {
-		return taken.What, true
+	if taken, ok, err := s.lookUp(ref); ok && err == nil {
+		return taken.What, taken.stored != nil
 	}
-	s.answers.mu.Lock()
-	defer s.answers.mu.Unlock()
-	for _, name := range []string{ref, ref + ":latest"} {
-		if taken, ok := s.answers.seen[name]; ok {
-			return taken.What, false
-		}
+	if taken, ok := s.answers.before(ref); ok && s.mode() == ImagesAuto {
+		return taken.What, false
 	}
-	return "", s.mode() != ImagesHost
+	return "", true
 }

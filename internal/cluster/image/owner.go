@@ -3,6 +3,7 @@
 package image
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,34 +14,44 @@ import (
 // idRange is one line of a user namespace's map: ids from first on exist.
 type idRange struct{ first, count uint64 }
 
+// idMaps are the users and groups that exist in a user namespace.
+type idMaps struct{ uids, gids []idRange }
+
+// here are those of this process.
+var here = sync.OnceValues(func() (idMaps, error) {
+	uids, err1 := readRanges("/proc/self/uid_map")
+	gids, err2 := readRanges("/proc/self/gid_map")
+	return idMaps{uids, gids}, errors.Join(err1, err2)
+})
+
 // hostOwner keeps owners as far as they exist here. In a user namespace these
 // are root and what subordinate ids were mapped; to the rest root stands in.
 func hostOwner() (Owner, error) {
 	if os.Geteuid() != 0 {
 		return func(int, int) (int, int, bool, bool) { return 0, 0, false, true }, nil
 	}
-	uids, err := readRanges("/proc/self/uid_map")
-	if err != nil {
-		return nil, err
-	}
-	gids, err := readRanges("/proc/self/gid_map")
-	if err != nil {
-		return nil, err
-	}
-	return ownerIn(uids, gids), nil
+	maps, err := here()
+	return maps.owner, err
 }
 
-func ownerIn(uids, gids []idRange) Owner {
-	return func(uid, gid int) (u, g int, set, mapped bool) {
-		okU, okG := in(uids, uid), in(gids, gid)
-		if okU {
-			u = uid
-		}
-		if okG {
-			g = gid
-		}
-		return u, g, true, okU && okG
+func (m idMaps) owner(uid, gid int) (u, g int, set, mapped bool) {
+	okU, okG := in(m.uids, uid), in(m.gids, gid)
+	if okU {
+		u = uid
 	}
+	if okG {
+		g = gid
+	}
+	return u, g, true, okU && okG
+}
+
+// Mapped tells whether user and group exist where this process runs.
+func Mapped(uid, gid uint32) bool {
+	maps, err := here()
+	if err != nil {
+		return uid == 0 && gid == 0
+	}
+	return in(maps.uids, int(uid)) && in(maps.gids, int(gid))
 }
 
 func in(ranges []idRange, id int) bool {
@@ -72,16 +83,4 @@ func readRanges(path string) ([]idRange, error) {
 		list = append(list, idRange{first, count})
 	}
 	return list, nil
-}
-
-var ownerHere = sync.OnceValues(hostOwner)
-
-// Mapped tells whether user and group exist where this process runs.
-func Mapped(uid, gid uint32) bool {
-	owner, err := ownerHere()
-	if err != nil {
-		return uid == 0 && gid == 0
-	}
-	_, _, _, mapped := owner(int(uid), int(gid))
-	return mapped
 }

@@ -195,8 +195,8 @@ func TestApply_attributes(t *testing.T) {
 	}
 }
 
-func TestOwnerIn(t *testing.T) {
-	own := ownerIn([]idRange{{0, 1}, {1000, 100}}, []idRange{{0, 1}})
+func TestIDMaps_owner(t *testing.T) {
+	own := idMaps{[]idRange{{0, 1}, {1000, 100}}, []idRange{{0, 1}}}.owner
 	for ids, want := range map[[2]int][3]any{
 		{0, 0}: {0, 0, true}, {1000, 0}: {1000, 0, true}, {1100, 0}: {0, 0, false}, {1000, 5}: {1000, 0, false}, {-1, -1}: {0, 0, false},
 	} {

@@ -33,6 +33,8 @@ const (
 	// CloudProvider is how the kubelet learns that somebody else sets the addresses of its node.
 	cloudProvider = "external"
 	privateDir    = 0o700
+	imageGCHigh   = 95
+	imageGCLow    = 90
 )
 
 // Config of a [Kubelet].
@@ -55,6 +57,8 @@ type Config struct {
 	Certificates *pki.Store
 	// Client makes a client configuration for a user agent.
 	Client func(userAgent string) *rest.Config
+	// Served, if set, words the events about images.
+	Served Served
 	Logger *slog.Logger
 	Clock  clock.PassiveClock
 }
@@ -185,8 +189,10 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	kc.OOMScoreAdj = 0
 	// On a shared machine memory and disk are filled by others, too; evicting pods for it helps nobody.
 	kc.EvictionHard = map[string]string{}
-	// There are no images to collect and no volumes whose size must be counted.
-	kc.ImageGCHighThresholdPercent = 100
+	// The disk is filled by others, too, and an image that was pulled at home cannot
+	// be pulled again on a train: unused ones go late. Loaded ones are pinned.
+	kc.ImageGCHighThresholdPercent, kc.ImageGCLowThresholdPercent = imageGCHigh, imageGCLow
+	// There are no volumes whose size must be counted.
 	kc.VolumeStatsAggPeriod.Duration = -1
 	kc.EnableControllerAttachDetach = false
 
@@ -216,7 +222,7 @@ func (k *Kubelet) dependencies(ctx context.Context, s *kubeletoptions.KubeletSer
 	// All three, or the kubelet looks for its kubeconfig.
 	deps.KubeClient, deps.EventClient, deps.HeartbeatClient = client, client.CoreV1(), heartbeat
 	deps.OnHeartbeatFailure = func() {}
-	deps.Recorder = newRecorder(ctx, client.CoreV1(), k.cfg.NodeName)
+	deps.Recorder = newRecorder(ctx, client.CoreV1(), k.cfg.NodeName, k.cfg.Served)
 	deps.CAdvisorInterface = machine.New(k.cfg.RootDir, k.cfg.Clock)
 	deps.ContainerManager, err = newContainerManager(ctx, s, deps, k.cfg.NodeName)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package rootfs builds the root file system of a container out of the host's
-// own one: every container sees the tools of the host, may write anywhere, and
-// leaves nothing of it on the host.
+// Package rootfs builds the root file system of a container, out of the layers
+// of an image or out of the host's own root: then every container sees the
+// tools of the host, may write anywhere, and leaves nothing of it on the host.
 //
 // [Build] runs in a mount namespace of the container's own, as root or as the
 // root of a user namespace. It reads the host's mounts and top directories,
@@ -23,6 +23,9 @@
 // Not one overlay over "/": in a user namespace the kernel refuses a lower
 // directory with locked mounts below it, and it would not show /home or /var
 // on file systems of their own.
+//
+// A root of image layers is one overlay over them, with own /dev, /proc, /sys
+// and /.kiwerk. Every path in it is foreign and is resolved inside of it.
 //
 // Masked paths (the platform's data and sockets) are empty in every container,
 // also where a volume leads to them. The package knows nothing of Kubernetes.
