@@ -36,21 +36,22 @@ func clean(ctx context.Context, s cli.Session, o cli.DownOptions, getenv func(st
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	inNetwork := hostNetwork(ctx, c)
+	removed, groups := hostNetwork(ctx, c), namedCgroups(c.DataDir)
+	for _, dir := range groups {
+		removed = append(removed, "cgroup "+dir)
+	}
 	ended, err := c.Clean(ctx)
 	for _, p := range ended {
 		fmt.Fprintln(s.Err, s.Text.T(text.CleanEnded, string(p.Role), fmt.Sprint(p.PID), p.Command))
 	}
-	if os.Geteuid() == 0 {
-		err = errors.Join(err, network.LeaveHost(ctx, c.DataDir))
-	}
-	for _, name := range inNetwork {
+	err = errors.Join(err, removeCgroups(groups), leaveHost(ctx, c.DataDir))
+	for _, name := range removed {
 		fmt.Fprintln(s.Err, s.Text.T(text.CleanRemoved, name))
 	}
 	if e := os.Remove(filepath.Join(s.DataDir, runFile)); e != nil && !errors.Is(e, fs.ErrNotExist) {
 		err = errors.Join(err, e)
 	}
-	if err == nil && unknown != nil && unknown.Code == cli.ExitNotFound && len(ended)+len(inNetwork) == 0 {
+	if err == nil && unknown != nil && unknown.Code == cli.ExitNotFound && len(ended)+len(removed) == 0 {
 		return unknown
 	}
 	if err == nil {
@@ -101,6 +102,9 @@ func leftNotes(ctx context.Context, state, dataDir string, getenv func(string) s
 	things := len(c.Mounts())
 	if state == cli.StateStopped {
 		things += len(hostNetwork(ctx, c))
+		if g, err := savedCgroups(c.DataDir); err == nil {
+			things += len(g)
+		}
 	}
 	if left+things > 0 {
 		notes = append(notes, note("LeftOver", text.NoteLeftOver, left, things, dataDir))

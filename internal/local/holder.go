@@ -82,13 +82,28 @@ func exitOf(h *holder.Client) <-chan error {
 	return done
 }
 
+// dropRest removes what an ended platform has outside of its data directory,
+// unless the next one is starting there already.
+func dropRest(ctx context.Context, dataDir, runtimeDir string) error {
+	lock, err := os.OpenFile(filepath.Join(dataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil //nolint:nilerr // It is held by the next one.
+	}
+	groups, err := savedCgroups(dataDir)
+	return errors.Join(err, removeCgroups(groups), leaveHost(ctx, dataDir), os.RemoveAll(runtimeDir))
+}
+
 // downLost ends a holder whose platform is gone, with the containers it keeps.
 func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	h, err := holder.Connect(runtimeDir)
 	if errors.Is(err, holder.ErrNotRunning) {
 		// The holder may have been killed; its containers have no parent of ours then.
 		n, err := shim.StopAll(ctx, filepath.Join(s.DataDir, runtimeStateDir, "containers"))
-		err = errors.Join(err, leaveHost(ctx, s.DataDir))
+		err = errors.Join(err, dropRest(ctx, s.DataDir, runtimeDir))
 		switch {
 		case err != nil:
 			return err
@@ -104,7 +119,7 @@ func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	}
 	defer h.Close()
 	n := running(readContainers(s.DataDir))
-	if err := errors.Join(h.Shutdown(ctx), leaveHost(ctx, s.DataDir)); err != nil {
+	if err := errors.Join(h.Shutdown(ctx), dropRest(ctx, s.DataDir, runtimeDir)); err != nil {
 		return err
 	}
 	fmt.Fprintln(s.Err, s.Text.T(text.DownLost, n))

@@ -130,6 +130,12 @@ type Server struct {
 	tasks   sync.WaitGroup
 }
 
+// CgroupName is the default name of the top directory of the pods' cgroups.
+func CgroupName(stateDir string) string {
+	sum := sha256.Sum256([]byte(stateDir))
+	return "kiwerk-" + hex.EncodeToString(sum[:6])
+}
+
 // New checks the configuration. Nothing is started.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
@@ -145,8 +151,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.KubeletDir = rootfs.KubeletDir
 	}
 	if cfg.CgroupName == "" {
-		sum := sha256.Sum256([]byte(cfg.StateDir))
-		cfg.CgroupName = "kiwerk-" + hex.EncodeToString(sum[:6])
+		cfg.CgroupName = CgroupName(cfg.StateDir)
 	}
 	return &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, ports: newPortPool(cfg.Ports),

@@ -82,6 +82,7 @@ func TestKill_downEndsWhatIsLeft(t *testing.T) {
 		p := up(t, who, dir)
 		p.apply(ticker("ticker"))
 		p.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+		p.notesGroups()
 		if err := unix.Kill(p.run.Launcher, unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -92,9 +93,7 @@ func TestKill_downEndsWhatIsLeft(t *testing.T) {
 		if out, _, _ := call(t, who, dir, "status"); !strings.Contains(out, "stopped") {
 			t.Errorf("status after down:\n%s", out)
 		}
-		if left := processesUnder(t, dir); len(left) > 0 {
-			t.Errorf("processes are left: %v", left)
-		}
+		p.leavesNothing()
 	})
 }
 

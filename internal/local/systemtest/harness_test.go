@@ -179,6 +179,8 @@ type platform struct {
 	out   *transcript
 	ended chan error
 	run   runState
+	// groups are the cgroups that notesGroups has found.
+	groups map[string]string
 }
 
 // runState is what the launcher writes for status and down.

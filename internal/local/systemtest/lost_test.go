@@ -141,6 +141,7 @@ func TestKill_atRandomPoints(t *testing.T) {
 			again.countsOn(fmt.Sprintf("c%d", i))
 		}
 		again.countsOn("client")
+		again.notesGroups()
 		again.stopsWithoutTrace()
 	})
 }
@@ -222,6 +223,26 @@ func (p *platform) leavesNothing() {
 	if _, err := os.Stat(p.run.RuntimeDir); !os.IsNotExist(err) {
 		p.t.Errorf("the runtime directory is left: %v", err)
 	}
+	for _, group := range p.groups {
+		if _, err := os.Stat(group); !os.IsNotExist(err) {
+			p.t.Errorf("the cgroup %s is left: %v", group, err)
+		}
+	}
+}
+
+// notesGroups remembers the cgroups of the running platform: their record goes with it.
+func (p *platform) notesGroups() {
+	p.t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.dir, "runtime", "cgroups.json"))
+	if os.IsNotExist(err) {
+		return // there is no place for any
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &p.groups)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // TestLost goes through what costs containers: the loss of the holder, a
@@ -245,6 +266,7 @@ func TestLost(t *testing.T) {
 		again.reboot()
 		third := up(t, who, dir)
 		third.restarted("always", 2, "MachineRestarted")
+		third.notesGroups()
 		third.hang()
 		if out, errs, code := call(t, who, dir, "down", "--clean", "--timeout", "4s"); code != 0 || !strings.Contains(errs, "Ended daemon") {
 			t.Errorf("down --clean: code %d\n%s%s", code, out, errs)
