@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -162,13 +163,25 @@ func TestProxy(t *testing.T) {
 		}
 	}
 	follows(t, api, client, b)
-	// The rules outlive the daemon, and the next one takes them over.
+	// The rules outlive the daemon, and the next one takes them over. Connections do not notice.
+	c, err := client.Dial("tcp4", "10.96.0.20:80", 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	before, err := nettest.Say(c, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
 	stop()
 	if got, err := client.Ask("tcp4", "10.96.0.20:80"); err != nil {
 		t.Errorf("without a proxy: %q, %v", got, err)
 	}
 	start(t, api)
 	follows(t, api, client, a)
+	if after, err := nettest.Say(c, 5*time.Second); err != nil || after != before {
+		t.Errorf("an open connection answers %q, %v, want %q", after, err, before)
+	}
 }
 
 // follows leads a Service to another pod.
