@@ -1,3 +1,5 @@
+//go:build linux
+
 package policy
 
 import (
@@ -20,6 +22,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/network"
 )
 
 const (
@@ -264,7 +268,11 @@ func (c *Controller) tellFailed(err error) {
 
 // NFT applies scripts with the nft program in the network namespace of this process.
 func NFT(ctx context.Context, script string) error {
-	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	program, err := network.NftProgram()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, strings.TrimSpace(string(out)))

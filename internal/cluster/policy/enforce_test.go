@@ -280,3 +280,11 @@ func TestController_tellsFailures(t *testing.T) {
 	}
 	f.Shutdown()
 }
+
+// TestNFT_withoutSbin has the PATH of an ordinary user of Debian.
+func TestNFT_withoutSbin(t *testing.T) {
+	t.Setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+	if err := NFT(t.Context(), Ruleset{}.Script(netip.Addr{})); err != nil {
+		t.Error(err)
+	}
+}

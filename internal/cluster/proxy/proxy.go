@@ -4,10 +4,11 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ import (
 	"k8s.io/kubernetes/pkg/proxy/apis/config/scheme"
 	"k8s.io/kubernetes/pkg/proxy/nftables"
 	proxyutil "k8s.io/kubernetes/pkg/proxy/util"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/network"
 )
 
 const (
@@ -57,13 +60,10 @@ type Proxy struct {
 	services, slices, ranges cache.InformerSynced
 }
 
-// ErrNoNFT says that the program nft is missing.
-var ErrNoNFT = errors.New("the program nft was not found; install the package nftables")
-
 // New prepares a proxy. The process must be in the node's network namespace.
 func New(ctx context.Context, cfg Config) (*Proxy, error) {
-	if _, err := exec.LookPath("nft"); err != nil {
-		return nil, fmt.Errorf("kube-proxy: %w", ErrNoNFT)
+	if err := findNFT(); err != nil {
+		return nil, fmt.Errorf("kube-proxy: %w", err)
 	}
 	if err := routeServices(cfg.Services, cfg.NodeIP); err != nil {
 		return nil, fmt.Errorf("kube-proxy: %w", err)
@@ -81,6 +81,18 @@ func New(ctx context.Context, cfg Config) (*Proxy, error) {
 	}
 	p := &Proxy{cfg: cfg, provider: provider, recorder: broadcaster}
 	return p, p.watch()
+}
+
+// findNFT puts the folder of nft on PATH, the only place where upstream looks.
+func findNFT() error {
+	program, err := network.NftProgram()
+	if err != nil {
+		return err
+	}
+	if _, err := exec.LookPath("nft"); err == nil {
+		return nil
+	}
+	return os.Setenv("PATH", os.Getenv("PATH")+":"+filepath.Dir(program))
 }
 
 // configuration is upstream's default with what differs here.

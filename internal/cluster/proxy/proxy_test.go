@@ -212,3 +212,10 @@ func answers(t *testing.T, from nettest.Pod, at string) map[string]bool {
 	}
 	return seen
 }
+
+// TestNew_withoutSbin has the PATH of an ordinary user of Debian.
+func TestNew_withoutSbin(t *testing.T) {
+	nettest.NewNode(t)
+	t.Setenv("PATH", "/usr/local/bin:/usr/bin:/bin")
+	start(t, fake.NewClientset())
+}
