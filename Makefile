@@ -7,7 +7,7 @@ SHELL         := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # One set of flags for everything that links Kubernetes: another value of any of these compiles it a second time,
-# which takes minutes. kiwerk-modelserver alone is built with cgo (it links no Kubernetes).
+# which takes minutes. kiwerk-modelserver and kiwerk-nvml alone are built with cgo (they link no Kubernetes).
 export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath
 
@@ -31,7 +31,7 @@ TEST_LDFLAGS  = $(K8S_LDFLAGS)
 
 # The C header of ONNX Runtime; nothing else of this module is used.
 ORT_HEADER = $(shell go list -m -f '{{.Dir}}' github.com/yalue/onnxruntime_go 2>/dev/null)
-WITH_CGO   = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -I$(ORT_HEADER)"
+WITH_CGO   = CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -Wno-deprecated-declarations -I$(ORT_HEADER)"
 
 # Tests that talk to an API server mostly wait for it, so more of them than there are cores go on side by side.
 WAITING := 8
@@ -42,9 +42,9 @@ KWTEST       := $(MODULE)/internal/kwtest
 PACKAGES      = $(shell CGO_ENABLED=1 go list -f '{{$$p := .ImportPath}}{{$$p}}{{range .TestImports}}{{if eq . "$(KWTEST)"}} kwtest:{{$$p}}{{end}}{{end}}{{range .XTestImports}}{{if eq . "$(KWTEST)"}} kwtest:{{$$p}}{{end}}{{end}}' ./...)
 below         = $(filter $(1:%=$(MODULE)/%) $(1:%=$(MODULE)/%/%),$(PKGS))
 PKGS          = $(filter-out kwtest:%,$(PACKAGES))
-CLUSTER_PKGS  = $(call below,internal/cluster internal/local cmd/kiwerk)
+CLUSTER_PKGS  = $(filter-out $(CGO_PKGS),$(call below,internal/cluster internal/local cmd/kiwerk))
 SYSTEM_PKGS   = $(call below,conformance bench)
-CGO_PKGS      = $(call below,internal/modelserver cmd/kiwerk-modelserver)
+CGO_PKGS      = $(call below,internal/modelserver cmd/kiwerk-modelserver internal/cluster/devices/nvml/bridge cmd/kiwerk-nvml)
 KUBE_PKGS     = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS),$(sort $(patsubst kwtest:%,%,$(filter kwtest:%,$(PACKAGES))) $(KWTEST)))
 UNIT_PKGS     = $(filter-out $(CLUSTER_PKGS) $(SYSTEM_PKGS) $(CGO_PKGS) $(KUBE_PKGS),$(PKGS))
 
@@ -57,7 +57,7 @@ demo: setup build ## Set up, build and play the quality-inspection day: data, tr
 .PHONY: build
 build: setup-system setup-onnxruntime ## Build the programs into bin/
 	@mkdir -p bin
-	$(WITH_CGO) go build -ldflags '-s -w -X $(MODULE)/internal/buildinfo.version=$(VERSION)' -o bin/ ./cmd/kiwerk-modelserver
+	$(WITH_CGO) go build -ldflags '-s -w -X $(MODULE)/internal/buildinfo.version=$(VERSION)' -o bin/ ./cmd/kiwerk-modelserver ./cmd/kiwerk-nvml
 	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kiwerk-agent ./cmd/kiwerk-nvidia-smi ./cmd/kiwerk-operator ./cmd/kiwerk
 
 .PHONY: setup

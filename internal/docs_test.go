@@ -90,6 +90,7 @@ var programs = map[string]struct {
 	"./cmd/kiwerk-operator":    {forbidden: []string{"k8s.io/kubernetes/"}, reason: "it runs on the cluster's Kubernetes"},
 	"./cmd/kiwerk-nvidia-smi":  {only: []string{}, reason: "it runs in containers whatever their image"},
 	"./cmd/kiwerk-agent":       {only: []string{"golang.org/x/sys/"}, reason: "it is started for every container"},
+	"./cmd/kiwerk-nvml":        {cgo: "1", only: []string{"github.com/NVIDIA/go-nvml/"}, reason: "it asks NVIDIA's library and nothing else"},
 	"./cmd/kiwerk-modelserver": {cgo: "1", forbidden: []string{"k8s.io/", "sigs.k8s.io/"}, reason: "it serves models only"},
 	"./internal/cli":           {forbidden: []string{"k8s.io/kubernetes/", "github.com/kiwerk/kiwerk/internal/local", "github.com/kiwerk/kiwerk/internal/cluster"}, reason: "cmd/kiwerk fills its runners"},
 	"./internal/server":        {forbidden: []string{"k8s.io/", "sigs.k8s.io/"}, reason: "app fills authenticator and authorizer"},

@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices/gpu"
+	"github.com/kiwerk/kiwerk/internal/cluster/devices/nvml"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices/sharing"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices/simulate"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
@@ -79,7 +81,7 @@ func (d *daemon) buildGPUs(ctx context.Context) error {
 		Logger: d.log.With("component", "gpu"), Clock: d.clock,
 	}
 	if d.job.Config.GPUs.Simulate == "" {
-		return nil
+		return d.buildRealGPUs(ctx, cfg)
 	}
 	system, err := simulate.Parse(d.job.Config.GPUs.Simulate, d.cluster.NodeName())
 	if err != nil {
@@ -95,6 +97,31 @@ func (d *daemon) buildGPUs(ctx context.Context) error {
 	d.gpus, err = devices.New(ctx, cfg)
 	return err
 }
+
+// nvidiaControl is there where NVIDIA's kernel driver is.
+const nvidiaControl = "/dev/nvidiactl"
+
+// buildRealGPUs offers what the machine has. GPUs that do not answer are no
+// reason not to start: the log says why there are none.
+func (d *daemon) buildRealGPUs(ctx context.Context, cfg devices.Config) error {
+	if _, err := os.Stat(nvidiaControl); err != nil {
+		return nil //nolint:nilerr // No driver, no GPUs.
+	}
+	driver := nvml.Open(filepath.Join(d.job.BinDir, "kiwerk-nvml"))
+	ask, cancel := context.WithTimeout(ctx, driverPatience)
+	defer cancel()
+	if _, err := driver.System(ask); err != nil {
+		d.log.Error("this machine has GPUs which cannot be offered", "error", err)
+		return driver.Close()
+	}
+	cfg.Driver = driver
+	var err error
+	d.gpus, err = devices.New(ctx, cfg)
+	return err
+}
+
+// driverPatience is what a driver may take that has to wake its devices up first.
+const driverPatience = 30 * time.Second
 
 // attachGPUs labels the node; one that has no GPUs any more loses its labels.
 func (d *daemon) attachGPUs(ctx context.Context) error {

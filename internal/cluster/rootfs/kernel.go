@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// devices are what every container has; NVIDIA's are added if the host has them.
+// devices are what every container has; GPUs are given by the device plugin.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
 
 // mountDev gives the container a /dev of its own. The host's cannot be used:
@@ -28,15 +28,6 @@ func (b *builder) mountDev() error {
 	all := b.Devices
 	for _, name := range devices {
 		all = append(all, Device{"/dev/" + name, "/dev/" + name})
-	}
-	gpus, err := filepath.Glob("/dev/nvidia*")
-	if err != nil {
-		return err
-	}
-	for _, gpu := range gpus {
-		if info, err := os.Stat(gpu); err == nil && info.Mode()&fs.ModeDevice != 0 {
-			all = append(all, Device{gpu, gpu})
-		}
 	}
 	for _, d := range all {
 		if err := b.bindDevice(d); err != nil {

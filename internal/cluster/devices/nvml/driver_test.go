@@ -1,0 +1,111 @@
+package nvml
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/devices/gpu"
+)
+
+// TestMain plays the child, too.
+func TestMain(m *testing.M) {
+	role := filepath.Base(os.Args[0])
+	if !strings.HasPrefix(role, "child-") {
+		os.Exit(m.Run())
+	}
+	s := bufio.NewScanner(os.Stdin)
+	for n := 0; s.Scan(); n++ {
+		switch {
+		case role == "child-dies" && n == 1:
+			os.Exit(1)
+		case role == "child-hangs":
+			continue
+		case strings.Contains(s.Text(), AskSystem):
+			fmt.Println(`{"event":{"uuid":"GPU-a","gi":-1,"xid":48}}`)
+			fmt.Println(`{"system":{"driver":"1","cuda":"2","gpus":[{"uuid":"GPU-a"}]}}`)
+		case role == "child-fails":
+			fmt.Println(`{"error":"Unknown Error"}`)
+		default:
+			fmt.Println(`{"samples":[{"uuid":"GPU-a","utilization":7}]}`)
+		}
+	}
+	os.Exit(0)
+}
+
+func open(t *testing.T, role string) *Driver {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "child-"+role)
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	d := Open(path)
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func TestDriver(t *testing.T) {
+	d := open(t, "works")
+	s, err := d.System(t.Context())
+	if err != nil || len(s.GPUs) != 1 || s.GPUs[0].UUID != "GPU-a" {
+		t.Fatalf("%+v: %v", s, err)
+	}
+	if e := <-d.Events(); e != (gpu.Event{UUID: "GPU-a", GI: -1, XID: 48}) {
+		t.Errorf("event %+v", e)
+	}
+	x, err := d.Samples(t.Context())
+	if err != nil || len(x) != 1 || x[0].Utilization != 7 {
+		t.Errorf("%+v: %v", x, err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, open := <-d.Events(); open {
+		t.Error("events go on after the end")
+	}
+	if _, err := d.Samples(t.Context()); err == nil {
+		t.Error("an answer after the end")
+	}
+}
+
+// A child that dies costs one answer.
+func TestDriver_dies(t *testing.T) {
+	d := open(t, "dies")
+	if _, err := d.System(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Samples(t.Context()); err == nil {
+		t.Fatal("a dead child has answered")
+	}
+	if _, err := d.Samples(t.Context()); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
+func TestDriver_hangs(t *testing.T) {
+	d := open(t, "hangs")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := d.Samples(ctx); err == nil || !strings.Contains(err.Error(), "deadline") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestDriver_fails(t *testing.T) {
+	d := open(t, "fails")
+	if _, err := d.Samples(t.Context()); err == nil || !strings.Contains(err.Error(), "Unknown Error") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Open("/does/not/be").System(t.Context()); err == nil {
+		t.Error("a program that is not there has answered")
+	}
+}
