@@ -48,6 +48,19 @@ func runners(seen *[]any) Runners {
 		Kubectl:      func(_ context.Context, s Session, args []string) error { note(s.DataDir, args); return nil },
 		ControlPlane: func(_ context.Context, s Session) error { note(s.DataDir); return nil },
 		Daemon:       func(context.Context, Session) error { return nil },
+		Node: Node{
+			List: func(context.Context, Session) (*Nodes, error) {
+				return &Nodes{Items: []NodeStatus{{Name: "laptop", Ready: true, CPU: "8", Memory: "16Gi", GPUs: map[string]string{"gpu": "2"}}, {Name: "sim-0", Simulated: true}}}, nil
+			},
+			Simulate: func(_ context.Context, _ Session, o SimulateOptions) (*NodesDone, error) {
+				note(o)
+				return &NodesDone{Nodes: make([]string, o.Count)}, nil
+			},
+			Remove: func(_ context.Context, _ Session, names []string, simulated bool) (*NodesDone, error) {
+				note(names, simulated)
+				return &NodesDone{Nodes: names}, nil
+			},
+		},
 		GPU: GPU{
 			List: func(context.Context, Session) (*GPUs, error) {
 				return &GPUs{Items: []GPUStatus{

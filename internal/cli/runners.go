@@ -20,8 +20,30 @@ type Runners struct {
 	Retrain      Retrain
 	GPU          GPU
 	Images       Images
+	Node         Node
 	// DryRun lets the API server of a kubeconfig, or of the data directory, try objects.
 	DryRun func(ctx context.Context, s Session, kubeconfig string, objects []lint.Object) ([]lint.Refusal, error)
+}
+
+// Node is what can be done with nodes.
+type Node struct {
+	List     func(context.Context, Session) (*Nodes, error)
+	Simulate func(context.Context, Session, SimulateOptions) (*NodesDone, error)
+	Remove   func(ctx context.Context, s Session, names []string, simulated bool) (*NodesDone, error)
+}
+
+// SimulateOptions of kiwerk node simulate.
+type SimulateOptions struct {
+	Count  int
+	File   string // manifest of a node, "-" for standard input
+	Name   string
+	GPUs   string
+	CPU    string
+	Memory string
+	Pods   int
+	// Labels are KEY=VALUE, Taints KEY[=VALUE]:EFFECT.
+	Labels, Taints []string
+	Open           bool
 }
 
 // GPU is what can be done with the node's GPUs.

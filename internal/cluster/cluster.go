@@ -20,6 +20,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/node"
 	"github.com/kiwerk/kiwerk/internal/cluster/pki"
 	"github.com/kiwerk/kiwerk/internal/cluster/services"
+	"github.com/kiwerk/kiwerk/internal/cluster/simulate"
 	"github.com/kiwerk/kiwerk/internal/cluster/storage"
 )
 
@@ -168,13 +169,22 @@ func (c *Cluster) start(ctx context.Context) error {
 	return c.startHelpers(background)
 }
 
-// startHelpers starts what is ours: the provisioner of volumes and, on a node, the annotator of ports.
+// startHelpers starts what is ours: the provisioner of volumes, what plays simulated nodes and, on a node, the annotator of ports.
 func (c *Cluster) startHelpers(ctx context.Context) error {
 	volumes, err := storage.New(c.api.Client("kiwerk-volumes"), c.cfg.VolumesDir, c.cfg.Logger)
 	if err != nil {
 		return err
 	}
 	c.goTask(ctx, volumes.Run)
+	realNode := c.cfg.NodeName
+	if c.kubelet == nil {
+		realNode = ""
+	}
+	nodes, err := simulate.New(c.api.Client("kiwerk-simulate"), realNode, c.cfg.Logger, c.cfg.Clock)
+	if err != nil {
+		return err
+	}
+	c.goTask(ctx, nodes.Run)
 	if c.usage != nil {
 		if err := metrics.Register(ctx, c.api.Client("kiwerk-metrics")); err != nil {
 			return err

@@ -26,6 +26,7 @@ func Runners(getenv func(string) string) cli.Runners {
 		},
 		Kubectl: runKubectl,
 		GPU:     cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
+		Node:    cli.Node{List: listNodes, Simulate: simulateNodes, Remove: removeNodes},
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
 		DryRun:  dryRun,
 		Images:  imageCommands(getenv),

@@ -27,12 +27,12 @@ func TestMain(m *testing.M) {
 		case role == "child-hangs":
 			continue
 		case strings.Contains(s.Text(), AskSystem):
-			fmt.Println(`{"event":{"uuid":"GPU-a","gi":-1,"xid":48}}`)
-			fmt.Println(`{"system":{"driver":"1","cuda":"2","gpus":[{"uuid":"GPU-a"}]}}`)
+			fmt.Fprintln(os.Stdout, `{"event":{"uuid":"GPU-a","gi":-1,"xid":48}}`)
+			fmt.Fprintln(os.Stdout, `{"system":{"driver":"1","cuda":"2","gpus":[{"uuid":"GPU-a"}]}}`)
 		case role == "child-fails":
-			fmt.Println(`{"error":"Unknown Error"}`)
+			fmt.Fprintln(os.Stdout, `{"error":"Unknown Error"}`)
 		default:
-			fmt.Println(`{"samples":[{"uuid":"GPU-a","utilization":7}]}`)
+			fmt.Fprintln(os.Stdout, `{"samples":[{"uuid":"GPU-a","utilization":7}]}`)
 		}
 	}
 	os.Exit(0)
