@@ -32,7 +32,7 @@ import (
 
 const (
 	startLimit = 2 * time.Minute
-	readyLimit = 3 * time.Minute
+	readyLimit = 2 * time.Minute
 	tick       = 200 * time.Millisecond
 	namespace  = "default"
 )

@@ -35,22 +35,7 @@ func detach(ctx context.Context, s cli.Session, o cli.UpOptions) error {
 	if err != nil {
 		return errors.Join(err, theirs.Close())
 	}
-	args := []string{"up", "--data-dir", s.DataDir, "--lang", s.Text.Lang(), "--timeout", o.Timeout.String()}
-	if o.Listen != "" {
-		args = append(args, "--listen", o.Listen)
-	}
-	if o.Network != "" {
-		args = append(args, "--network", o.Network)
-	}
-	if o.Config != "" {
-		args = append(args, "--config", o.Config)
-	}
-	for flag, value := range map[string]string{"--images": o.Images, "--simulate-gpus": o.SimulateGPUs, "--gpu-config": o.GPUConfig} {
-		if value != "" {
-			args = append(args, flag, value)
-		}
-	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(self, detachedArgs(s, o)...)
 	cmd.Env = append(os.Environ(), envReport+"=3")
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -65,6 +50,19 @@ func detach(ctx context.Context, s cli.Session, o cli.UpOptions) error {
 	})
 	defer stop()
 	return follow(ctx, s, conn, cmd)
+}
+
+// detachedArgs are the arguments of the launcher that stays: those of this one, without --detach.
+func detachedArgs(s cli.Session, o cli.UpOptions) []string {
+	args := []string{"up", "--data-dir", s.DataDir, "--lang", s.Text.Lang(), "--timeout", o.Timeout.String()}
+	for _, f := range []struct{ flag, value string }{
+		{"--listen", o.Listen}, {"--network", o.Network}, {"--config", o.Config}, {"--images", o.Images}, {"--simulate-gpus", o.SimulateGPUs}, {"--gpu-config", o.GPUConfig},
+	} {
+		if f.value != "" {
+			args = append(args, f.flag, f.value)
+		}
+	}
+	return args
 }
 
 func follow(ctx context.Context, s cli.Session, conn *fdsock.Conn, cmd *exec.Cmd) error {
