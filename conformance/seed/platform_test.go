@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,7 +69,7 @@ func start(t *testing.T) *platform {
 		}
 	})
 	cmd := p.command(t.Context(), "sh", p.block("04-kubeflow-installation.sh"))
-	cmd.Env = append(cmd.Env, "KIWERK_UP_FLAGS=--listen 127.0.0.1:0 --simulate-gpus=h100:8")
+	cmd.Env = append(cmd.Env, "KIWERK_UP_FLAGS=--listen 127.0.0.1:0 --images host --simulate-gpus=h100:8")
 	out, err := cmd.CombinedOutput()
 	found := regexp.MustCompile(`MLFLOW_TRACKING_URI=(http://\S+)`).FindSubmatch(out)
 	if err != nil || found == nil {
@@ -334,10 +333,8 @@ func condition(o *unstructured.Unstructured, typ string) bool {
 	return false
 }
 
+// number is an integer field, 0 when absent. Objects made from JSON hold int64.
 func number(o *unstructured.Unstructured, path ...string) int64 {
-	v, _, _ := unstructured.NestedFieldNoCopy(o.Object, path...)
-	b, _ := json.Marshal(v)
-	var n int64
-	_ = json.Unmarshal(b, &n)
+	n, _, _ := unstructured.NestedInt64(o.Object, path...)
 	return n
 }

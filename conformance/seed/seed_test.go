@@ -96,6 +96,8 @@ func (p *platform) manifest(t *testing.T, k seed.Block, shared bool) {
 		p.until(t, gvk, name, complete)
 	case seed.Ready:
 		p.until(t, gvk, name, p.ready)
+	default:
+		t.Errorf("%s promises %q, which is not for manifests", k.File, k.Promise)
 	}
 }
 

@@ -194,7 +194,7 @@ func (r *run) add(id string, o Object, v manifest.Value, path string, reason tex
 		return
 	}
 	doc := o.Root.Doc
-	if doc.Aliases {
+	if doc.ReadOnly {
 		edits = nil
 	}
 	r.findings = append(r.findings, Finding{

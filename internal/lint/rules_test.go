@@ -156,6 +156,15 @@ func TestCheck_disable(t *testing.T) {
 	}
 }
 
+// A document with a key twice is not changed, and the others of the file are.
+func TestFix_leavesDuplicateKeysToPeople(t *testing.T) {
+	removed := cases["removed-api"].bad
+	changed, err := Fix(map[string][]byte{"f": []byte(removed + "kind: CronJob\n---\n" + removed)}, Options{})
+	if err != nil || len(changed) != 1 || !strings.HasPrefix(string(changed[0].After), removed) || !strings.Contains(string(changed[0].After), "batch/v1\n") {
+		t.Errorf("%v, %v", changed, err)
+	}
+}
+
 func TestTexts_areInBothLanguages(t *testing.T) {
 	for _, r := range Rules {
 		for _, part := range []string{"title", "why", "fix"} {

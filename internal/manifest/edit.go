@@ -74,8 +74,8 @@ func clearPlaces(n *yaml.Node) {
 // Apply carries out edits of one document and changes the text accordingly.
 // The file must be parsed again afterwards.
 func (f *File) Apply(d *Document, edits []Edit) ([]byte, error) {
-	if d.Aliases {
-		return nil, fmt.Errorf("%s, document %d: it has anchors, so it is not changed", f.Name, d.Index+1)
+	if d.ReadOnly {
+		return nil, fmt.Errorf("%s, document %d: it has anchors or a key twice, so it is not changed", f.Name, d.Index+1)
 	}
 	edited := deepCopy(d.root)
 	for _, e := range ordered(edits) {

@@ -174,10 +174,12 @@ func TestFile_Apply(t *testing.T) {
 	}
 }
 
-func TestFile_Apply_leavesAnchorsAlone(t *testing.T) {
-	f := Parse("f.yaml", []byte("a: &x 1\nb: *x\n"))
-	if _, err := f.Apply(f.Documents[0], []Edit{{Path: Path{"a"}, Set: Plain("2")}}); err == nil || !strings.Contains(err.Error(), "anchors") {
-		t.Errorf("got %v", err)
+func TestFile_Apply_leavesAloneWhatHasNoOneMeaning(t *testing.T) {
+	for _, text := range []string{"a: &x 1\nb: *x\n", "a: 1\na: 2\n"} {
+		f := Parse("f.yaml", []byte(text))
+		if _, err := f.Apply(f.Documents[0], []Edit{{Path: Path{"c"}, Set: Plain("2")}}); err == nil || !strings.Contains(err.Error(), "not changed") {
+			t.Errorf("%q: got %v", text, err)
+		}
 	}
 }
 
@@ -204,7 +206,7 @@ func FuzzParse(f *testing.F) {
 		file := Parse("f", []byte(text))
 		for _, d := range file.Documents {
 			d.Locate("spec.a[0].b[c/d]")
-			if _, err := d.Root().JSON(); err != nil || d.Aliases {
+			if _, err := d.Root().JSON(); err != nil || d.ReadOnly {
 				continue
 			}
 			got, err := file.Apply(d, []Edit{{Path: Path{"kiwerk"}, Set: Scalar("added")}})

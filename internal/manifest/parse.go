@@ -30,8 +30,8 @@ type Document struct {
 	File string
 	// Index counts the documents of the file from 0.
 	Index int
-	// Aliases says that the text has anchors or merge keys; such a document is read, never changed.
-	Aliases bool
+	// ReadOnly says that the text has anchors, merge keys or a key twice: such a document is read, never changed.
+	ReadOnly bool
 
 	root  *yaml.Node
 	chunk int
@@ -79,8 +79,9 @@ func Parse(name string, text []byte) *File {
 		move(node, c.line-1)
 		twice := duplicates(node, nil)
 		f.Problems = append(f.Problems, twice...)
-		d := &Document{File: name, Index: len(f.Documents), root: node, chunk: i}
-		if d.Aliases = aliased(node); d.Aliases {
+		d := &Document{File: name, Index: len(f.Documents), root: node, chunk: i, ReadOnly: len(twice) > 0}
+		if aliased(node) {
+			d.ReadOnly = true
 			if d.root, err = expand(node); err != nil {
 				f.Problems = append(f.Problems, Problem{Line: node.Line, Column: node.Column, Message: err.Error()})
 				continue
