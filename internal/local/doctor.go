@@ -13,6 +13,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
+	"github.com/kiwerk/kiwerk/internal/cluster/holder"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -23,7 +24,7 @@ const goodFree = 5 << 30
 func doctor(ctx context.Context, s cli.Session, getenv func(string) string) (*cli.Diagnosis, error) {
 	d := &cli.Diagnosis{}
 	for _, check := range []func(context.Context, cli.Session, func(string) string) cli.Finding{
-		checkHelper, checkUserNS, checkCgroups, checkNetwork, checkDisk, checkPython, checkONNX, checkRuntimeDir, checkOpenFiles,
+		checkHelper, checkUserNS, checkIDs, checkCgroups, checkNetwork, checkDisk, checkPython, checkONNX, checkRuntimeDir, checkOpenFiles,
 	} {
 		d.Findings = append(d.Findings, check(ctx, s, getenv))
 	}
@@ -55,6 +56,13 @@ func checkUserNS(context.Context, cli.Session, func(string) string) cli.Finding 
 		return finding("namespaces", cli.LevelProblem, text.S(text.UserNSForbidden), text.S(text.UserNSTry, userNamespaceRemedy(readSetting)))
 	}
 	return finding("namespaces", cli.LevelOK, text.S(text.DoctorUserNS))
+}
+
+func checkIDs(context.Context, cli.Session, func(string) string) cli.Finding {
+	if err := holder.SubordinateIDs(); err != nil {
+		return finding("ids", cli.LevelNote, text.S(text.DoctorNoIDs, err.Error()), text.S(text.DoctorIDsTry))
+	}
+	return finding("ids", cli.LevelOK, text.S(text.DoctorIDs))
 }
 
 func checkCgroups(context.Context, cli.Session, func(string) string) cli.Finding {

@@ -65,6 +65,9 @@ const (
 	DoctorUserNS        Key = "doctor.userNS"
 	DoctorCgroups       Key = "doctor.cgroups"
 	DoctorNoCgroups     Key = "doctor.noCgroups"
+	DoctorIDs           Key = "doctor.ids"
+	DoctorNoIDs         Key = "doctor.noIDs"
+	DoctorIDsTry        Key = "doctor.idsTry"
 	DoctorCgroupsRoot   Key = "doctor.cgroupsRoot"
 	DoctorCgroupsUser   Key = "doctor.cgroupsUser"
 	DoctorCgroupsMount  Key = "doctor.cgroupsMount"
@@ -154,6 +157,9 @@ var commandTexts = map[Key]entry{
 	DoctorUserNS:        {"user namespaces are allowed", "User-Namespaces sind erlaubt"},
 	DoctorCgroups:       {"limits of pods are enforced by cgroups: %s", "Grenzen von Pods werden durch Cgroups durchgesetzt: %s"},
 	DoctorNoCgroups:     {"limits of CPU and memory in pods are not enforced; the processes of all pods together are bounded", "Grenzen für CPU und Speicher in Pods werden nicht durchgesetzt; die Zahl der Prozesse aller Pods zusammen ist begrenzt"},
+	DoctorIDs:           {"pods can run as other users (runAsUser, fsGroup)", "Pods können als andere Benutzer laufen (runAsUser, fsGroup)"},
+	DoctorNoIDs:         {"pods can run as root only, who is you: no subordinate ids: %s", "Pods können nur als root laufen, der Sie selbst sind: keine untergeordneten Kennungen: %s"},
+	DoctorIDsTry:        {"sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER", "sudo apt install uidmap && sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"},
 	DoctorCgroupsRoot:   {"this host has version 1 of cgroups, which serves only root: run kiwerk up as root, or start the host with version 2 (kernel argument systemd.unified_cgroup_hierarchy=1)", "dieser Rechner hat Version 1 der Cgroups, die nur root dient: kiwerk up als root ausführen oder den Rechner mit Version 2 starten (Kernel-Argument systemd.unified_cgroup_hierarchy=1)"},
 	DoctorCgroupsUser:   {"no cgroup is delegated to this user here: systemd-run --user --scope -p Delegate=yes kiwerk up", "diesem Benutzer ist hier keine Cgroup übertragen: systemd-run --user --scope -p Delegate=yes kiwerk up"},
 	DoctorCgroupsMount:  {"no cgroup may be made here; start the container with --cgroupns=host and /sys/fs/cgroup writable", "hier darf keine Cgroup angelegt werden; den Container mit --cgroupns=host und beschreibbarem /sys/fs/cgroup starten"},

@@ -109,13 +109,53 @@ func enter(namespaces uintptr) (int, error) {
 // root there is nothing to do: the tests run as one already.
 func AsUser(t *testing.T) {
 	t.Helper()
-	if os.Getenv("KIWERK_TEST_AS_USER") != "" {
+	if os.Getenv(envAsUser) != "" {
 		return
 	}
 	if os.Geteuid() != 0 || inUserNamespace() {
 		t.Skip("runs as an ordinary user already; root runs both")
 	}
-	u := ensureUser(t)
+	var args []string
+	for _, a := range os.Args[1:] {
+		if a == "-test.v" || strings.HasPrefix(a, "-test.v=") || strings.HasPrefix(a, "-test.short") {
+			args = append(args, a)
+		}
+	}
+	runAs(t, ensureUser(t, User), "1", []string{"--no-new-privs"}, args)
+}
+
+// UserWithIDs is an ordinary user to whom the host grants subordinate ids.
+const UserWithIDs = "kiwerk-test-ids"
+
+// AsUserWithIDs runs one test of this package as such a user, which it makes;
+// there it returns true. Only with the programs that map the ids.
+func AsUserWithIDs(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(envAsUser) == "ids" {
+		return true
+	}
+	if os.Geteuid() != 0 || inUserNamespace() {
+		t.Skip("only root can make a user with subordinate ids")
+	}
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("newuidmap is not installed (Debian package uidmap)")
+	}
+	u := ensureUser(t, UserWithIDs)
+	const ids = "1500000-1565535"
+	if data, err := os.ReadFile("/etc/subuid"); err != nil || !strings.Contains(string(data), UserWithIDs+":") {
+		if out, err := exec.Command("usermod", "--add-subuids", ids, "--add-subgids", ids, UserWithIDs).CombinedOutput(); err != nil {
+			t.Fatalf("usermod: %v\n%s", err, out)
+		}
+	}
+	runAs(t, u, "ids", nil, []string{"-test.run=^" + t.Name() + "$"})
+	return false
+}
+
+const envAsUser = "KIWERK_TEST_AS_USER"
+
+// runAs runs the test binary again as another user.
+func runAs(t *testing.T, u *user.User, mark string, options, testArgs []string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "kiwerk-user-") //nolint:usetesting // Another user has to enter it.
 	if err != nil {
 		t.Fatal(err)
@@ -129,22 +169,18 @@ func AsUser(t *testing.T) {
 	if err := errors.Join(os.Mkdir(tmp, 0o700), os.Chown(tmp, uid, gid), os.Chmod(dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"--reuid", u.Uid, "--regid", u.Gid, "--clear-groups", "--no-new-privs", "--", bin, "-test.count=1"}
-	for _, a := range os.Args[1:] {
-		if a == "-test.v" || strings.HasPrefix(a, "-test.v=") || strings.HasPrefix(a, "-test.short") {
-			args = append(args, a)
-		}
-	}
+	args := append([]string{"--reuid", u.Uid, "--regid", u.Gid, "--clear-groups"}, options...)
+	args = append(append(args, "--", bin, "-test.count=1"), testArgs...)
 	cmd := exec.Command("setpriv", args...)
 	cmd.Dir = tmp
 	cmd.Env = []string{
 		"HOME=" + tmp, "TMPDIR=" + tmp, "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-		"KIWERK_TEST_AS_USER=1", envAgent + "=" + Agent(),
+		envAsUser + "=" + mark, envAgent + "=" + Agent(),
 	}
 	out, err := cmd.CombinedOutput()
-	t.Logf("as user %s:\n%s", User, out)
+	t.Logf("as user %s:\n%s", u.Username, out)
 	if err != nil {
-		t.Errorf("the tests failed as user %s: %v", User, err)
+		t.Errorf("the tests failed as user %s: %v", u.Username, err)
 	}
 }
 
@@ -153,19 +189,19 @@ func inUserNamespace() bool {
 	return err == nil && !strings.Contains(string(m), "4294967295")
 }
 
-func ensureUser(t *testing.T) *user.User {
+func ensureUser(t *testing.T, name string) *user.User {
 	t.Helper()
-	u, err := user.Lookup(User)
+	u, err := user.Lookup(name)
 	if err == nil {
 		return u
 	}
-	if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", User).CombinedOutput(); err != nil {
-		if u, again := user.Lookup(User); again == nil {
+	if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name).CombinedOutput(); err != nil {
+		if u, again := user.Lookup(name); again == nil {
 			return u // another package's test was faster
 		}
-		t.Fatalf("useradd %s: %v\n%s", User, err, out)
+		t.Fatalf("useradd %s: %v\n%s", name, err, out)
 	}
-	u, err = user.Lookup(User)
+	u, err = user.Lookup(name)
 	if err != nil {
 		t.Fatal(err)
 	}

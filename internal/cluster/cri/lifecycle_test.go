@@ -366,7 +366,7 @@ func TestServer_otherUser(t *testing.T) {
 	}}
 	if os.Getenv("KIWERK_TEST_AS_USER") != "" {
 		_, err := n.rt.CreateContainer(t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: sb, Config: cfg, SandboxConfig: sc})
-		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "runAsUser 1234 is not available: Kiwerk runs as an ordinary user") {
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "runAsUser 1234 is not available: Kiwerk runs as an ordinary user to whom this host grants no subordinate ids") {
 			t.Errorf("error %v", err)
 		}
 		return

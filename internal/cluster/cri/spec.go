@@ -181,7 +181,7 @@ func processFor(cfg *runtimeapi.ContainerConfig, userNS bool) (shim.Process, err
 		return p, err
 	}
 	if userNS {
-		return p, onlyRoot(p)
+		return p, checkMapped(p)
 	}
 	return p, nil
 }
@@ -246,24 +246,6 @@ func id32(s string) (uint32, error) {
 		return 0, fmt.Errorf("id %q of the host: %w", s, err)
 	}
 	return uint32(n), nil
-}
-
-// onlyRoot refuses identities that do not exist in a user's namespace, where
-// only root is mapped (to that user).
-func onlyRoot(p shim.Process) error {
-	const why = "is not available: Kiwerk runs as an ordinary user, so that in pods only user and group 0 exist (they are that user on the host); leave it out or run `kiwerk up` as root"
-	if p.UID != 0 {
-		return fmt.Errorf("runAsUser %d %s", p.UID, why)
-	}
-	if p.GID != 0 {
-		return fmt.Errorf("runAsGroup %d %s", p.GID, why)
-	}
-	for _, g := range p.Groups {
-		if g != 0 {
-			return fmt.Errorf("group %d (fsGroup or supplementalGroups) %s", g, why)
-		}
-	}
-	return nil
 }
 
 // signalNumber translates the CRI's names.

@@ -166,9 +166,16 @@ func fork(o Options, theirs, lock *os.File) (*os.Process, error) {
 		sys.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
 		sys.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
-	proc, err := os.StartProcess(o.AgentPath, args, &os.ProcAttr{
-		Dir: "/", Env: []string{"GOMAXPROCS=2"}, Files: []*os.File{null, log, log, theirs, lock}, Sys: sys,
-	})
+	attr := &os.ProcAttr{Dir: "/", Env: []string{"GOMAXPROCS=2"}, Files: []*os.File{null, log, log, theirs, lock}, Sys: sys}
+	if os.Geteuid() != 0 {
+		proc, err := startMapped(o.AgentPath, args, attr)
+		var none *lackingIDs
+		if err == nil || !errors.As(err, &none) {
+			return proc, err
+		}
+		_, _ = fmt.Fprintf(log, "pods have no users but root: %v\n", none) // the holder's log is for people only
+	}
+	proc, err := os.StartProcess(o.AgentPath, args, attr)
 	if err != nil {
 		return nil, forbidden(err, os.Geteuid() == 0, sysctl)
 	}

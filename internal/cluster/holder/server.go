@@ -47,6 +47,9 @@ type waiter struct {
 func Run(runtimeDir, dataDir string, podNetwork bool) error {
 	// Caught and dropped: ignored signals would stay ignored in the programs that are started from here.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGPIPE)
+	if err := awaitIDs(); err != nil {
+		return err
+	}
 	unix.CloseOnExec(fdLock)
 	first, err := fdsock.FromFile(os.NewFile(fdLauncher, "launcher"))
 	if err != nil {

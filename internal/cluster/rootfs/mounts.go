@@ -27,6 +27,12 @@ var InUserNamespace = sync.OnceValue(func() bool {
 	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
 })
 
+// OwnGroups tells whether a process here may have other groups than its starter's.
+var OwnGroups = sync.OnceValue(func() bool {
+	setting, err := os.ReadFile("/proc/self/setgroups")
+	return err != nil || strings.TrimSpace(string(setting)) == "allow"
+})
+
 // mountSteps mounts the overlays and binds of the plan. The overlays are made
 // side by side: each waits for the disk's journal several times.
 func (b *builder) mountSteps() error {

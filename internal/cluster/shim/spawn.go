@@ -81,7 +81,7 @@ func (c *container) prepare(p Process, files []*os.File) (*syscall.ProcAttr, str
 	}
 	if p.UID != 0 || p.GID != 0 || len(p.Groups) > 0 {
 		attr.Sys.Credential = &syscall.Credential{Uid: p.UID, Gid: p.GID, Groups: p.Groups}
-	} else if !rootfs.InUserNamespace() {
+	} else if rootfs.OwnGroups() {
 		attr.Sys.Credential = &syscall.Credential{} // drops the groups of whoever started the platform
 	}
 	for _, f := range files {

@@ -1,0 +1,79 @@
+//go:build linux
+
+package cluster_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest"
+)
+
+// seedBlock is the securityContext of the project's seed, as it stands there.
+const seedBlock = `securityContext:
+  runAsNonRoot: true
+  runAsUser: 1000
+  capabilities:
+    drop:
+    - ALL
+  readOnlyRootFilesystem: true
+  allowPrivilegeEscalation: false
+`
+
+// restrictedPods runs the seed's securityContext where only restricted pods may
+// run, and an fsGroup. An ordinary user without subordinate ids hears what is lacking.
+func restrictedPods(t *testing.T, cell *cell, c client.WithWatch) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pod.yaml")
+	manifest := `apiVersion: v1
+kind: Namespace
+metadata: {name: strict, labels: {pod-security.kubernetes.io/enforce: restricted}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: seed, namespace: strict}
+spec:
+  restartPolicy: Never
+  securityContext: {fsGroup: 3000, seccompProfile: {type: RuntimeDefault}}
+  volumes: [{name: v, emptyDir: {}}]
+  containers:
+  - name: main
+    image: busybox
+    command:
+    - sh
+    - -c
+    - |
+      id -u; id -G; touch /v/f && stat -c %u:%g /v/f
+      grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\t\n' '  '
+      for d in / /etc /tmp /usr /var; do touch $d/x 2>/dev/null && echo wrote $d; done; echo; cat /dev/null
+    volumeMounts: [{name: v, mountPath: /v}]
+    ` + strings.ReplaceAll(strings.TrimSuffix(seedBlock, "\n"), "\n", "\n    ") + "\n"
+	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustKubectl(t, cell.Kubeconfig, "apply", "-f", file)
+	pod := shell("strict", "seed", "")
+	if os.Geteuid() != 0 {
+		kwtest.WaitFor(t, c, pod, func(p *corev1.Pod) bool {
+			return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Waiting != nil &&
+				strings.Contains(p.Status.ContainerStatuses[0].State.Waiting.Message, "no subordinate ids")
+		})
+		mustKubectl(t, cell.Kubeconfig, "delete", "pod", "seed", "-n", "strict", "--now")
+		return
+	}
+	kwtest.WaitFor(t, c, pod, func(p *corev1.Pod) bool { return succeeded(p) || p.Status.Phase == corev1.PodFailed })
+	out := mustKubectl(t, cell.Kubeconfig, "logs", "seed", "-n", "strict")
+	for _, want := range []string{"1000\n", " 3000\n", "\n1000:3000\n", "CapEff: 0000000000000000", "CapBnd: 0000000000000000", "NoNewPrivs: 1 Seccomp: 2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the pod says %q, without %q", out, want)
+		}
+	}
+	if strings.Contains(out, "wrote") {
+		t.Errorf("the pod wrote into a read-only root: %q", out)
+	}
+}
