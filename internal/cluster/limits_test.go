@@ -47,6 +47,12 @@ func limitsAreKept(t *testing.T, cell *cell, c client.WithWatch) {
 	if pod.Status.ContainerStatuses[0].RestartCount != 0 {
 		t.Error("the container was restarted")
 	}
+	full := shell("default", "full", "head -c 30000000 /dev/zero > /tmp/f; sleep 1000")
+	full.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"ephemeral-storage": resource.MustParse("5Mi")}
+	if err := c.Create(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	kwtest.WaitFor(t, c, full, func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed && p.Status.Reason == "Evicted" })
 	if !enforced {
 		return
 	}

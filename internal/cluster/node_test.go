@@ -166,6 +166,7 @@ func TestCluster_withNode(t *testing.T) {
 	})
 	t.Run("VolumeIsShared", func(t *testing.T) { volumeIsShared(t, cell, c) })
 	t.Run("RestrictedPods", func(t *testing.T) { restrictedPods(t, cell, c) })
+	t.Run("HostileSubPaths", func(t *testing.T) { hostileSubPaths(t, c) })
 	t.Run("LimitsAreKept", func(t *testing.T) { limitsAreKept(t, cell, c) })
 
 	long := shell("default", "long", "echo started; sleep 1000")

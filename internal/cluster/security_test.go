@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kiwerk/kiwerk/internal/kwtest"
@@ -53,6 +54,10 @@ spec:
       for d in / /etc /tmp /usr /var; do touch $d/x 2>/dev/null && echo wrote $d; done; echo; cat /dev/null
     volumeMounts: [{name: v, mountPath: /v}]
     ` + strings.ReplaceAll(strings.TrimSuffix(seedBlock, "\n"), "\n", "\n    ") + "\n"
+	if os.Geteuid() != 0 {
+		// The kubelet itself would fail to give the volume to that group.
+		manifest = strings.Replace(manifest, "fsGroup: 3000, ", "", 1)
+	}
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -75,5 +80,40 @@ spec:
 	}
 	if strings.Contains(out, "wrote") {
 		t.Errorf("the pod wrote into a read-only root: %q", out)
+	}
+}
+
+// hostileSubPaths leads subPath out of its volume: by the name, which the API
+// server refuses, and by a link that an init container makes, which the kubelet does.
+func hostileSubPaths(t *testing.T, c client.WithWatch) {
+	t.Helper()
+	pod := func(name, sub string) *corev1.Pod {
+		p := shell("default", name, "ls /v; cat /v/shadow /v/hosts")
+		p.Spec.Volumes = []corev1.Volume{{Name: "d", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+		p.Spec.InitContainers = []corev1.Container{{
+			Name: "evil", Image: "busybox", Command: []string{"sh", "-c", "ln -s / /d/out; ln -s ../../../../../../../../etc /d/up"},
+			VolumeMounts: []corev1.VolumeMount{{Name: "d", MountPath: "/d"}},
+		}}
+		p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "d", MountPath: "/v", SubPath: sub}}
+		return p
+	}
+	if err := c.Create(t.Context(), pod("dots", "../../etc")); !apierrors.IsInvalid(err) {
+		t.Errorf("subPath with dots: %v", err)
+	}
+	for name, sub := range map[string]string{"link-out": "out/etc", "link-up": "up"} {
+		p := pod(name, sub)
+		if err := c.Create(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		kwtest.WaitFor(t, c, p, func(p *corev1.Pod) bool {
+			return p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded || len(p.Status.ContainerStatuses) == 1 &&
+				p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerConfigError"
+		})
+		if p.Status.Phase != corev1.PodPending || !strings.Contains(p.Status.ContainerStatuses[0].State.Waiting.Message, "subPath") {
+			t.Errorf("%s: phase %s, %+v", name, p.Status.Phase, p.Status.ContainerStatuses)
+		}
+		if err := c.Delete(t.Context(), p, client.GracePeriodSeconds(0)); err != nil {
+			t.Error(err)
+		}
 	}
 }

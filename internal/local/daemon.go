@@ -254,6 +254,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
 		PodLogsDir: filepath.Join(data, logsDir, "pods"),
 		Masks:      []string{d.job.DataDir, d.job.RuntimeDir},
+		Neighbours: func() []string { return neighbours(d.job.RuntimeDir) },
 		VolumeDirs: []string{filepath.Join(data, "volumes"), devices.PodDir(filepath.Join(data, gpuDir))},
 		APIAddress: d.cluster.APIAddress(), NodeIP: d.cluster.NodeIP().String(),
 		Logger: d.log.With("component", "runtime"), Clock: d.clock,

@@ -120,6 +120,9 @@ func (l *launcher) prepare(now time.Time) (err error) {
 	if err = makeRuntimeDir(l.runtime); err != nil {
 		return err
 	}
+	if err = rememberDataDir(l.runtime, l.dir.path); err != nil {
+		return err
+	}
 	if err = os.MkdirAll(l.dir.file(logsDir), 0o700); err != nil {
 		return err
 	}

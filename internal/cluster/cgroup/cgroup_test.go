@@ -251,7 +251,8 @@ func TestSaved_none(t *testing.T) {
 	if g != nil || err != nil {
 		t.Errorf("%v, %v", g, err)
 	}
-	if err := errors.Join(g.Remove(), g.Enter(), g.Set(Limits{Memory: 1})); err != nil {
+	e, enterErr := g.Enter()
+	if err := errors.Join(enterErr, e.Finish(), g.Remove(), g.Set(Limits{Memory: 1})); err != nil {
 		t.Errorf("an empty group does nothing: %v", err)
 	}
 }

@@ -110,14 +110,64 @@ func explain(s setting, err error) error {
 	return fmt.Errorf("set %s to %s: %w", s.file, s.value, err)
 }
 
-// Enter moves the calling process into the group.
-func (g Group) Enter() error {
+// Entry is a way into a group that stays open when the file system is left.
+type Entry struct {
+	files []*os.File
+	moved chan error // version 2 only
+}
+
+// Enter begins to move the caller into the group; [Entry.Finish] ends it.
+//
+// To move a whole process the kernel waits until every CPU has been seen idle
+// or at work for another: 10 to 25 ms were measured. A thread moves at once, and
+// what it forks goes with it, but only in version 1. There Finish moves the
+// calling thread; in version 2 the process is on its way in the meantime.
+func (g Group) Enter() (*Entry, error) {
+	e := &Entry{}
+	name := "tasks"
+	if g.unified() {
+		name = "cgroup.procs"
+	}
 	for _, dir := range g.dirs() {
-		if err := write(filepath.Join(dir, "cgroup.procs"), "0"); err != nil {
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("enter cgroup: %w", err), e.close())
+		}
+		e.files = append(e.files, f)
+	}
+	if g.unified() {
+		e.moved = make(chan error, 1)
+		go func() { e.moved <- e.move() }()
+	}
+	return e, nil
+}
+
+// Finish returns when the caller is in the group. Its thread must be locked to the goroutine.
+func (e *Entry) Finish() error {
+	var err error
+	if e.moved != nil {
+		err = <-e.moved
+	} else {
+		err = e.move()
+	}
+	return errors.Join(err, e.close())
+}
+
+func (e *Entry) move() error {
+	for _, f := range e.files {
+		if _, err := f.WriteString("0"); err != nil {
 			return fmt.Errorf("enter cgroup: %w", err)
 		}
 	}
 	return nil
+}
+
+func (e *Entry) close() error {
+	var err error
+	for _, f := range e.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
 }
 
 // OOMKills is how many processes of the group were killed because its memory ran out.

@@ -16,7 +16,7 @@
 // its restart is seen by a container. [Server.Stop] leaves containers running;
 // [Server.StopContainers] is for a clean end of the platform.
 //
-// What the runtime cannot do (other users than root without privileges,
-// privileged containers, shared namespaces) is refused when the container is
+// What the runtime cannot do (other users than root where the host grants none,
+// privileged containers, a shared pid namespace) is refused when the container is
 // created, with the reason. The package knows the CRI, not the Kubernetes API.
 package cri

@@ -116,3 +116,17 @@ func TestServer_cleansGroups(t *testing.T) {
 		}
 	}
 }
+
+func TestServer_writableLayer(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("writes")
+	id := n.run(sb, sc, shell(`head -c 2000000 /dev/zero > /tmp/disk; head -c 3000000 /dev/zero > /etc/memory; echo ready; sleep 1000`))
+	n.ready(id)
+	st, err := n.rt.ContainerStats(t.Context(), &runtimeapi.ContainerStatsRequest{ContainerId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := st.GetStats().GetWritableLayer().GetUsedBytes().GetValue(); used < 5000000 || used > 8000000 {
+		t.Errorf("%d bytes written, want 5 MB and a little", used)
+	}
+}

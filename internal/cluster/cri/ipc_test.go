@@ -48,7 +48,7 @@ func TestServer_hostNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := secured(`readlink /proc/self/ns/ipc; test -d /proc/`+strconv.Itoa(os.Getpid())+` && echo sees host
+	cfg := secured(`echo $$ > /tmp/pid; readlink /proc/self/ns/ipc; test -d /proc/`+strconv.Itoa(os.Getpid())+` && echo sees host
 ls /proc/1/root/etc >/dev/null 2>&1 && echo enters pid 1; ls /proc/`+strconv.Itoa(os.Getpid())+`/root/etc >/dev/null 2>&1 && echo enters the daemon
 setsid sleep 98765 & sleep 0; echo ready; while :; do sleep 0.02; done`,
 		&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_NODE, Ipc: runtimeapi.NamespaceMode_NODE}})
@@ -59,7 +59,7 @@ setsid sleep 98765 & sleep 0; echo ready; while :; do sleep 0.02; done`,
 			}
 		},
 		"EndsItself": func(id string) {
-			resp, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh", "-c", `kill -9 $(cat /proc/$PPID/task/$PPID/children | cut -d' ' -f1)`}, Timeout: 10})
+			resp, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"sh", "-c", "kill -9 $(cat /tmp/pid)"}, Timeout: 10})
 			_, _ = resp, err // it may end with the container
 			n.awaitExit(id)
 		},

@@ -60,6 +60,16 @@ func profileFrom(path string) ([]byte, error) {
 	return p.Compile()
 }
 
+// masks are the places that a new container must not see.
+func (s *Server) masks() []string {
+	if s.cfg.Neighbours == nil {
+		return s.cfg.Masks
+	}
+	all := slices.Concat(s.cfg.Masks, s.cfg.Neighbours())
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // checkSecurity refuses what the runtime does not do.
 func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContainerSecurityContext) error {
 	switch {

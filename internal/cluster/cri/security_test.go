@@ -57,3 +57,43 @@ func TestServer_rights(t *testing.T) {
 		t.Errorf("profile that is not there: %v", err)
 	}
 }
+
+// TestServer_neighbours has the data directory of a second platform, which became known after the runtime had started.
+func TestServer_neighbours(t *testing.T) {
+	n := newNode(t)
+	var known []string
+	n.stop()
+	n.cfg.Neighbours = func() []string { return known }
+	n.start()
+	other, err := os.MkdirTemp("/opt", "kiwerk-other-") // not below the test's own folder, which is masked anyway
+	if err != nil {
+		t.Skip(err) // an ordinary user; modes keep his pods out of what is not his
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(other) })
+	if err := os.WriteFile(filepath.Join(other, "token"), []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sb, sc := n.sandbox("peer")
+	look := func(name string) string {
+		cfg := shell("cat " + other + "/token 2>/dev/null; echo done")
+		cfg.Metadata.Name, cfg.LogPath = name, name+"/0.log"
+		return n.log(n.awaitExit(n.run(sb, sc, cfg)))
+	}
+	if out := look("before"); out != "secret\ndone\n" {
+		t.Fatalf("the test proves nothing: %q", out)
+	}
+	known = []string{other}
+	if out := look("after"); out != "done\n" {
+		t.Errorf("the pod of one platform reads the data of another: %q", out)
+	}
+	cfg := shell("cat /v/token")
+	cfg.Metadata.Name, cfg.LogPath = "volume", "volume/0.log"
+	cfg.Mounts = []*runtimeapi.Mount{{HostPath: other, ContainerPath: "/v"}}
+	c, err := n.rt.CreateContainer(t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: sb, Config: cfg, SandboxConfig: sc})
+	if err == nil {
+		_, err = n.rt.StartContainer(t.Context(), &runtimeapi.StartContainerRequest{ContainerId: c.GetContainerId()})
+	}
+	if err == nil || !strings.Contains(err.Error(), "belongs to the platform") {
+		t.Errorf("hostPath volume of another platform's data: %v", err)
+	}
+}

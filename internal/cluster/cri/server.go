@@ -41,6 +41,8 @@ type Config struct {
 	AgentPath string
 	// Masks must be empty in every container: data directory, runtime directory.
 	Masks []string
+	// Neighbours, if set, are further places to mask, as they are known when a container is made.
+	Neighbours func() []string
 	// VolumeDirs lie below Masks, and volumes may come from them: those of the
 	// local provisioner. A pod's own folder of the kubelet is always allowed.
 	VolumeDirs []string

@@ -51,7 +51,7 @@ func (s *Server) specFor(ctx context.Context, id string, b *sandbox, cfg *runtim
 	}
 	root := rootfs.Spec{
 		Scratch: filepath.Join(s.containerDir(id), "root"), Volumes: append(pythonVolume(s.cfg.PythonDir), volumes...),
-		Masks: s.cfg.Masks, Allowed: append(slices.Clone(s.cfg.VolumeDirs), filepath.Join(s.cfg.KubeletDir, "pods", b.UID)),
+		Masks: s.masks(), Allowed: append(slices.Clone(s.cfg.VolumeDirs), filepath.Join(s.cfg.KubeletDir, "pods", b.UID)),
 		Files: map[string]string{}, Programs: map[string]string{"kiwerk-agent": s.cfg.AgentPath},
 		ReadOnly: cfg.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
 	}

@@ -74,12 +74,13 @@ func (s *Server) statsOf(c *container) (*runtimeapi.ContainerStats, cgroup.Stats
 	if err != nil && status.Code(err) == codes.Unknown {
 		s.log.Warn("measure container", "container", c.ID, "error", err)
 	}
+	bytes, files := c.written()
 	return &runtimeapi.ContainerStats{
 		Attributes: &runtimeapi.ContainerAttributes{Id: c.ID, Metadata: c.metadata(), Labels: c.Labels, Annotations: c.Annotations},
 		Cpu:        &runtimeapi.CpuUsage{Timestamp: now, UsageCoreNanoSeconds: u64(u.CPUNano)},
 		Memory:     memoryUsage(now, u),
 		WritableLayer: &runtimeapi.FilesystemUsage{
-			Timestamp: now, FsId: &runtimeapi.FilesystemIdentifier{Mountpoint: s.cfg.StateDir}, UsedBytes: u64(0), InodesUsed: u64(0),
+			Timestamp: now, FsId: &runtimeapi.FilesystemIdentifier{Mountpoint: s.cfg.StateDir}, UsedBytes: u64(bytes), InodesUsed: u64(files),
 		},
 	}, u
 }

@@ -184,7 +184,6 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	kc.CgroupsPerQOS, kc.EnforceNodeAllocatable = false, nil
 	kc.FailCgroupV1, kc.FailSwapOn = false, false
 	kc.MakeIPTablesUtilChains = false
-	kc.LocalStorageCapacityIsolation = false
 	// Children inherit the score, and a user's containers must not outlive the rest of the host.
 	kc.OOMScoreAdj = 0
 	// On a shared machine memory and disk are filled by others, too; evicting pods for it helps nobody.
@@ -192,8 +191,6 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 	// The disk is filled by others, too, and an image that was pulled at home cannot
 	// be pulled again on a train: unused ones go late. Loaded ones are pinned.
 	kc.ImageGCHighThresholdPercent, kc.ImageGCLowThresholdPercent = imageGCHigh, imageGCLow
-	// There are no volumes whose size must be counted.
-	kc.VolumeStatsAggPeriod.Duration = -1
 	kc.EnableControllerAttachDetach = false
 
 	// Limits that protect an API server of many nodes only slow down that of one.

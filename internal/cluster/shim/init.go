@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 )
@@ -67,7 +68,8 @@ func (c *container) start() error {
 		return fmt.Errorf("decode container specification: %w", err)
 	}
 	unix.Umask(0o022)
-	if err := c.spec.Cgroup.Enter(); err != nil {
+	entry, err := c.spec.Cgroup.Enter()
+	if err != nil {
 		return err
 	}
 	if c.spec.sharesProcesses() {
@@ -86,7 +88,7 @@ func (c *container) start() error {
 		return err
 	}
 	ready := make(chan error)
-	go c.spawner(ready)
+	go c.spawner(entry, ready)
 	if err := <-ready; err != nil {
 		return err
 	}
@@ -109,9 +111,12 @@ func readSpec() ([]byte, error) {
 
 // spawner owns a thread that gives up what the container must not have. All
 // children are forked by it and inherit that.
-func (c *container) spawner(ready chan<- error) {
+func (c *container) spawner(entry *cgroup.Entry, ready chan<- error) {
 	runtime.LockOSThread()
-	err := confine(c.spec.Process)
+	err := entry.Finish()
+	if err == nil {
+		err = confine(c.spec.Process)
+	}
 	ready <- err
 	if err != nil {
 		return

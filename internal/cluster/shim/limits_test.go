@@ -12,6 +12,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/cluster/seccomp"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 )
 
@@ -92,5 +93,28 @@ func TestStart_forkBombWithoutCgroup(t *testing.T) {
 	e, out := b.run(t)
 	if !strings.Contains(out, " 300 ") || strings.Contains(out, "3000\n") || e.Code == 0 {
 		t.Errorf("exit %+v, output %q: more processes than the limit of 300", e, out)
+	}
+}
+
+// BenchmarkStart_isolated is BenchmarkStart with a cgroup of its own and the default filter.
+func BenchmarkStart_isolated(b *testing.B) {
+	tree, err := cgroup.Open(fmt.Sprintf("kiwerk-bench-%d", os.Getpid()))
+	if err != nil {
+		b.Skip(err)
+	}
+	defer func() { _ = tree.Remove() }()
+	for b.Loop() {
+		x := newBox(b, "")
+		x.spec.Process.Args = []string{"/bin/true"}
+		if x.spec.Cgroup, err = tree.Make(cgroup.Limits{Memory: 64 << 20, CPUShares: 100, Pids: 100}, "c"); err != nil {
+			b.Fatal(err)
+		}
+		if x.spec.Process.Seccomp, err = seccomp.Default(x.spec.Process.Caps).Compile(); err != nil {
+			b.Fatal(err)
+		}
+		wait(b, x.start(b).Done())
+		if err := tree.Remove("c"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
