@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/agenttest"
+	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
+	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/holder"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
@@ -46,7 +48,9 @@ func newCell(t *testing.T) *cell {
 		} else if errors.Is(err, holder.ErrNotRunning) {
 			err = nil
 		}
-		if err = errors.Join(err, os.RemoveAll(run)); err != nil {
+		// The daemon of these tests ends without its clean end, which would remove them.
+		groups, savedErr := cgroup.Saved(filepath.Join(c.data, "cri", cri.CgroupsFile))
+		if err = errors.Join(err, os.RemoveAll(run), savedErr, groups.Remove()); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {

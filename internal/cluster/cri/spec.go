@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/ids"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 )
@@ -181,7 +182,7 @@ func processFor(cfg *runtimeapi.ContainerConfig, userNS bool) (shim.Process, err
 		return p, err
 	}
 	if userNS {
-		return p, checkMapped(p)
+		return p, ids.Check(ids.Wanted{Users: []uint32{p.UID}, Groups: []uint32{p.GID}, Others: p.Groups})
 	}
 	return p, nil
 }

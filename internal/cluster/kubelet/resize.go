@@ -1,3 +1,5 @@
+//go:build linux
+
 package kubelet
 
 import (
@@ -5,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
 	kubeletapp "k8s.io/kubernetes/cmd/kubelet/app/options"
 	k8skubelet "k8s.io/kubernetes/pkg/kubelet"
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
@@ -36,10 +39,14 @@ func newContainerManager(ctx context.Context, s *kubeletapp.KubeletServer, deps 
 	if err != nil {
 		return nil, err
 	}
-	return resizable{made}, nil
+	return resizable{made, deps.Recorder}, nil
 }
 
-type resizable struct{ cm.ContainerManager }
+type resizable struct {
+	cm.ContainerManager
+
+	events record.EventRecorder
+}
 
 // NewPodContainerManager adds what the original does not know.
 func (r resizable) NewPodContainerManager() cm.PodContainerManager {
