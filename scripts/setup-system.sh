@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for what has to come from the system: Go, a C compiler (for the model server), Python with venv.
+# Looks for what has to come from the system: Go, a C compiler (for the model server), Python with venv, nft (for the network of pods).
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -19,6 +19,15 @@ missing=()
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || [ -n "${KIWERK_PYTHON:-}" ] || missing+=(python3 python3-venv)
 [ ${#missing[@]} = 0 ] || need_debian "${missing[@]}"
+
+# Without nft pods share this machine's network, so a missing one is no reason to stop.
+if ! command -v nft >/dev/null && [ ! -x /usr/sbin/nft ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    need_debian nftables
+  else
+    say "pods get no network of their own without the program nft; to have it:  sudo apt-get install nftables"
+  fi
+fi
 
 # Go modules first: without them a build ends in a page of messages.
 stamp="$(root_of)/.cache/modules-$(sha256sum "$(root_of)/go.sum" | cut -c1-16)"

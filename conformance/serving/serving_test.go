@@ -43,6 +43,7 @@ const (
 // platform is a Kiwerk of this test's own.
 type platform struct {
 	t      *testing.T
+	dir    string // data directory
 	url    string
 	python string
 	client dynamic.Interface
@@ -64,6 +65,7 @@ func start(t *testing.T) *platform {
 	}
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
+	p.dir = data
 	config := filepath.Join(dir, "config.yaml")
 	text := fmt.Sprintf("serving:\n  fileRoots: [%s]\n", filepath.Join(root, "internal", "modelserver", "testdata"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -276,12 +278,31 @@ func (p *platform) modelServers(name string) []int {
 		if err != nil || !bytes.HasPrefix(line, []byte("kiwerk-modelserver\x00--model-name="+name+"\x00")) {
 			continue
 		}
-		environment, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if err == nil && bytes.Contains(environment, []byte("KIWERK_URL="+p.url+"\x00")) {
+		if p.owns(e.Name()) {
 			list = append(list, pid)
 		}
 	}
 	return list
+}
+
+// owns tells whether a process descends from a shim of this platform.
+func (p *platform) owns(pid string) bool {
+	for pid != "0" && pid != "1" {
+		line, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
+		if err != nil {
+			return false
+		}
+		if bytes.Contains(line, []byte("\x00shim\x00"+p.dir+"/")) {
+			return true
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if err != nil || len(fields) < 2 {
+			return false
+		}
+		pid = string(fields[1])
+	}
+	return false
 }
 
 // One platform for all: each step goes on from what the one before left.

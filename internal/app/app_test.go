@@ -117,6 +117,20 @@ func TestAuthenticator_local(t *testing.T) {
 		"OwnerWithEmptyOne": {true, "Bearer ", false},
 		"UnknownScheme":     {true, "Negotiate abc", false},
 	}
+	// A pod's connection that was carried to the host's loopback, by a process of the user.
+	t.Run("FromAPod", func(t *testing.T) {
+		own = true
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 75, 87, 1)}}
+		c := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+		resp, err := c.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if !errors.Is(failed, server.ErrUnauthenticated) {
+			t.Errorf("user %v, error %v", user, failed)
+		}
+	})
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			own = c.own

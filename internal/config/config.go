@@ -98,7 +98,7 @@ const (
 func Default() Config {
 	return Config{
 		Server:   Server{Listen: DefaultListen},
-		Runtime:  Runtime{Network: NetworkHost, Images: "auto"},
+		Runtime:  Runtime{Network: NetworkAuto, Images: "auto"},
 		Tracking: Tracking{MaxArtifactBytes: 5 << 30},
 		Data:     Data{FeedbackRetention: Duration(30 * 24 * time.Hour), SampleRetention: Duration(30 * 24 * time.Hour)},
 		Logs:     Logs{Level: "info", MaxFileBytes: 16 << 20, MaxFiles: 3},

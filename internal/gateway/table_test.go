@@ -125,19 +125,27 @@ func readyPod(name, revision, port string, change ...func(*corev1.Pod)) corev1.P
 func TestMakeEndpoint(t *testing.T) {
 	ending := func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
 	unready := func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse }
+	homeless := func(p *corev1.Pod) { p.Status.PodIP = "" }
+	declares := func(port int32) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Spec.Containers = []corev1.Container{{Name: "sidecar"}, {Ports: []corev1.ContainerPort{{ContainerPort: port}}}}
+		}
+	}
 	cases := map[string]struct {
 		pods   []corev1.Pod
 		direct bool
 		want   []string
 	}{
-		"Ready":       {[]corev1.Pod{readyPod("b", "r", "41"), readyPod("a", "r", "40")}, false, []string{"127.0.0.1:40", "127.0.0.1:41"}},
-		"NotReady":    {[]corev1.Pod{readyPod("a", "r", "40", unready)}, false, nil},
-		"Ending":      {[]corev1.Pod{readyPod("a", "r", "40", ending)}, false, nil},
-		"Other":       {[]corev1.Pod{readyPod("a", "x", "40")}, false, nil},
-		"NoPort":      {[]corev1.Pod{readyPod("a", "r", "")}, false, nil},
-		"BadPort":     {[]corev1.Pod{readyPod("a", "r", "99999"), readyPod("b", "r", "x"), readyPod("c", "r", "0")}, false, nil},
-		"OwnAddress":  {[]corev1.Pod{readyPod("a", "r", "")}, true, []string{"10.0.0.9:8080"}},
-		"PortIsFirst": {[]corev1.Pod{readyPod("a", "r", "40")}, true, []string{"127.0.0.1:40"}},
+		"Ready":      {[]corev1.Pod{readyPod("b", "r", "41"), readyPod("a", "r", "40")}, false, []string{"127.0.0.1:40", "127.0.0.1:41"}},
+		"NotReady":   {[]corev1.Pod{readyPod("a", "r", "40", unready)}, false, nil},
+		"Ending":     {[]corev1.Pod{readyPod("a", "r", "40", ending)}, false, nil},
+		"Other":      {[]corev1.Pod{readyPod("a", "x", "40")}, false, nil},
+		"NoPort":     {[]corev1.Pod{readyPod("a", "r", "")}, false, nil},
+		"BadPort":    {[]corev1.Pod{readyPod("a", "r", "99999"), readyPod("b", "r", "x"), readyPod("c", "r", "0")}, false, nil},
+		"OwnAddress": {[]corev1.Pod{readyPod("a", "r", "")}, true, []string{"10.0.0.9:8080"}},
+		"OwnPort":    {[]corev1.Pod{readyPod("a", "r", "", declares(80))}, true, []string{"10.0.0.9:80"}},
+		"NoAddress":  {[]corev1.Pod{readyPod("a", "r", "", homeless)}, true, nil},
+		"FormerPort": {[]corev1.Pod{readyPod("a", "r", "40")}, true, []string{"10.0.0.9:8080"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -161,17 +161,17 @@ func ready(p *corev1.Pod) bool {
 	return false
 }
 
-// address of a pod's server: the loopback port that its runtime chose, else
-// its own address if pods have one.
+// address of a pod's server: its own where pods have one, else the loopback
+// port that its runtime chose. A pod may still carry one from before the change.
 func address(p *corev1.Pod, direct bool) (string, bool) {
+	if direct {
+		return net.JoinHostPort(p.Status.PodIP, serverPort(p)), p.Status.PodIP != ""
+	}
 	if port := p.Annotations[kube.PortAnnotation]; port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		return net.JoinHostPort("127.0.0.1", port), err == nil && n > 0
 	}
-	if !direct || p.Status.PodIP == "" {
-		return "", false
-	}
-	return net.JoinHostPort(p.Status.PodIP, serverPort(p)), true
+	return "", false
 }
 
 // serverPort is the first port that the pod declares, or that of our own servers.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -40,6 +41,9 @@ var ErrForwardRefused = errors.New("a firewall of this host drops forwarded pack
 
 // hostName is the part of a name that belongs to a data directory.
 func hostName(dataDir string) string {
+	if real, err := filepath.EvalSymlinks(dataDir); err == nil {
+		dataDir = real
+	}
 	sum := sha256.Sum256([]byte(dataDir))
 	return hex.EncodeToString(sum[:4])
 }
