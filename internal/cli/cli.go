@@ -88,7 +88,8 @@ func (t *tree) root() *cobra.Command {
 	root.SetErr(t.program.Err)
 	root.SetIn(t.program.In)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(err, c.CommandPath()+" --help") })
+	root.SetFlagErrorFunc(flagError)
+	t.speakHelp(root)
 	f := root.PersistentFlags()
 	f.StringVar(&t.session.DataDir, "data-dir", t.defaultDataDir(), t.T(text.FlagDataDir))
 	f.String("lang", "", t.T(text.FlagLang))
@@ -138,9 +139,6 @@ func (t *tree) explain(root *cobra.Command, err error) error {
 	}
 	name, ok := strings.CutPrefix(err.Error(), `unknown command "`)
 	if !ok {
-		if strings.HasPrefix(err.Error(), "accepts ") || strings.HasPrefix(err.Error(), "requires ") {
-			return usage(err, "kiwerk --help")
-		}
 		return err
 	}
 	name, _, _ = strings.Cut(name, `"`)

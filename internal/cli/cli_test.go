@@ -226,7 +226,7 @@ func TestRun_usage(t *testing.T) {
 		"UnknownCommand":         {args: []string{"dwn"}, code: ExitUsage, err: []string{`no command "dwn"`, "kiwerk down"}},
 		"UnknownFlag":            {args: []string{"up", "--detached"}, code: ExitUsage, err: []string{"--detached", "try: kiwerk up --help"}},
 		"ExtraArgument":          {args: []string{"up", "now"}, code: ExitUsage, err: []string{"now"}},
-		"MissingArgument":        {args: []string{"retrain", "approve"}, code: ExitUsage, err: []string{"accepts 1 arg"}},
+		"MissingArgument":        {args: []string{"retrain", "approve"}, code: ExitUsage, err: []string{"the call is: kiwerk retrain approve POLICY"}},
 		"German":                 {args: []string{"dwn", "--lang", "de"}, code: ExitUsage, err: []string{"Fehler: ", "gibt es nicht", "Versuchen Sie: "}},
 		"GermanFromLocale":       {args: []string{"dwn"}, env: map[string]string{"LANG": "de_DE.UTF-8"}, code: ExitUsage, err: []string{"Fehler: "}},
 		"RejectNeedsReason":      {args: []string{"retrain", "approve", "digits", "--reject"}, code: ExitUsage, err: []string{"--reason"}},
@@ -254,6 +254,41 @@ func TestRun_usage(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestHelp_isSaidInTheUsersLanguage looks for what the libraries would say by themselves.
+func TestHelp_isSaidInTheUsersLanguage(t *testing.T) {
+	var seen []any
+	p, _, _ := program(&seen, nil)
+	tree := &tree{program: p, session: Session{Text: text.For("de")}}
+	walk(tree.root(), nil, func(c *cobra.Command, path []string) {
+		if c.DisableFlagParsing || c.Hidden {
+			return
+		}
+		r, _ := run(t, nil, append(append([]string{}, path...), "--help", "--lang=de")...)
+		if r.code != ExitOK || !strings.Contains(r.out, "Aufruf:\n") || !strings.Contains(r.out, "Beispiele:\n") {
+			t.Errorf("%v: code %d\n%s%s", path, r.code, r.out, r.err)
+		}
+		for _, english := range []string{"Usage:", "Examples:", "Available Commands", "Flags:", "for more information", "help for", "(default"} {
+			if strings.Contains(r.out, english) {
+				t.Errorf("%v: %q in\n%s", path, english, r.out)
+			}
+		}
+	})
+	for args, want := range map[string]string{
+		"up --nope":            "den Schalter --nope gibt es nicht",
+		"up -z":                "den Schalter -z gibt es nicht",
+		"up --timeout=soon":    `der Schalter --timeout nimmt "soon" nicht an`,
+		"retrain approve":      "der Aufruf lautet: kiwerk retrain approve POLICY",
+		"retrain list -o toml": "es gibt table, json, yaml",
+	} {
+		if r, _ := run(t, nil, append(strings.Fields(args), "--lang=de")...); r.code != ExitUsage || !strings.Contains(r.err, want) {
+			t.Errorf("%s: code %d, %s", args, r.code, r.err)
+		}
+	}
+	if r, _ := run(t, nil, "--lang=de", "up", "--listen"); r.code != ExitUsage || !strings.Contains(r.err, "braucht einen Wert") {
+		t.Errorf("code %d, %s", r.code, r.err)
 	}
 }
 
@@ -289,6 +324,22 @@ func TestStatus_table(t *testing.T) {
 	for _, want := range []string{"ready", "http://127.0.0.1:7878", "busybox → the host's own tools", "0.0.0.0:80", "StartedAsRoot: started as root"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("%q is missing in\n%s", want, r.out)
+		}
+	}
+}
+
+func TestRetrainings_reasonsInBothLanguages(t *testing.T) {
+	list := &Retrainings{Items: []Retraining{{
+		Policy: "digits", Time: started, Phase: "Rejected", Reason: "NotBetter", Message: "accuracy on 60 rows …",
+		Numbers: json.RawMessage(`{"score":{"champion":0.9,"challenger":0.85,"rows":1060}}`),
+	}}}
+	for lang, want := range map[string]string{
+		"en": "NotBetter   accuracy on 60 rows …",
+		"de": "NotBetter   die neue Version ist nicht genug besser: bisheriges Modell 0,900, neues 0,850 auf 1.060 Zeilen",
+	} {
+		var b bytes.Buffer
+		if list.Table(&b, text.For(lang)); !strings.Contains(b.String(), want) {
+			t.Errorf("%s: %s", lang, b.String())
 		}
 	}
 }

@@ -113,7 +113,7 @@ func (t *tree) gpu() *cobra.Command {
 	t.printsData(list)
 	var xid uint64
 	fail := &cobra.Command{
-		Use: "fail GPU", Short: t.T(text.GPUFailShort), Args: cobra.ExactArgs(1),
+		Use: "fail GPU", Short: t.T(text.GPUFailShort), Args: exactly(1),
 		Example: "  kiwerk gpu fail 0\n  kiwerk gpu fail 0 --xid 48",
 		RunE: func(c *cobra.Command, args []string) error {
 			g, err := t.program.GPU.Fail(c.Context(), t.session, args[0], xid)
@@ -123,7 +123,7 @@ func (t *tree) gpu() *cobra.Command {
 	fail.Flags().Uint64Var(&xid, "xid", defaultXID, t.T(text.FlagXID))
 	t.printsData(fail)
 	recover := &cobra.Command{
-		Use: "recover GPU", Aliases: []string{"heal"}, Short: t.T(text.GPURecoverShort), Args: cobra.ExactArgs(1),
+		Use: "recover GPU", Aliases: []string{"heal"}, Short: t.T(text.GPURecoverShort), Args: exactly(1),
 		Example: "  kiwerk gpu recover 0\n  kiwerk gpu recover GPU-5bd81a1c-…",
 		RunE: func(c *cobra.Command, args []string) error {
 			g, err := t.program.GPU.Recover(c.Context(), t.session, args[0])

@@ -33,7 +33,7 @@ func (t *tree) printsData(c *cobra.Command, own ...string) {
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		t.output = *output
 		if !slices.Contains(allowed, t.output) {
-			return usage(fmt.Errorf("-o %s: %s", t.output, strings.Join(allowed, ", ")), c.CommandPath()+" -o json")
+			return &Failure{Code: ExitUsage, What: text.S(text.UsageOutput, t.output, strings.Join(allowed, ", ")), Try: text.S(text.Verbatim, c.CommandPath()+" -o json")}
 		}
 		if pre != nil {
 			return pre(c, args)

@@ -31,12 +31,32 @@ type Retrainings struct {
 }
 
 // Table prints one line per decision.
-func (r *Retrainings) Table(w io.Writer, _ *text.Printer) {
+func (r *Retrainings) Table(w io.Writer, p *text.Printer) {
 	rows := [][]string{{"TIME", "POLICY", "RETRAINING", "PHASE", "REASON", "MESSAGE"}}
 	for _, i := range r.Items {
-		rows = append(rows, []string{i.Time.Local().Format(time.DateTime), i.Policy, i.ID, i.Phase, i.Reason, i.Message})
+		rows = append(rows, []string{i.Time.Local().Format(time.DateTime), i.Policy, i.ID, i.Phase, i.Reason, i.why(p)})
 	}
 	columns(w, rows)
+}
+
+// why is the stored message, which is English; for other readers it is the
+// sentence of the reason with the scores.
+func (r *Retraining) why(p *text.Printer) string {
+	if p.Lang() == "en" || r.Reason == "" {
+		return r.Message
+	}
+	why := p.T(text.RetrainReason(r.Reason))
+	var numbers struct {
+		Score *struct {
+			Champion, Challenger float64
+			Rows                 int
+		}
+	}
+	if json.Unmarshal(r.Numbers, &numbers) != nil || numbers.Score == nil {
+		return why
+	}
+	s := numbers.Score
+	return why + ": " + p.T(text.RetrainScores, s.Champion, s.Challenger, s.Rows)
 }
 
 func (t *tree) retrain() *cobra.Command {
@@ -62,7 +82,7 @@ func (t *tree) retrain() *cobra.Command {
 	var reject bool
 	var reason string
 	approve := &cobra.Command{
-		Use: "approve POLICY", Short: t.T(text.RetrainApproveShort), Args: cobra.ExactArgs(1),
+		Use: "approve POLICY", Short: t.T(text.RetrainApproveShort), Args: exactly(1),
 		Example: "  kiwerk retrain approve digits\n  kiwerk retrain approve digits --reject --reason 'not enough night shifts'",
 		RunE: func(c *cobra.Command, args []string) error {
 			if reject && strings.TrimSpace(reason) == "" {

@@ -85,10 +85,20 @@ func (d *day) retrained(ctx context.Context) (string, error) {
 	case current.Phase == kiwerkv1.PhaseCanary || current.Phase == kiwerkv1.PhasePromoted:
 		return d.text.T(text.DemoRetrainDone, d.percent(r.ChampionScore), d.percent(r.ChallengerScore), r.GateRows), nil
 	case d.cfg.BadChallenger:
-		return d.text.T(text.DemoRefused, current.Message), nil
+		return d.text.T(text.DemoRefused, d.why()), nil
 	default:
 		return "", fmt.Errorf("the retraining ended %s: %s: %s", current.Phase, current.Reason, current.Message)
 	}
+}
+
+// why says the reason of the platform's decision with its numbers.
+func (d *day) why() string {
+	r := &d.report
+	why := d.text.T(text.RetrainReason(r.DecisionReason))
+	if r.ChallengerScore == 0 {
+		return why
+	}
+	return why + ": " + d.text.T(text.DemoRetrainDone, d.percent(r.ChampionScore), d.percent(r.ChallengerScore), r.GateRows)
 }
 
 // retraining waits until the policy's retraining is as wanted.

@@ -43,7 +43,7 @@ func (d *day) prepare(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("artifact %s: %w", u.key, err)
 		}
 	}
-	return fmt.Sprint(len(images)), nil
+	return d.count(len(images)), nil
 }
 
 // pipeline submits the workflow and waits for its end.

@@ -152,7 +152,7 @@ func (d *day) retrainAndMeasure(ctx context.Context) error {
 			if d.report.Promoted {
 				return d.text.T(text.DemoPromoted), canaryErr
 			}
-			return d.text.T(text.DemoRefused, d.report.DecisionMessage), canaryErr
+			return d.text.T(text.DemoRefused, d.why()), canaryErr
 		}}})
 	}
 	shots, flowErr := f.stop()
@@ -203,6 +203,9 @@ func (d *day) playAll(ctx context.Context, phases []phase) error {
 func (d *day) say(key text.Key, args ...any) {
 	_ = d.text.Fprintln(d.out, key, args...) // a lost progress line is no reason to stop
 }
+
+// count writes a number as people read it.
+func (d *day) count(n int) string { return d.text.T(text.DemoCount, n) }
 
 // percent writes a share as people read it.
 func (d *day) percent(share float64) string { return d.text.T(text.DemoPercent, 100*share) }

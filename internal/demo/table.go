@@ -12,7 +12,7 @@ func (d *day) table() {
 	r := &d.report
 	decision := d.text.T(text.DemoPromoted)
 	if !r.Promoted {
-		decision = d.text.T(text.DemoNotPromoted) + " (" + r.DecisionReason + ")"
+		decision = d.text.T(text.DemoNotPromoted) + " (" + d.text.T(text.RetrainReason(r.DecisionReason)) + ")"
 	}
 	rows := [][2]string{
 		{d.text.T(text.DemoTableWhat), d.text.T(text.DemoTableValue)},
@@ -23,9 +23,9 @@ func (d *day) table() {
 		rows = append(rows, [2]string{d.text.T(text.DemoTableAccuracy2), d.percent(r.AccuracyV2AfterChange)})
 	}
 	rows = append(rows,
-		[2]string{d.text.T(text.DemoTableWindows), fmt.Sprint(r.WindowsBeforeChange)},
-		[2]string{d.text.T(text.DemoTableAlarms), fmt.Sprint(r.FalseAlarms)},
-		[2]string{d.text.T(text.DemoTableDrift), fmt.Sprint(r.PredictionsUntilDrift)},
+		[2]string{d.text.T(text.DemoTableWindows), d.count(r.WindowsBeforeChange)},
+		[2]string{d.text.T(text.DemoTableAlarms), d.count(r.FalseAlarms)},
+		[2]string{d.text.T(text.DemoTableDrift), d.count(r.PredictionsUntilDrift)},
 		[2]string{d.text.T(text.DemoTableChampion), d.percent(r.ChampionScore)},
 		[2]string{d.text.T(text.DemoTableChallgr), d.percent(r.ChallengerScore)},
 	)
@@ -38,7 +38,7 @@ func (d *day) table() {
 	rows = append(rows,
 		[2]string{d.text.T(text.DemoTableDecision), decision},
 		[2]string{d.text.T(text.DemoTableRequests), d.text.T(text.DemoTableRequestsV, r.RequestsTotal, r.RequestsFailed)},
-		[2]string{d.text.T(text.DemoTableMemory), fmt.Sprintf("%.0f MB", r.PlatformRSSMB)},
+		[2]string{d.text.T(text.DemoTableMemory), d.text.T(text.DemoMegabytes, r.PlatformRSSMB)},
 		[2]string{d.text.T(text.DemoTableTime), d.text.T(text.Seconds, r.SecondsTotal)},
 	)
 	w := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)

@@ -38,7 +38,7 @@ func playDemo(ctx context.Context, s cli.Session, o cli.DemoOptions, getenv func
 	ready := make(chan readiness, 1)
 	l := &launcher{
 		session: s, options: cli.UpOptions{Listen: "127.0.0.1:0", Timeout: demoStart}, getenv: getenv,
-		progress: &progress{session: s}, onReady: func(r readiness) { ready <- r },
+		progress: &progress{session: s}, onReady: func(r readiness) { ready <- r }, discarded: temporary,
 	}
 	platform, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

@@ -33,6 +33,8 @@ type launcher struct {
 	detached bool
 	stopped  bool // cleanly, with all pods
 	network  networkState
+	// discarded: the data directory is removed after the stop.
+	discarded bool
 	// onReady, if set, takes the place of printing addresses.
 	onReady func(readiness)
 }
@@ -384,9 +386,17 @@ func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
 	}
 	if err == nil {
 		l.stopped = true
-		fmt.Fprintln(l.progress.talk(), l.session.Text.T(text.UpStopped, l.dir.path))
+		fmt.Fprintln(l.progress.talk(), l.session.Text.T(l.ending(), l.dir.path))
 	}
 	return err
+}
+
+// ending is what a clean stop says of the data.
+func (l *launcher) ending() text.Key {
+	if l.discarded {
+		return text.UpStoppedDiscarded
+	}
+	return text.UpStopped
 }
 
 func (d *daemonProcess) kill() error {
@@ -429,6 +439,9 @@ func show(p *progress, e event, detached bool) {
 func (l *launcher) dataDetail() string {
 	if l.dir.backup != "" {
 		return l.session.Text.T(text.UpDetailBackup, l.dir.path, l.dir.backup)
+	}
+	if l.discarded {
+		return l.session.Text.T(text.UpDetailDiscarded, l.dir.path)
 	}
 	return l.session.Text.T(text.UpDetailData, l.dir.path)
 }

@@ -28,6 +28,7 @@ const (
 	RetrainApproveShort Key = "command.retrain.approve"
 	RetrainApproved     Key = "command.retrain.approved"
 	RetrainRejected     Key = "command.retrain.rejected"
+	RetrainScores       Key = "command.retrain.scores"
 	RetrainNoPolicy     Key = "command.retrain.noPolicy"
 	RetrainNoneWaits    Key = "command.retrain.noneWaits"
 	InternalShort       Key = "command.internal"
@@ -120,6 +121,7 @@ var commandTexts = map[Key]entry{
 	RetrainApproveShort: {"Approve the challenger that waits (or reject it)", "Den wartenden Herausforderer freigeben (oder ablehnen)"},
 	RetrainApproved:     {"The challenger of %s is approved; the roll-out begins.\nNext: kiwerk retrain list", "Der Herausforderer von %s ist freigegeben; er wird jetzt ausgerollt.\nWeiter: kiwerk retrain list"},
 	RetrainRejected:     {"The challenger of %s is rejected; the champion stays.\nNext: kiwerk retrain list", "Der Herausforderer von %s ist abgelehnt; das bisherige Modell bleibt.\nWeiter: kiwerk retrain list"},
+	RetrainScores:       {"champion %.3f, challenger %.3f on %d rows", "bisheriges Modell %.3f, neues %.3f auf %d Zeilen"},
 	RetrainNoPolicy:     {"there is no RetrainPolicy %s in project %s", "es gibt keine RetrainPolicy %s im Projekt %s"},
 	RetrainNoneWaits:    {"no challenger of %s waits for approval (it is in phase %s)", "kein Herausforderer von %s wartet auf Freigabe (Phase %s)"},
 	InternalShort:       {"What the program calls by itself", "Was das Programm selbst aufruft"},

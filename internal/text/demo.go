@@ -42,6 +42,8 @@ const (
 	DemoNotPromoted    Key = "demo.notPromoted"
 	DemoReport         Key = "demo.report"
 	DemoPercent        Key = "demo.percent"
+	DemoCount          Key = "demo.count"
+	DemoMegabytes      Key = "demo.megabytes"
 )
 
 var demoTexts = map[Key]entry{
@@ -84,5 +86,7 @@ var demoTexts = map[Key]entry{
 	DemoPromoted:       {"promoted", "übernommen"},
 	DemoNotPromoted:    {"refused, version 1 still serves", "abgelehnt, Version 1 antwortet weiter"},
 	DemoPercent:        {"%.1f %%", "%.1f %%"},
+	DemoCount:          {"%d", "%d"},
+	DemoMegabytes:      {"%.0f MB", "%.0f MB"},
 	DemoReport:         {"Report: %[1]s", "Bericht: %[1]s"},
 }

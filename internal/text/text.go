@@ -78,10 +78,13 @@ type entry struct{ en, de string }
 
 func catalogue() map[string]map[Key]string {
 	m := map[string]map[Key]string{"en": {}, "de": {}}
-	for _, part := range []map[Key]entry{upTexts, commandTexts, demoTexts, gpuTexts, nodeTexts, lintTexts, imageTexts} {
+	for _, part := range []map[Key]entry{upTexts, commandTexts, demoTexts, gpuTexts, nodeTexts, lintTexts, imageTexts, helpTexts} {
 		for k, e := range part {
 			m["en"][k], m["de"][k] = e.en, e.de
 		}
+	}
+	for reason, e := range retrainReasons {
+		m["en"][RetrainReason(reason)], m["de"][RetrainReason(reason)] = e.en, e.de
 	}
 	return m
 }

@@ -8,6 +8,7 @@ const (
 	UpPhaseNode        Key = "up.phase.node"
 	UpPhaseAdopted     Key = "up.phase.adopted"
 	UpDetailData       Key = "up.detail.data"
+	UpDetailDiscarded  Key = "up.detail.discarded"
 	UpDetailBackup     Key = "up.detail.backup"
 	UpDetailKubernetes Key = "up.detail.kubernetes"
 	Seconds            Key = "seconds"
@@ -23,6 +24,7 @@ const (
 	UpStopping         Key = "up.stopping"
 	UpStopAgain        Key = "up.stopAgain"
 	UpStopped          Key = "up.stopped"
+	UpStoppedDiscarded Key = "up.stopped.discarded"
 
 	DemoDirNotEmpty Key = "demo.dirNotEmpty"
 
@@ -83,6 +85,7 @@ var upTexts = map[Key]entry{
 	UpPhaseNode:        {"node", "Knoten"},
 	UpPhaseAdopted:     {"pods", "Pods"},
 	UpDetailData:       {"%s (SQLite, kept after stop)", "%s (SQLite, bleibt nach dem Anhalten)"},
+	UpDetailDiscarded:  {"%s (SQLite, removed at the end; --data-dir keeps it)", "%s (SQLite, wird am Ende entfernt; mit --data-dir bleibt es)"},
 	UpDetailBackup:     {"%s (upgraded; backup in %s)", "%s (aktualisiert; Sicherung in %s)"},
 	UpDetailKubernetes: {"%s, API on %s", "%s, API auf %s"},
 	Seconds:            {"%.1f s", "%.1f s"},
@@ -97,6 +100,7 @@ var upTexts = map[Key]entry{
 	UpNextStatus:       {"addresses, versions, pods", "Adressen, Versionen, Pods"},
 	UpStopping:         {"Stopping pods and platform …", "Pods und Plattform werden angehalten …"},
 	UpStopAgain:        {"Stopping at once.", "Wird sofort beendet."},
+	UpStoppedDiscarded: {"Stopped. The temporary data directory %s is removed; --data-dir DIR keeps it.", "Angehalten. Das vorübergehende Datenverzeichnis %s wird entfernt; mit --data-dir DIR bleibt es."},
 	UpStopped:          {"Stopped. What was stored stays in %s", "Angehalten. Gespeichertes bleibt in %s"},
 
 	DemoDirNotEmpty: {"the demo starts on an empty folder; %s is not empty and is left untouched", "die Demo beginnt mit einem leeren Ordner; %s ist nicht leer und bleibt unberührt"},

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// speakHelp gives the tree help in the user's language: what a command is for,
+// examples, how it is called, its commands and flags.
+func (t *tree) speakHelp(root *cobra.Command) {
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { t.help(c.OutOrStdout(), c) })
+	root.SetUsageFunc(func(c *cobra.Command) error {
+		t.help(c.OutOrStderr(), c)
+		return nil
+	})
+	root.PersistentFlags().BoolP("help", "h", false, t.T(text.HelpFlag))
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: t.T(text.HelpShort), Example: "  kiwerk help pipeline submit",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("unknown command %q for %q", rest[0], c.CommandPath())
+			}
+			if err != nil {
+				return err
+			}
+			return c.Help()
+		},
+	})
+}
+
+func (t *tree) help(w io.Writer, c *cobra.Command) {
+	about := c.Long
+	if about == "" {
+		about = c.Short
+	}
+	fmt.Fprintf(w, "%s\n\n%s:\n%s\n\n%s:\n  %s\n", about, t.T(text.HelpExamples), c.Example, t.T(text.HelpUsage), strings.Replace(c.UseLine(), "[flags]", "[--…]", 1))
+	var rows [][]string
+	for _, child := range c.Commands() {
+		if child.IsAvailableCommand() {
+			rows = append(rows, []string{"  " + child.Name(), child.Short})
+		}
+	}
+	if len(rows) > 0 {
+		fmt.Fprintf(w, "\n%s:\n", t.T(text.HelpCommands))
+		columns(w, rows)
+	}
+	t.flags(w, text.HelpFlags, c.LocalNonPersistentFlags())
+	if c.HasParent() {
+		t.flags(w, text.HelpFlags, c.PersistentFlags())
+		t.flags(w, text.HelpGlobal, c.InheritedFlags())
+	} else {
+		t.flags(w, text.HelpGlobal, c.PersistentFlags())
+	}
+	if len(rows) > 0 {
+		fmt.Fprintf(w, "\n%s\n", t.session.Text.T(text.HelpMore, c.CommandPath()))
+	}
+}
+
+func (t *tree) flags(w io.Writer, heading text.Key, all *pflag.FlagSet) {
+	ours := pflag.NewFlagSet("", pflag.ContinueOnError)
+	all.VisitAll(func(f *pflag.Flag) {
+		if pflag.Lookup(f.Name) != f { // libraries put theirs among the flags of the process
+			ours.AddFlag(f)
+		}
+	})
+	if !ours.HasAvailableFlags() {
+		return
+	}
+	usages := strings.ReplaceAll(ours.FlagUsages(), "(default ", "("+t.T(text.HelpDefault)+" ")
+	fmt.Fprintf(w, "\n%s:\n%s", t.T(heading), usages)
+}
+
+// exactly asks for n arguments and says how the command is called.
+func exactly(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		return &Failure{Code: ExitUsage, What: text.S(text.UsageArguments, c.UseLine()), Try: text.S(text.Verbatim, c.CommandPath()+" --help")}
+	}
+}
+
+// flagError says what is wrong with a flag in the user's language.
+func flagError(c *cobra.Command, err error) error {
+	f := &Failure{Code: ExitUsage, Try: text.S(text.Verbatim, c.CommandPath()+" --help")}
+	var unknown *pflag.NotExistError
+	var noValue *pflag.ValueRequiredError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		f.What = text.S(text.UsageFlagUnknown, dashed(unknown.GetSpecifiedName()))
+	case errors.As(err, &noValue):
+		f.What = text.S(text.UsageFlagValue, dashed(noValue.GetSpecifiedName()))
+	case errors.As(err, &invalid):
+		f.What = text.S(text.UsageFlagInvalid, invalid.GetFlag().Name, invalid.GetValue())
+	default:
+		return usage(err, c.CommandPath()+" --help")
+	}
+	return f
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
