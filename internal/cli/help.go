@@ -79,9 +79,11 @@ func (t *tree) flags(w io.Writer, heading text.Key, all *pflag.FlagSet) {
 }
 
 // exactly asks for n arguments and says how the command is called.
-func exactly(n int) cobra.PositionalArgs {
+func exactly(n int) cobra.PositionalArgs { return between(n, n) }
+
+func between(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
-		if len(args) == n {
+		if least <= len(args) && len(args) <= most {
 			return nil
 		}
 		return &Failure{Code: ExitUsage, What: text.S(text.UsageArguments, c.UseLine()), Try: text.S(text.Verbatim, c.CommandPath()+" --help")}

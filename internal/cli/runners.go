@@ -9,12 +9,15 @@ import (
 
 // Runners are what the commands do; cmd/kiwerk fills them.
 type Runners struct {
-	Up           func(context.Context, Session, UpOptions) error
-	Down         func(context.Context, Session, DownOptions) error
-	Status       func(context.Context, Session) (*Status, error)
-	Doctor       func(context.Context, Session) (*Diagnosis, error)
-	Demo         func(context.Context, Session, DemoOptions) error
-	Kubectl      func(context.Context, Session, []string) error
+	Up      func(context.Context, Session, UpOptions) error
+	Down    func(context.Context, Session, DownOptions) error
+	Status  func(context.Context, Session) (*Status, error)
+	Doctor  func(context.Context, Session) (*Diagnosis, error)
+	Demo    func(context.Context, Session, DemoOptions) error
+	Kubectl func(context.Context, Session, []string) error
+	// Call asks the running platform: body is sent as JSON unless it is nil, the
+	// answer is read into answer. What the platform refuses is a Failure.
+	Call         func(ctx context.Context, s Session, method, path string, body, answer any) error
 	ControlPlane func(context.Context, Session) error
 	Daemon       func(context.Context, Session) error
 	Retrain      Retrain

@@ -217,7 +217,7 @@ func recoverGPU(ctx context.Context, s cli.Session, name string) (*cli.GPUDone, 
 
 func changeGPU(ctx context.Context, s cli.Session, name, verb string) (*cli.GPUDone, error) {
 	out := &cli.GPUDone{}
-	err := call(ctx, s, http.MethodPost, gpuPath+"/"+url.PathEscape(name)+verb, out)
+	err := call(ctx, s, http.MethodPost, gpuPath+"/"+url.PathEscape(name)+verb, nil, out)
 	var r *refusal
 	switch {
 	case !errors.As(err, &r):

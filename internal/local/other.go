@@ -24,6 +24,7 @@ func Runners(func(string) string) cli.Runners {
 		Status:       func(context.Context, cli.Session) (*cli.Status, error) { return nil, refuse },
 		Doctor:       func(context.Context, cli.Session) (*cli.Diagnosis, error) { return nil, refuse },
 		Demo:         func(context.Context, cli.Session, cli.DemoOptions) error { return refuse },
+		Call:         func(context.Context, cli.Session, string, string, any, any) error { return refuse },
 		Kubectl:      func(context.Context, cli.Session, []string) error { return refuse },
 		ControlPlane: func(context.Context, cli.Session) error { return refuse },
 		Daemon:       func(context.Context, cli.Session) error { return refuse },

@@ -3,6 +3,8 @@
 package local
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +37,21 @@ func listRetrainings(ctx context.Context, s cli.Session, namespace string) (*cli
 
 // ask reads JSON from the running platform of the data directory, as its owner.
 func ask(ctx context.Context, s cli.Session, path string, v any) error {
-	return call(ctx, s, http.MethodGet, path, v)
+	return call(ctx, s, http.MethodGet, path, nil, v)
+}
+
+// callPlatform is call for commands: what the platform refuses is said in its words.
+func callPlatform(ctx context.Context, s cli.Session, method, path string, body, answer any) error {
+	err := call(ctx, s, method, path, body, answer)
+	var r *refusal
+	if !errors.As(err, &r) {
+		return err
+	}
+	f := &cli.Failure{What: text.S(text.Verbatim, r.message()), Code: map[int]int{
+		http.StatusBadRequest: cli.ExitUsage, http.StatusNotFound: cli.ExitNotFound,
+		http.StatusUnauthorized: cli.ExitNotAllowed, http.StatusForbidden: cli.ExitNotAllowed,
+	}[r.code]}
+	return f
 }
 
 // refusal is an answer of the platform that is no success.
@@ -47,8 +63,20 @@ type refusal struct {
 // Error quotes the answer.
 func (r *refusal) Error() string { return fmt.Sprintf("%s: %s: %.300s", r.call, r.status, r.body) }
 
+// message is what the platform has to say, in any of its envelopes.
+func (r *refusal) message() string {
+	var ours struct {
+		Message string
+		Error   struct{ Message string }
+	}
+	if json.Unmarshal([]byte(r.body), &ours) != nil {
+		return r.Error()
+	}
+	return cmp.Or(ours.Message, ours.Error.Message, r.Error())
+}
+
 // call asks the running platform of the data directory, as its owner.
-func call(ctx context.Context, s cli.Session, method, path string, v any) error {
+func call(ctx context.Context, s cli.Session, method, path string, body, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	run, err := readRun(s.DataDir)
@@ -59,10 +87,19 @@ func call(ctx context.Context, s cli.Session, method, path string, v any) error 
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, run.URL+path, http.NoBody)
+	var content io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, run.URL+path, content)
 	if err != nil {
 		return err
 	}
+	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	c, err := run.client()
 	if err != nil {
@@ -73,14 +110,14 @@ func call(ctx context.Context, s cli.Session, method, path string, v any) error 
 		return errors.Join(notRunning(s), err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return &refusal{method + " " + path, resp.Status, string(body), resp.StatusCode}
+		return &refusal{method + " " + path, resp.Status, string(answer), resp.StatusCode}
 	}
-	return json.Unmarshal(body, v)
+	return json.Unmarshal(answer, v)
 }
 
 func notRunning(s cli.Session) error {

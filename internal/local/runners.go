@@ -25,6 +25,7 @@ func Runners(getenv func(string) string) cli.Runners {
 			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
 		},
 		Kubectl: runKubectl,
+		Call:    callPlatform,
 		GPU:     cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
 		Node:    cli.Node{List: listNodes, Simulate: simulateNodes, Remove: removeNodes},
 		Retrain: cli.Retrain{List: listRetrainings, Approve: approveRetraining},
