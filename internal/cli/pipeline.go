@@ -42,8 +42,12 @@ func (t *tree) pipeline() *cobra.Command {
 		action string
 		short  text.Key
 	}{
-		{"suspend", text.PipelineSuspendShort}, {"resume", text.PipelineResumeShort}, {"stop", text.PipelineStopShort},
-		{"terminate", text.PipelineTerminateShort}, {"retry", text.PipelineRetryShort}, {"resubmit", text.PipelineResubmitShort},
+		{"suspend", text.PipelineSuspendShort},
+		{"resume", text.PipelineResumeShort},
+		{"stop", text.PipelineStopShort},
+		{"terminate", text.PipelineTerminateShort},
+		{"retry", text.PipelineRetryShort},
+		{"resubmit", text.PipelineResubmitShort},
 	} {
 		parent.AddCommand(p.act(a.action, a.short))
 	}
