@@ -68,6 +68,16 @@ func TestFront_tellsThePhase(t *testing.T) {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
+	// MLflow's client (urllib3) would take a Retry-After instead of its pauses of
+	// 2, 4, 8, … s and have used up its seven attempts before a restart is over.
+	resp, err := http.Get(url + "/api/2.0/mlflow/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if after, ok := resp.Header["Retry-After"]; ok {
+		t.Errorf("a client is told to come back after %v s", after)
+	}
 	f.SetHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
 	f.SetReady()
 	if status, body := get(t, http.DefaultClient, url+"/health"); status != 200 || body != "OK" {

@@ -16,7 +16,7 @@ type Config struct {
 	BadChallenger bool
 	// Seed deals the images and makes the noise.
 	Seed uint64
-	// Python has scikit-learn, which carries the images; see FindPython.
+	// Python has scikit-learn, which carries the images.
 	Python string
 	// Lang is "de" or "en".
 	Lang string

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -149,30 +147,4 @@ func rawCSV(images []Image) []byte {
 		b.WriteByte('\n')
 	}
 	return b.Bytes()
-}
-
-// FindPython gives the Python of the project: the named one, the environment
-// beside the program's folder or the current one, or what PATH has.
-func FindPython(named string) (string, error) {
-	if named != "" {
-		return exec.LookPath(named)
-	}
-	var folders []string
-	if exe, err := os.Executable(); err == nil {
-		folders = append(folders, filepath.Dir(filepath.Dir(exe)))
-	}
-	if wd, err := os.Getwd(); err == nil {
-		folders = append(folders, wd)
-	}
-	for _, f := range folders {
-		candidate := filepath.Join(f, ".venv", "bin", "python")
-		if _, err := os.Stat(candidate); err == nil {
-			return candidate, nil
-		}
-	}
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		return "", errors.New("no Python was found: the demo takes its images from scikit-learn; run make setup, or name a Python with KIWERK_PYTHON")
-	}
-	return python, nil
 }

@@ -118,26 +118,5 @@ func apply(t *Tx, owner string, list []migration) error {
 	return nil
 }
 
-// Applied lists the owners in the database with the number of their newest migration.
-func (s *Store) Applied(ctx context.Context) (map[string]int, error) {
-	owners := map[string]int{}
-	err := s.View(ctx, func(t *Tx) error {
-		var n int
-		if err := t.Row("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'").Scan(&n); err != nil || n == 0 {
-			return err
-		}
-		return t.Each(func(r *sql.Rows) error {
-			var owner string
-			var version int
-			if err := r.Scan(&owner, &version); err != nil {
-				return err
-			}
-			owners[owner] = version
-			return nil
-		}, "SELECT owner, max(version) FROM schema_migrations GROUP BY owner")
-	})
-	return owners, err
-}
-
 // IsNoRows tells whether a Row had no answer.
 func IsNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

@@ -7,8 +7,6 @@ func RetrainReason(reason string) Key { return Key("retrain.reason." + reason) }
 var retrainReasons = map[string]entry{
 	"Idle":              {"nothing to do", "nichts zu tun"},
 	"WaitingForLabels":  {"waiting for labelled samples", "wartet auf Beispiele mit wahren Werten"},
-	"Cooldown":          {"the last retraining ended too recently", "das letzte Nachtraining ist noch zu frisch"},
-	"Drift":             {"the inputs have drifted", "die Eingaben sind gedriftet"},
 	"WorkflowRunning":   {"the training runs", "das Training läuft"},
 	"WorkflowFailed":    {"the training failed", "das Training ist gescheitert"},
 	"WorkflowTimeout":   {"the training took too long", "das Training hat zu lange gedauert"},
@@ -30,5 +28,4 @@ var retrainReasons = map[string]entry{
 	"CanaryTimeout":     {"the canary got too few requests in time", "der Probelauf bekam in der Zeit zu wenige Anfragen"},
 	"ChampionChanged":   {"somebody rolled out another version meanwhile", "inzwischen wurde eine andere Version ausgerollt"},
 	"Promoted":          {"the new version has replaced the former one", "die neue Version hat die bisherige abgelöst"},
-	"RolledBack":        {"the former version answers again", "die bisherige Version antwortet wieder"},
 }

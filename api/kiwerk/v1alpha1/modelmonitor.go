@@ -220,7 +220,6 @@ const (
 	ReasonEndpointNotReady  = "EndpointNotReady"
 	ReasonEndpointTaken     = "EndpointTaken"
 	ReasonInvalidSpec       = "InvalidSpec"
-	ReasonSuspended         = "Suspended"
 
 	ReasonDriftDetected    = "DriftDetected"
 	ReasonNoDrift          = "NoDrift"

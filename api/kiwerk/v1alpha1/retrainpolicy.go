@@ -331,8 +331,6 @@ const (
 const (
 	ReasonIdle              = "Idle"
 	ReasonWaitingForLabels  = "WaitingForLabels"
-	ReasonCooldown          = "Cooldown"
-	ReasonDriftTrigger      = "Drift"
 	ReasonWorkflowRunning   = "WorkflowRunning"
 	ReasonWorkflowFailed    = "WorkflowFailed"
 	ReasonWorkflowTimeout   = "WorkflowTimeout"
@@ -354,7 +352,6 @@ const (
 	ReasonCanaryTimeout     = "CanaryTimeout"
 	ReasonChampionChanged   = "ChampionChanged"
 	ReasonPromoted          = "Promoted"
-	ReasonRolledBack        = "RolledBack"
 )
 
 // Conditions gives access to the conditions.

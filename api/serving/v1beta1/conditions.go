@@ -32,9 +32,7 @@ const (
 const (
 	ReasonUnsupportedField = "UnsupportedField"
 	ReasonUnknownField     = "UnknownField"
-	ReasonInvalidField     = "InvalidField"
 	ReasonModelNotFound    = "ModelNotFound"
-	ReasonNotPermitted     = "NotPermitted"
 	ReasonLoading          = "ModelLoading"
 	ReasonLoadFailed       = "ModelLoadFailed"
 	ReasonNoReplicas       = "NoReadyReplicas"

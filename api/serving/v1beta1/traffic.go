@@ -17,14 +17,3 @@ func (s *InferenceServiceStatus) StableRevision() string {
 	}
 	return p.LatestRolledoutRevision
 }
-
-// CanaryRevision is the one that gets a share beside the stable one, if there is one.
-func (s *InferenceServiceStatus) CanaryRevision() string {
-	stable := s.StableRevision()
-	for _, t := range s.Components[PredictorComponent].Traffic {
-		if t.RevisionName != stable && t.LatestRevision != nil && *t.LatestRevision {
-			return t.RevisionName
-		}
-	}
-	return ""
-}

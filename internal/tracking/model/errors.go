@@ -10,10 +10,9 @@ import (
 // Error codes of MLflow's API. Clients repeat a request after 408, 429, 500,
 // 502, 503 and 504, for minutes, so none of these travels with such a status.
 const (
-	CodeInvalid  = "INVALID_PARAMETER_VALUE"
-	CodeMissing  = "RESOURCE_DOES_NOT_EXIST"
-	CodeExists   = "RESOURCE_ALREADY_EXISTS"
-	CodeConflict = "RESOURCE_CONFLICT"
+	CodeInvalid = "INVALID_PARAMETER_VALUE"
+	CodeMissing = "RESOURCE_DOES_NOT_EXIST"
+	CodeExists  = "RESOURCE_ALREADY_EXISTS"
 )
 
 // Invalid is a request that can never work.
