@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -168,7 +169,7 @@ func (t *tree) image() *cobra.Command {
 func (t *tree) imageLoad() *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use: "load FILE", Short: t.T(text.ImageLoadShort), Args: cobra.ExactArgs(1),
+		Use: "load FILE", Short: t.T(text.ImageLoadShort), Args: exactly(1),
 		Example: "  kiwerk image load app.tar\n  kiwerk image load ./oci-layout --name example.com/app:1\n  kiwerk image load - < app.tar.gz",
 		RunE: func(c *cobra.Command, args []string) error {
 			f, done, err := t.openImage(args[0])
@@ -228,7 +229,7 @@ func (t *tree) imagePull() *cobra.Command {
 	var login Login
 	var fromStdin bool
 	c := &cobra.Command{
-		Use: "pull NAME", Short: t.T(text.ImagePullShort), Args: cobra.ExactArgs(1),
+		Use: "pull NAME", Short: t.T(text.ImagePullShort), Args: exactly(1),
 		Example: "  kiwerk image pull python:3.12-slim\n  kiwerk image pull registry.example.com/team/app:1 --username me --password-stdin < password",
 		RunE: func(c *cobra.Command, args []string) error {
 			if fromStdin != (login.User != "") {
@@ -271,7 +272,7 @@ func (t *tree) imageList() *cobra.Command {
 
 func (t *tree) imageShow() *cobra.Command {
 	c := &cobra.Command{
-		Use: "show NAME", Short: t.T(text.ImageShowShort), Args: cobra.ExactArgs(1),
+		Use: "show NAME", Short: t.T(text.ImageShowShort), Args: exactly(1),
 		Example: "  kiwerk image show app:1\n  kiwerk image show 0f1e2d3c4b5a -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			i, err := t.program.Images.Show(c.Context(), t.session, args[0])
@@ -287,7 +288,7 @@ func (t *tree) imageShow() *cobra.Command {
 
 func (t *tree) imageRm() *cobra.Command {
 	c := &cobra.Command{
-		Use: "rm NAME…", Short: t.T(text.ImageRmShort), Args: cobra.MinimumNArgs(1),
+		Use: "rm NAME…", Short: t.T(text.ImageRmShort), Args: between(1, math.MaxInt),
 		Example: "  kiwerk image rm app:1\n  kiwerk image rm app:1 app:2 -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			sum := &ImagesRemoved{Images: []string{}}
