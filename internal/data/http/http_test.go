@@ -40,6 +40,8 @@ func (auth) Authorize(_ context.Context, u server.User, _ server.Permission, _ s
 	return errors.New("not granted")
 }
 
+var now = time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+
 func newServer(t *testing.T) (*server.Server, *data.Service) {
 	t.Helper()
 	bucket, err := blob.OpenFolder(t.TempDir())
@@ -47,7 +49,6 @@ func newServer(t *testing.T) (*server.Server, *data.Service) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { bucket.Close() })
-	now := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
 	log := slog.New(slog.DiscardHandler)
 	s, err := data.New(data.Deps{
 		Store: storetest.Open(t), Blobs: bucket, TempDir: t.TempDir(), Now: func() time.Time { return now }, Logger: log, MaxUpload: 1000,
@@ -80,7 +81,10 @@ func TestEndpoints_story(t *testing.T) {
 	srv, s := newServer(t)
 	schema := "?schema=" + url.QueryEscape(`{"columns":[{"name":"p","type":"int","min":0,"max":16},{"name":"label","type":"int"}]}`)
 	versions := project + "/datasets/parts/versions"
-	s.Record(data.Prediction{ID: "a.0", Namespace: "default", Endpoint: "parts", Output: json.RawMessage("7"), Time: time.Unix(1, 0)})
+	s.Record(data.Prediction{ID: "a.0", Namespace: "default", Endpoint: "parts", Output: json.RawMessage("7"), Time: now}) // one of long ago would be swept away
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	steps := []struct {
 		name, method, target, body string
 		status                     int
