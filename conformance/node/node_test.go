@@ -83,7 +83,7 @@ func start(t *testing.T, login string) *running.Platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := running.Start(t.Context(), running.Options{Bin: filepath.Dir(program), Login: login, Output: t.Output(), Up: []string{"--network=pod"}})
+	p, err := running.Start(t.Context(), running.Options{Bin: filepath.Dir(program), Login: login, Output: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,7 @@ func enabled() []string {
 		names.CronJobController,
 		names.DeploymentController,
 		names.ReplicaSetController,
+		names.ReplicationControllerController,
 		names.StatefulSetController,
 		names.DaemonSetController,
 		names.HorizontalPodAutoscalerController,
@@ -53,6 +54,13 @@ func enabled() []string {
 		names.PersistentVolumeClaimProtectionController,
 		names.PersistentVolumeProtectionController,
 		names.EphemeralVolumeController,
+		names.PersistentVolumeExpanderController,
+		names.VolumeAttributesClassProtectionController,
+		names.ValidatingAdmissionPolicyStatusController,
+		names.ServiceCIDRController,
+		names.ResourceClaimController,
+		names.CertificateSigningRequestApprovingController,
+		names.CertificateSigningRequestCleanerController,
 	}
 }
 
