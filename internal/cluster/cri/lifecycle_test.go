@@ -542,6 +542,22 @@ func TestServer_load_afterReboot(t *testing.T) {
 	}
 }
 
+// TestServer_load_afterCleanStop: pods that were stopped are no loss.
+func TestServer_load_afterCleanStop(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("stopped")
+	n.ready(n.run(sb, sc, shell(untilTerm)))
+	if err := n.srv.StopContainers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	edit(t, filepath.Join(n.cfg.StateDir, "sandboxes", sb+".json"), "Holder", "mnt:[1] another-boot")
+	n.start()
+	if got := n.srv.TakenOver(); got != (cri.TakenOver{}) {
+		t.Errorf("the start found %+v", got)
+	}
+}
+
 // edit changes a field of a record.
 func edit(t *testing.T, path, field string, value any) {
 	t.Helper()

@@ -3,6 +3,7 @@
 package cri
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -52,4 +53,18 @@ func (s *Server) settle(b *sandbox) error {
 		s.ports.keep(b.Port)
 	}
 	return nil
+}
+
+// endSandboxes notes that no pod goes on: the next start must not take them for lost ones.
+func (s *Server) endSandboxes() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, b := range s.sandboxes {
+		if b.Ready {
+			b.Ready = false
+			errs = append(errs, s.saveSandbox(b))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -270,7 +270,7 @@ func (s *Server) Stop(ctx context.Context) error {
 }
 
 // StopContainers stops all containers with their grace periods, all at the
-// same time. What still runs when ctx ends is killed.
+// same time. What still runs when ctx ends is killed. Their pods are over.
 func (s *Server) StopContainers(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, 1)
@@ -290,7 +290,7 @@ func (s *Server) StopContainers(ctx context.Context) error {
 	}
 	wg.Wait()
 	s.removeGroup()
-	err := s.cleanPodDirs(true)
+	err := errors.Join(s.cleanPodDirs(true), s.endSandboxes())
 	select {
 	case stopErr := <-errs:
 		return errors.Join(stopErr, err)
