@@ -129,22 +129,25 @@ func (w *world) create(t *testing.T, uri string) *v1beta1.InferenceService {
 func (w *world) podsBecomeReady(t *testing.T, version string) {
 	t.Helper()
 	kwtest.Eventually(t, func() error {
-		var pods corev1.PodList
-		if err := w.List(t.Context(), &pods, client.InNamespace(w.ns), client.MatchingLabels{v1beta1.LabelService: "digits"}); err != nil {
-			return err
+		pods := w.podsOf(t, version)
+		if len(pods) == 0 {
+			return fmt.Errorf("no pod of version %s", version)
 		}
-		for i := range pods.Items {
-			p := &pods.Items[i]
-			if p.Annotations[v1beta1.AnnotationModelVersion] != version {
-				continue
-			}
-			before := p.DeepCopy()
-			p.Status.Phase = corev1.PodRunning
-			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
-			return w.Status().Patch(t.Context(), p, client.MergeFrom(before))
-		}
-		return fmt.Errorf("no pod of version %s among %d", version, len(pods.Items))
+		before := pods[0].DeepCopy()
+		pods[0].Status.Phase = corev1.PodRunning
+		pods[0].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
+		return w.Status().Patch(t.Context(), &pods[0], client.MergeFrom(before))
 	})
+}
+
+// podsOf lists the pods of a model version.
+func (w *world) podsOf(t *testing.T, version string) []corev1.Pod {
+	t.Helper()
+	var pods corev1.PodList
+	if err := w.List(t.Context(), &pods, client.InNamespace(w.ns), client.MatchingLabels{v1beta1.LabelService: "digits"}); err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.Annotations[v1beta1.AnnotationModelVersion] != version })
 }
 
 func (w *world) waitFor(t *testing.T, isvc *v1beta1.InferenceService, met func(*v1beta1.InferenceService) bool) {
@@ -223,8 +226,8 @@ func TestController_rollsBackAfterAPromotion(t *testing.T) {
 	w.change(t, isvc, "models:/digits/2", nil)
 	second := rolledOut("2", map[string]int64{"2": 100})
 	kwtest.Eventually(t, func() error {
-		if n := w.pods(t, first); n != 0 {
-			return fmt.Errorf("revision 1 still has %d pods", n)
+		if asked, left := w.pods(t, first), len(w.podsOf(t, "1")); asked != 0 || left != 0 {
+			return fmt.Errorf("revision 1 is asked for %d pods and has %d", asked, left)
 		}
 		return nil
 	})
