@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -363,3 +365,21 @@ func TestKnowsOldAddress(t *testing.T) {
 		})
 	}
 }
+
+func TestPlainOnLoopback(t *testing.T) {
+	reached := errors.New("reached")
+	transport := plainOnLoopback{roundTripper(func(*http.Request) (*http.Response, error) { return nil, reached })}
+	for url, allowed := range map[string]bool{
+		"http://127.0.0.1:5000/v2/": true, "http://[::1]:5000/v2/": true, "http://localhost:5000/v2/": true, "https://registry.example/v2/": true,
+		"http://10.0.0.7:5000/v2/": false, "http://registry.local/v2/": false, "http://127.0.0.1.example/v2/": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, url, http.NoBody)
+		if _, err := transport.RoundTrip(r); errors.Is(err, reached) != allowed { //nolint:bodyclose // There is no response.
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -58,7 +58,7 @@ func Serve(ctx context.Context, conn *fdsock.Conn) {
 }
 
 func answer(ctx context.Context, conn *fdsock.Conn, r request) {
-	f, err := make1(ctx, r)
+	f, err := open(ctx, r)
 	resp := response{ID: r.ID}
 	if err != nil {
 		resp.Error = err.Error()
@@ -76,8 +76,8 @@ type filer interface {
 	Close() error
 }
 
-// make1 opens one socket.
-func make1(ctx context.Context, r request) (*os.File, error) {
+// open opens one socket.
+func open(ctx context.Context, r request) (*os.File, error) {
 	var socket any
 	var err error
 	switch r.Op {
