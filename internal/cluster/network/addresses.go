@@ -12,7 +12,7 @@ var (
 	// PodCIDR is where pods get their addresses.
 	PodCIDR = netip.MustParsePrefix("10.244.0.0/16")
 	// NodeIP is the address of the node.
-	NodeIP = netip.MustParseAddr("10.244.0.1")
+	NodeIP = netip.MustParseAddr(nodeIP)
 	// PlatformIP is where pods find the platform.
 	PlatformIP = netip.MustParseAddr("10.244.0.2")
 	// ResolverIP answers names as the host does.
@@ -38,6 +38,7 @@ const (
 	// UplinkInterface is the node's way out.
 	UplinkInterface = "kwup"
 
+	nodeIP   = "10.244.0.1"
 	hostIP   = "10.244.0.4"
 	hostPort = "7"
 

@@ -110,6 +110,8 @@ func prefixNet(p netip.Prefix) *net.IPNet {
 
 // nodeRules are those of the node itself; services have a table of their own.
 // The maps survive the daemon, so they are made only if they are not there.
+// Host ports are those of the node's own address: the platform and the name
+// servers listen on other addresses of it, and no pod may take their ports.
 const nodeRules = `
 add table ip kiwerk
 add map ip kiwerk hostports { type inet_proto . inet_service : ipv4_addr . inet_service ; }
@@ -122,8 +124,8 @@ flush chain ip kiwerk output
 flush chain ip kiwerk postrouting
 add rule ip kiwerk prerouting ip daddr ` + hostIP + ` meta l4proto tcp dnat to ` + hostIP + `:` + hostPort + `
 add rule ip kiwerk output ip daddr ` + hostIP + ` meta l4proto tcp dnat to ` + hostIP + `:` + hostPort + `
-add rule ip kiwerk prerouting fib daddr type local dnat ip addr . port to meta l4proto . th dport map @hostports
-add rule ip kiwerk output fib daddr type local dnat ip addr . port to meta l4proto . th dport map @hostports
+add rule ip kiwerk prerouting ip daddr ` + nodeIP + ` dnat ip addr . port to meta l4proto . th dport map @hostports
+add rule ip kiwerk output ip daddr ` + nodeIP + ` dnat ip addr . port to meta l4proto . th dport map @hostports
 add rule ip kiwerk postrouting ip saddr . ip daddr @hairpins masquerade
 add rule ip kiwerk postrouting ip saddr 127.0.0.0/8 oifname "` + PodInterfaces + `*" masquerade
 add rule ip kiwerk postrouting oifname "` + UplinkInterface + `" masquerade

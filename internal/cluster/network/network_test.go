@@ -255,6 +255,69 @@ func TestNetwork_hostPorts(t *testing.T) {
 	}
 }
 
+// TestNetwork_hostPortsLeaveThePlatform gives a pod the ports of the platform and of the name servers.
+func TestNetwork_hostPortsLeaveThePlatform(t *testing.T) {
+	n := open(t, folder(t))
+	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{TCP, 7878, 80}, {TCP, 53, 80}, {UDP, 53, 80}}})
+	b := attach(t, n, Pod{ID: "b"})
+	echo(t, a, 80)
+	for _, port := range []string{"7878", "53"} {
+		if got := say(t, dial(t, &b, NodeIP.String()+":"+port), "x"); got != b.IP.String()+" x" {
+			t.Errorf("host port %s: %q", port, got)
+		}
+	}
+	for _, address := range []string{PlatformIP.String() + ":7878", ResolverIP.String() + ":53", DNSIP.String() + ":53", "127.0.0.1:53"} {
+		l, err := net.Listen("tcp4", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets, err := net.ListenPacket("udp4", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, from := range map[string]*Attachment{"Node": nil, "Pod": &b} {
+			if from != nil && address == "127.0.0.1:53" {
+				continue // that of the pod
+			}
+			if err := runIn(from, func() error { return reaches(l, packets) }); err != nil {
+				t.Errorf("%s to %s: %v", name, address, err)
+			}
+		}
+		_, _ = l.Close(), packets.Close()
+	}
+}
+
+func runIn(from *Attachment, f func() error) error {
+	if from == nil {
+		return f()
+	}
+	return Within(from.Namespace, f)
+}
+
+// reaches connects and sends to listeners of the node, which must be who gets it.
+func reaches(l net.Listener, packets net.PacketConn) error {
+	until := time.Now().Add(5 * time.Second)
+	if err := errors.Join(l.(*net.TCPListener).SetDeadline(until), packets.SetDeadline(until)); err != nil {
+		return err
+	}
+	for _, network := range []string{"tcp4", "udp4"} {
+		c, err := net.DialTimeout(network, l.Addr().String(), 5*time.Second)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "x"); err != nil {
+			return err
+		}
+	}
+	c, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	_, _, err = packets.ReadFrom(make([]byte, 8))
+	return errors.Join(err, c.Close())
+}
+
 // TestListenHost sends to the host's address from a pod.
 func TestListenHost(t *testing.T) {
 	n := open(t, folder(t))
