@@ -318,6 +318,26 @@ func reaches(l net.Listener, packets net.PacketConn) error {
 	return errors.Join(err, c.Close())
 }
 
+// TestNetwork_damagedPorts starts after a crash that left an empty record of host ports.
+func TestNetwork_damagedPorts(t *testing.T) {
+	dir := folder(t)
+	n := open(t, dir)
+	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{TCP, 8082, 80}}})
+	// The kernel has not heard of them.
+	if _, err := nft(t.Context(), "delete "+element(a.IP, HostPort{TCP, 8082, 80})+"delete "+hairpin(a.IP)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(n.portsFile(a.IP), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, dir).Keep(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(n.portsFile(a.IP)); !os.IsNotExist(err) {
+		t.Errorf("the damaged record: %v", err)
+	}
+}
+
 // TestListenHost sends to the host's address from a pod.
 func TestListenHost(t *testing.T) {
 	n := open(t, folder(t))

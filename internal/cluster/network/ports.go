@@ -28,7 +28,7 @@ func (n *Network) mapPorts(ctx context.Context, ip netip.Addr, ports []HostPort)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(n.portsFile(ip), b, 0o600); err != nil {
+	if err := replaceFile(n.portsFile(ip), b); err != nil {
 		return err
 	}
 	n.ports.Lock()
@@ -49,7 +49,9 @@ func (n *Network) unmapPorts(ctx context.Context, ip netip.Addr) error {
 	}
 	var ports []HostPort
 	if err := json.Unmarshal(b, &ports); err != nil {
-		return fmt.Errorf("%s: %w", n.portsFile(ip), err)
+		// It is written before the kernel hears of the ports: one that is damaged must not keep the node from starting.
+		n.log.Warn("the record of a pod's host ports is damaged; taken as empty", "file", n.portsFile(ip), "error", err)
+		ports = nil
 	}
 	n.ports.Lock()
 	defer n.ports.Unlock()
