@@ -31,6 +31,8 @@ const (
 	// maxPending bounds connections that are being made.
 	maxPending  = 1024
 	dialTimeout = 30 * time.Second
+	// maxFlows bounds flows of UDP, each of which has two sockets and buffers.
+	maxFlows = 512
 	// udpIdle is how long a flow without packets is remembered.
 	udpIdle = 90 * time.Second
 )
@@ -54,11 +56,12 @@ type Stack struct {
 	stack  *stack.Stack
 	ctx    context.Context
 	cancel context.CancelFunc
+	flows  chan struct{} // one entry for each flow of UDP
 }
 
 // Start carries connections until Stop.
 func Start(cfg Config) (*Stack, error) {
-	s := &Stack{cfg: cfg}
+	s := &Stack{cfg: cfg, flows: make(chan struct{}, maxFlows)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.build(); err != nil {
 		s.cancel()
@@ -152,13 +155,21 @@ func (s *Stack) forwardUDP(r *udp.ForwarderRequest) bool {
 	if !ok {
 		return false
 	}
+	select {
+	case s.flows <- struct{}{}:
+	default:
+		s.cfg.Logger.Debug("packets of a pod are refused: too many flows", "to", to.String(), "flows", maxFlows)
+		return false
+	}
 	var queue waiter.Queue
 	ep, e := r.CreateEndpoint(&queue)
 	if e != nil {
+		<-s.flows
 		return true
 	}
 	in := gonet.NewUDPConn(&queue, ep)
 	go func() { // ends with s.ctx, an error or silence
+		defer func() { <-s.flows }()
 		ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 		defer cancel()
 		out, err := s.cfg.Dial(ctx, "udp", to.String())

@@ -58,6 +58,7 @@ func TestStack_carriesPods(t *testing.T) {
 			}
 			return nil
 		})
+		inPod(t, pod, func() error { return refusedBeyondBound(s) })
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -69,6 +70,26 @@ func inPod(t *testing.T, pod network.Attachment, f func() error) {
 	if err := network.Within(pod.Namespace, f); err != nil {
 		t.Error(err)
 	}
+}
+
+// refusedBeyondBound takes all flows that are left.
+func refusedBeyondBound(s *Stack) error {
+	taken := 0
+	for full := false; !full; {
+		select {
+		case s.flows <- struct{}{}:
+			taken++
+		default:
+			full = true
+		}
+	}
+	if err := talk("udp4", "203.0.113.8:54", 9); !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("with %d flows: %w", maxFlows, err)
+	}
+	for range taken {
+		<-s.flows
+	}
+	return talk("udp4", "203.0.113.8:55", 9)
 }
 
 // talk sends a text and expects the name of its destination and the text back.
