@@ -19,8 +19,10 @@ const (
 	forwardTimeout  = 5 * time.Second
 	// maxForwards bounds what is asked at once; a stuck upstream must not collect goroutines.
 	maxForwards = 256
-	maxCached   = 1024
-	maxTTL      = 30 * time.Second
+	// maxWaiting bounds the questions that wait for these, among them equal ones.
+	maxWaiting = 1024
+	maxCached  = 1024
+	maxTTL     = 30 * time.Second
 	// bufferSize is what fits into one datagram on every path (DNS flag day 2020).
 	bufferSize = 1232
 )
@@ -38,7 +40,8 @@ type Forwarder struct {
 
 	flights singleflight.Group
 	mu      sync.Mutex
-	running int
+	running int // exchanges
+	waiting int // questions
 	cache   map[question]cached
 }
 
@@ -56,7 +59,7 @@ type cached struct {
 
 var (
 	errNoUpstream = errors.New("no upstream name server is known")
-	errBusy       = fmt.Errorf("more than %d questions wait for upstream name servers", maxForwards)
+	errBusy       = errors.New("too many questions wait for upstream name servers")
 )
 
 // Exchange returns the answer to a query of one question. The caller sets its ID.
@@ -68,11 +71,15 @@ func (f *Forwarder) Exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 	if msg := f.cached(q); msg != nil {
 		return withNames(msg, query), nil
 	}
+	if !f.enter(&f.waiting, maxWaiting) {
+		return nil, errBusy
+	}
+	defer f.leave(&f.waiting)
 	answer := f.flights.DoChan(fmt.Sprint(q), func() (any, error) {
-		if !f.enter() {
+		if !f.enter(&f.running, maxForwards) {
 			return nil, errBusy
 		}
-		defer f.leave()
+		defer f.leave(&f.running)
 		// Whoever came first may have gone; the others still want the answer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forwardTimeout)
 		defer cancel()
@@ -100,19 +107,19 @@ func withNames(msg, query *dns.Msg) *dns.Msg {
 	return out
 }
 
-func (f *Forwarder) enter() bool {
+func (f *Forwarder) enter(count *int, bound int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.running >= maxForwards {
+	if *count >= bound {
 		return false
 	}
-	f.running++
+	*count++
 	return true
 }
 
-func (f *Forwarder) leave() {
+func (f *Forwarder) leave(count *int) {
 	f.mu.Lock()
-	f.running--
+	*count--
 	f.mu.Unlock()
 }
 

@@ -241,9 +241,15 @@ func TestForwarder_loop(t *testing.T) {
 }
 
 func TestForwarder_isBounded(t *testing.T) {
-	f := &Forwarder{Upstreams: func() []string { return nil }, Clock: clocktesting.NewFakePassiveClock(time.Unix(1, 0)), running: maxForwards}
-	if _, err := f.Exchange(t.Context(), (&dns.Msg{}).SetQuestion("example.org.", dns.TypeA)); !errors.Is(err, errBusy) {
-		t.Errorf("got %v, want %v", err, errBusy)
+	for name, f := range map[string]*Forwarder{"Exchanges": {running: maxForwards}, "Questions": {waiting: maxWaiting}} {
+		f.Upstreams, f.Clock = func() []string { return nil }, clocktesting.NewFakePassiveClock(time.Unix(1, 0))
+		running, waiting := f.running, f.waiting
+		if _, err := f.Exchange(t.Context(), (&dns.Msg{}).SetQuestion("example.org.", dns.TypeA)); !errors.Is(err, errBusy) {
+			t.Errorf("%s: got %v, want %v", name, err, errBusy)
+		}
+		if f.running != running || f.waiting != waiting {
+			t.Errorf("%s: %d exchanges and %d questions are counted after the answer, before %d and %d", name, f.running, f.waiting, running, waiting)
+		}
 	}
 }
 
