@@ -241,8 +241,12 @@ func (b *builder) mask() error {
 	if b.fromImage() {
 		points = nil // nothing of the host shows but through volumes
 	}
+	hidden, err := withProcs(b.Masks)
+	if err != nil {
+		return err
+	}
 	for _, v := range b.volumes {
-		for _, m := range b.Masks {
+		for _, m := range hidden {
 			if v.source != m && within(m, v.source) {
 				points = append(points, path.Join(v.dest, strings.TrimPrefix(m, v.source)))
 			}
@@ -254,6 +258,22 @@ func (b *builder) mask() error {
 		}
 	}
 	return nil
+}
+
+// withProcs adds where the host shows processes: a volume above such a place
+// must not have it either (see notProc).
+func withProcs(masks []string) ([]string, error) {
+	mounts, err := hostMounts()
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(masks)
+	for _, m := range mounts {
+		if m.FSType == "proc" && !slices.Contains(all, m.Point) {
+			all = append(all, m.Point)
+		}
+	}
+	return all, nil
 }
 
 func (b *builder) maskOne(p string) error {

@@ -56,6 +56,9 @@ func (b *builder) openVolume(v Volume) (volume, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return volume{}, err
 	}
+	if err := notProc(fd, o.source); err != nil {
+		return volume{}, err
+	}
 	o.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
 	o.dev = within(o.source, "/dev")
 	if b.fromImage() {
@@ -71,6 +74,19 @@ func (b *builder) permitted(source string) error {
 	in := func(dir string) bool { return within(source, dir) }
 	if slices.ContainsFunc(b.Masks, in) && !slices.ContainsFunc(b.allowed(), in) {
 		return fmt.Errorf("%s belongs to the platform and cannot be mounted into a pod", source)
+	}
+	return nil
+}
+
+// notProc refuses what the kernel tells of processes: with SYS_PTRACE their root
+// directories lead around the masks, /proc/<daemon>/root to all of the platform's data.
+func notProc(fd int, source string) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return &os.PathError{Op: "statfs", Path: source, Err: err}
+	}
+	if fs.Type == unix.PROC_SUPER_MAGIC {
+		return fmt.Errorf("%s shows the processes of the node and cannot be mounted into a pod: their root directories lead to the platform's own data; with hostPID: true the pod sees them in its own /proc", source)
 	}
 	return nil
 }

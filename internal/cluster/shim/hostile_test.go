@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/cluster/shim"
 )
 
 // secret puts a file where no container may look, in the masked data directory.
@@ -106,6 +107,42 @@ done; ls /proc/1/fd 2>/dev/null | wc -l; nsenter -t 1 -m cat $SECRET 2>/dev/null
 	b.spec.Process.Env = append(b.spec.Process.Env, "SECRET="+b.secret(t))
 	if _, out := b.run(t); strings.Contains(out, "the secret") || !strings.HasSuffix(out, "done\n") {
 		t.Errorf("output %q", out)
+	}
+}
+
+// TestStart_hostProc tries to go around the masks through the host's processes, with the right to look into them.
+func TestStart_hostProc(t *testing.T) {
+	caps, err := shim.Capabilities([]string{"SYS_PTRACE"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink("/proc", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ source, refused string }{
+		{"/proc", "/proc shows the processes of the node"},
+		{link, "/proc shows the processes of the node"},
+		{"/proc/sys", "/proc/sys shows the processes of the node"},
+		{"/", ""}, // with /proc below it
+	} {
+		t.Run(strings.ReplaceAll(c.source, "/", "_"), func(t *testing.T) {
+			b := newBox(t, `for r in /h/[0-9]*/root /h/proc/[0-9]*/root; do cat $r$SECRET 2>/dev/null && echo by $r; done; echo done`)
+			b.spec.Process.Env = append(b.spec.Process.Env, "SECRET="+b.secret(t))
+			b.spec.Process.Caps = caps
+			b.spec.Root.Volumes = []rootfs.Volume{{Source: c.source, Dest: "/h"}}
+			r, err := b.tryStart(t)
+			if err != nil {
+				if c.refused == "" || !strings.Contains(err.Error(), c.refused) {
+					t.Errorf("error %v, expected %q", err, c.refused)
+				}
+				return
+			}
+			wait(t, r.Done())
+			if out := b.output(t); c.refused != "" || out != "done\n" {
+				t.Errorf("output %q, expected the refusal %q", out, c.refused)
+			}
+		})
 	}
 }
 
