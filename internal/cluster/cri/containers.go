@@ -135,7 +135,7 @@ func (s *Server) follow(c *container) {
 func (s *Server) finished(c *container) error {
 	exit, err := shim.ReadExit(s.containerDir(c.ID))
 	if err != nil {
-		exit = shim.Exit{Code: 255, Reason: shim.ReasonError, Message: "the record of its end is unreadable: " + err.Error()}
+		exit = shim.Exit{Code: 255, Reason: shim.ReasonShimLost, Message: "the record of its end is unreadable: " + err.Error()}
 	}
 	if exit.FinishedAt.IsZero() {
 		exit.FinishedAt = s.clock.Now()

@@ -542,6 +542,44 @@ func TestServer_load_afterReboot(t *testing.T) {
 	}
 }
 
+// TestServer_load_damaged empties the records of a container that has ended, as
+// a power cut does: the start goes on and says that the container is over.
+func TestServer_load_damaged(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("damaged")
+	id := n.run(sb, sc, shell("exit 3"))
+	n.awaitExit(id)
+	dir := filepath.Join(n.cfg.StateDir, "containers", id)
+	for _, c := range []struct {
+		name, reason string
+		code         int32
+	}{
+		{"spec.json", shim.ReasonError, 3}, // exit.json still tells
+		{"exit.json", shim.ReasonShimLost, 255},
+		{"shim.json", shim.ReasonShimLost, 255},
+	} {
+		n.stop()
+		if err := os.Truncate(filepath.Join(dir, c.name), 0); err != nil {
+			t.Fatal(err)
+		}
+		n.start()
+		if st := n.status(id); st.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED || st.GetReason() != c.reason || st.GetExitCode() != c.code {
+			t.Errorf("%s empty: container %v", c.name, st)
+		}
+	}
+	n.stop()
+	if err := os.Remove(filepath.Join(dir, "exit.json")); err != nil {
+		t.Fatal(err)
+	}
+	n.start() // spec.json and shim.json are empty
+	if st := n.status(id); st.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED || st.GetReason() != shim.ReasonShimLost {
+		t.Errorf("all empty: container %v", st)
+	}
+	if _, err := n.rt.RemoveContainer(t.Context(), &runtimeapi.RemoveContainerRequest{ContainerId: id}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestServer_load_afterCleanStop: pods that were stopped are no loss.
 func TestServer_load_afterCleanStop(t *testing.T) {
 	n := newNode(t)

@@ -132,7 +132,9 @@ func (s *Server) saveContainer(c *container) error {
 	return writeRecord(filepath.Join(s.containerDir(c.ID), "container.json"), c.record)
 }
 
-// writeRecord replaces a file in one step.
+// writeRecord replaces a file in one step. It does not wait for the disk, as each
+// start of a container would: a power cut may leave the record empty, which load
+// takes for a container that has ended.
 func writeRecord(path string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -208,7 +210,11 @@ func (s *Server) loadContainer(ctx context.Context, id string) error {
 	if _, err := os.Stat(filepath.Join(dir, "spec.json")); errors.Is(err, os.ErrNotExist) {
 		return nil // created, never started
 	}
-	return s.finished(c)
+	if err := s.finished(c); err != nil {
+		// As after a power cut. finished has marked it as ended, and the kubelet goes on by the pod's restart policy.
+		s.log.Warn("the records of a container are damaged", "container", id, "name", c.Name, "error", err)
+	}
+	return nil
 }
 
 // adopt takes over a living shim, unless it belongs to a holder that is gone:

@@ -115,7 +115,10 @@ func Adopt(ctx context.Context, dir string) (*Running, error) {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, ErrGone
 		}
-		return nil, err
+		if lives, errAlive := alive(dir); errAlive != nil || lives {
+			return nil, errors.Join(err, errAlive)
+		}
+		return nil, errors.Join(ErrGone, err) // a power cut emptied the record, and ended the shim
 	}
 	state, err := awaitState(ctx, dir)
 	if err != nil {

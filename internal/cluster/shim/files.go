@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeJSON replaces a file of the container's directory in one step.
+// writeJSON replaces a file of the container's directory in one step. It does not
+// wait for the disk, as each start would: who reads has to bear a file that a power cut emptied.
 func writeJSON(dir, name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
