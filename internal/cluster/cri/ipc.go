@@ -50,11 +50,15 @@ func makePodIPC(dir string) error {
 	if err := os.MkdirAll(shm, 0o700); err != nil {
 		return err
 	}
+	// A daemon that ended right here left the memory without the namespace.
+	if err := unmountAll(shm); err != nil {
+		return err
+	}
 	if err := unix.Mount(rootfs.OwnSource, shm, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "mode=1777"); err != nil {
 		return &os.PathError{Op: "mount tmpfs", Path: shm, Err: err}
 	}
 	if err := os.WriteFile(ns, nil, 0o600); err != nil {
-		return err
+		return errors.Join(err, unmountAll(shm))
 	}
 	err := shim.OnOwnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
@@ -63,18 +67,30 @@ func makePodIPC(dir string) error {
 		return unix.Mount("/proc/thread-self/ns/ipc", ns, "", unix.MS_BIND, "")
 	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("make IPC namespace: %w", err), unix.Unmount(shm, unix.MNT_DETACH))
+		return errors.Join(fmt.Errorf("make IPC namespace: %w", err), unmountAll(shm))
 	}
 	return nil
+}
+
+// unmountAll takes away all that is mounted at a place, one over the other.
+func unmountAll(at string) error {
+	for {
+		err := unix.Unmount(at, unix.MNT_DETACH)
+		switch {
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT): // nothing mounted any more
+			return nil
+		case err != nil:
+			return &os.PathError{Op: "unmount", Path: at, Err: err}
+		}
+	}
 }
 
 // dropPodIPC removes what makePodIPC made.
 func (s *Server) dropPodIPC(id string) error {
 	dir := s.podDir(id)
 	for _, name := range []string{"ipc", "shm"} {
-		err := unix.Unmount(filepath.Join(dir, name), unix.MNT_DETACH)
-		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			return &os.PathError{Op: "unmount", Path: filepath.Join(dir, name), Err: err}
+		if err := unmountAll(filepath.Join(dir, name)); err != nil {
+			return err
 		}
 	}
 	return os.RemoveAll(dir)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -37,6 +38,35 @@ func TestServer_sharedMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(n.cfg.StateDir, "pods", sb)); err == nil {
+		t.Error("the shared memory of a stopped pod is left")
+	}
+}
+
+// TestServer_sharedMemory_leftOver has what daemons leave that end between two mounts.
+func TestServer_sharedMemory_leftOver(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("leftover")
+	shm := filepath.Join(n.cfg.StateDir, "pods", sb, "shm")
+	if err := os.MkdirAll(shm, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	over := func() {
+		t.Helper()
+		if err := unix.Mount("kiwerk", shm, "tmpfs", 0, "size=64k"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(shm, unix.MNT_DETACH) })
+	}
+	over()
+	over()
+	if out := n.log(n.awaitExit(n.run(sb, sc, shell("echo x > /dev/shm/f; cat /dev/shm/f")))); out != "x\n" {
+		t.Errorf("output %q", out)
+	}
+	over() // and one over that of a pod that ran
+	if _, err := n.rt.StopPodSandbox(t.Context(), &runtimeapi.StopPodSandboxRequest{PodSandboxId: sb}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(shm)); err == nil {
 		t.Error("the shared memory of a stopped pod is left")
 	}
 }
