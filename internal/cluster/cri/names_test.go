@@ -132,3 +132,20 @@ func TestHub(t *testing.T) {
 		t.Error("a subscription to an ended hub stays open")
 	}
 }
+
+func TestHostPorts(t *testing.T) {
+	for _, c := range []struct {
+		host, pod int32
+		ok        bool
+	}{
+		{1, 1, true}, {65535, 65535, true}, {65616, 80, false}, {-1, 80, false}, {80, 0, false}, {80, 65616, false}, {65536, 80, false},
+	} {
+		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: c.pod}})
+		if (err == nil) != c.ok || c.ok && (len(list) != 1 || int32(list[0].Port) != c.host || int32(list[0].Pod) != c.pod) {
+			t.Errorf("%d:%d: %v, %v", c.host, c.pod, list, err)
+		}
+	}
+	if list, err := hostPorts([]*runtimeapi.PortMapping{{ContainerPort: 80}}); err != nil || len(list) != 0 {
+		t.Errorf("none: %v, %v", list, err)
+	}
+}

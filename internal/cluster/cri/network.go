@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -132,6 +133,9 @@ func hostPorts(mappings []*runtimeapi.PortMapping) ([]network.HostPort, error) {
 		if m.GetHostPort() == 0 {
 			continue
 		}
+		if !isPort(m.GetHostPort()) || !isPort(m.GetContainerPort()) {
+			return nil, fmt.Errorf("hostPort %d of containerPort %d: ports are numbers from 1 to 65535", m.GetHostPort(), m.GetContainerPort())
+		}
 		p := network.HostPort{Port: uint16(m.GetHostPort()), Pod: uint16(m.GetContainerPort())}
 		switch m.GetProtocol() {
 		case runtimeapi.Protocol_TCP:
@@ -145,3 +149,5 @@ func hostPorts(mappings []*runtimeapi.PortMapping) ([]network.HostPort, error) {
 	}
 	return list, nil
 }
+
+func isPort(n int32) bool { return n >= 1 && n <= math.MaxUint16 }
