@@ -65,16 +65,16 @@ type answers struct {
 	binDir string
 	clock  clock.PassiveClock
 	mu     sync.Mutex
-	seen   map[string]Taken
+	seen   recent[Taken]
 	// refused are images that their registry did not give us.
-	refused map[string]time.Time
+	refused recent[time.Time]
 }
 
 // refusedValid is how long a registry is not asked again for an image that it did not give.
 const refusedValid = 10 * time.Minute
 
 func newAnswers(binDir string, c clock.PassiveClock) *answers {
-	return &answers{binDir: binDir, clock: c, seen: map[string]Taken{}, refused: map[string]time.Time{}}
+	return &answers{binDir: binDir, clock: c}
 }
 
 // own returns a program of ours.
@@ -127,7 +127,7 @@ func (t *answers) host(ref, why string) Taken {
 func (t *answers) note(ref string, taken Taken) Taken {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seen[ref] = taken
+	t.seen.put(ref, taken)
 	return taken
 }
 
@@ -136,7 +136,7 @@ func (t *answers) before(ref string) (Taken, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, name := range []string{ref, ref + ":latest"} {
-		if taken, ok := t.seen[name]; ok {
+		if taken, ok := t.seen.values[name]; ok {
 			return taken, true
 		}
 	}
@@ -146,13 +146,13 @@ func (t *answers) before(ref string) (Taken, bool) {
 func (t *answers) refuse(ref string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.refused[ref] = t.clock.Now()
+	t.refused.put(ref, t.clock.Now())
 }
 
 func (t *answers) wasRefused(ref string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, ok := t.refused[ref]
+	at, ok := t.refused.values[ref]
 	return ok && t.clock.Since(at) < refusedValid
 }
 
@@ -161,7 +161,7 @@ func (t *answers) list() []*runtimeapi.Image {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	names, sample := map[string][]string{}, map[string]Taken{}
-	for name, taken := range t.seen {
+	for name, taken := range t.seen.values {
 		names[taken.Ref] = append(names[taken.Ref], name)
 		sample[taken.Ref] = taken
 	}
