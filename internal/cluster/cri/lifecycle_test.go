@@ -311,7 +311,7 @@ func TestServer_refusals(t *testing.T) {
 		"UnknownUser": {linux(&runtimeapi.LinuxContainerSecurityContext{RunAsUsername: "no-such-user"}), "no-such-user"},
 		"ImageVolume": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/v", Image: &runtimeapi.ImageSpec{Image: "x"}}}
-		}, "image volumes"},
+		}, "image volumes are not supported yet"},
 		"Bidirectinal": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/v", HostPath: "/", Propagation: 2}}
 		}, "Bidirectional"},

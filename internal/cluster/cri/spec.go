@@ -147,7 +147,7 @@ func volumesFor(mounts []*runtimeapi.Mount) ([]rootfs.Volume, error) {
 	var list []rootfs.Volume
 	for _, m := range mounts {
 		if m.GetImage().GetImage() != "" {
-			return nil, fmt.Errorf("volume at %s: image volumes need container images, which the process runtime does not have", m.GetContainerPath())
+			return nil, fmt.Errorf("volume at %s: image volumes are not supported yet; use an init container of that image that copies into an emptyDir", m.GetContainerPath())
 		}
 		if m.GetPropagation() == runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL {
 			return nil, fmt.Errorf("volume at %s: mountPropagation Bidirectional needs a privileged container, which the process runtime does not run", m.GetContainerPath())
