@@ -90,12 +90,12 @@ bin/kiwerk:
 
 .PHONY: test-cluster
 test-cluster: setup-python build ## Tests of the embedded cluster; as root both halves (root and an ordinary user)
-	go test -vet=off -ldflags '$(TEST_LDFLAGS)' -timeout 20m -parallel 4 $(CLUSTER_PKGS)
+	go test -vet=off -ldflags '$(TEST_LDFLAGS)' -timeout 20m -parallel 8 $(CLUSTER_PKGS)
 	@[ "$$(id -u)" = 0 ] || echo 'Only the half for ordinary users ran. The other half: sudo make test-cluster'
 
 .PHONY: conformance
 conformance: setup build ## Real upstream clients against a running Kiwerk
-	go test -vet=off -ldflags '-s -w' -timeout 20m -p 1 $(SYSTEM_PKGS)
+	go test -vet=off -ldflags '-s -w' -timeout 20m -p 2 $(SYSTEM_PKGS)
 
 .PHONY: conformance-kubernetes
 conformance-kubernetes: build ## Kubernetes' own conformance suite on the local cluster: ACCOUNT=root|user PART=1/8 ARGS=… (hours; not part of test)

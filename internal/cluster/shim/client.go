@@ -269,7 +269,7 @@ func (r *Running) ask(req request) error {
 
 // explain tells a container that has just ended from a broken connection.
 func (r *Running) explain(err error) error {
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
 		return ErrGone // a shim answers unless it ends
 	}
 	if lives, aliveErr := alive(r.dir); aliveErr == nil && !lives {
