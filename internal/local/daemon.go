@@ -202,7 +202,7 @@ func (d *daemon) build(ctx context.Context, files []*os.File) error {
 	if err := d.buildCluster(api); err != nil {
 		return err
 	}
-	if err := d.buildGPUs(context.Background()); err != nil {
+	if err := d.buildGPUs(ctx); err != nil {
 		return err
 	}
 	options := app.Options{

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices"
@@ -108,7 +107,7 @@ func (d *daemon) buildRealGPUs(ctx context.Context, cfg devices.Config) error {
 		return nil //nolint:nilerr // No driver, no GPUs.
 	}
 	driver := nvml.Open(filepath.Join(d.job.BinDir, "kiwerk-nvml"))
-	ask, cancel := context.WithTimeout(ctx, driverPatience)
+	ask, cancel := context.WithTimeout(ctx, devices.DriverPatience)
 	defer cancel()
 	if _, err := driver.System(ask); err != nil {
 		d.log.Error("this machine has GPUs which cannot be offered", "error", err)
@@ -116,12 +115,9 @@ func (d *daemon) buildRealGPUs(ctx context.Context, cfg devices.Config) error {
 	}
 	cfg.Driver = driver
 	var err error
-	d.gpus, err = devices.New(ctx, cfg)
+	d.gpus, err = devices.New(ask, cfg)
 	return err
 }
-
-// driverPatience is what a driver may take that has to wake its devices up first.
-const driverPatience = 30 * time.Second
 
 // attachGPUs labels the node; one that has no GPUs any more loses its labels.
 func (d *daemon) attachGPUs(ctx context.Context) error {

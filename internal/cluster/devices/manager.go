@@ -27,6 +27,8 @@ const (
 	lookEvery = 2 * time.Second
 	// settle is how long after an allocation its pod is looked for.
 	settle = time.Minute
+	// DriverPatience is what a driver may take that has to wake its devices up first.
+	DriverPatience = 30 * time.Second
 
 	privateDir = 0o700
 	publicDir  = 0o755
@@ -227,7 +229,9 @@ func (m *Manager) heard(ctx context.Context, e gpu.Event) {
 
 // observe looks at every device, and at who holds which.
 func (m *Manager) observe(ctx context.Context) {
-	samples, err := m.cfg.Driver.Samples(ctx)
+	ask, cancel := context.WithTimeout(ctx, DriverPatience)
+	defer cancel()
+	samples, err := m.cfg.Driver.Samples(ask)
 	if err != nil {
 		if ctx.Err() == nil {
 			m.cfg.Logger.Error("look at the GPUs", "error", err)
@@ -309,8 +313,11 @@ func (m *Manager) writeState(samples []gpu.Sample) error {
 	if err := os.WriteFile(name+".new", data, 0o644); err != nil {
 		return err
 	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
 	m.wrote = data
-	return os.Rename(name+".new", name)
+	return nil
 }
 
 // Status is a GPU as `kiwerk gpu list` shows it.

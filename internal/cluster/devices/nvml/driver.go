@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/devices/gpu"
 )
@@ -16,15 +17,19 @@ import (
 const (
 	maxLine   = 4 << 20
 	maxEvents = 64
+	// endPatience is what a killed child may take to go. One that waits within the kernel's driver may never.
+	endPatience = 5 * time.Second
 )
 
 // Driver is a [gpu.Driver] of real GPUs.
 type Driver struct {
-	path   string
-	events chan gpu.Event
+	path     string
+	events   chan gpu.Event
+	patience time.Duration
 
 	mu     sync.Mutex // held while a question is answered
 	child  *child
+	lost   *child // was killed and has not gone yet
 	closed bool
 }
 
@@ -33,11 +38,14 @@ type child struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	answers chan Message
-	dead    chan struct{}
+	dead    chan struct{} // its output has ended
+	gone    chan struct{} // it was killed and waited for
 }
 
 // Open makes a driver that runs the program at path.
-func Open(path string) *Driver { return &Driver{path: path, events: make(chan gpu.Event, maxEvents)} }
+func Open(path string) *Driver {
+	return &Driver{path: path, events: make(chan gpu.Event, maxEvents), patience: endPatience}
+}
 
 // Events implements gpu.Driver.
 func (d *Driver) Events() <-chan gpu.Event { return d.events }
@@ -69,7 +77,9 @@ func (d *Driver) Close() error {
 	}
 	d.closed = true
 	d.end()
-	close(d.events)
+	if d.lost == nil { // else it may still report one
+		close(d.events)
+	}
 	return nil
 }
 
@@ -111,7 +121,15 @@ func (d *Driver) start() error {
 	if d.child != nil {
 		return nil
 	}
-	c := &child{cmd: exec.Command(d.path), answers: make(chan Message, 1), dead: make(chan struct{})}
+	if d.lost != nil {
+		select {
+		case <-d.lost.gone:
+			d.lost = nil
+		default:
+			return fmt.Errorf("kiwerk-nvml (process %d) was killed and does not end: NVIDIA's driver hangs; the machine may need a restart", d.lost.cmd.Process.Pid)
+		}
+	}
+	c := &child{cmd: exec.Command(d.path), answers: make(chan Message, 1), dead: make(chan struct{}), gone: make(chan struct{})}
 	in, err := c.cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -152,14 +170,25 @@ func (d *Driver) read(c *child, out io.Reader) {
 	}
 }
 
-// end stops the child and waits for its reader.
+// end stops the child and waits for it and its reader, but not for ever.
 func (d *Driver) end() {
-	if d.child == nil {
+	c := d.child
+	if c == nil {
 		return
 	}
-	_ = d.child.in.Close()         // it ends with its input
-	_ = d.child.cmd.Process.Kill() // or now
-	<-d.child.dead
-	_ = d.child.cmd.Wait() // it was killed
 	d.child = nil
+	_ = c.in.Close()         // it ends with its input
+	_ = c.cmd.Process.Kill() // or now
+	go func() {
+		defer close(c.gone)
+		<-c.dead
+		_ = c.cmd.Wait() // it was killed
+	}()
+	patience := time.NewTimer(d.patience)
+	defer patience.Stop()
+	select {
+	case <-c.gone:
+	case <-patience.C:
+		d.lost = c
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +27,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		case role == "child-hangs":
 			continue
+		case role == "child-lingers": // as its output does with one who inherits it
+			heir := exec.Command("sleep", "1")
+			heir.Stdout = os.Stdout
+			if err := heir.Start(); err != nil {
+				os.Exit(1)
+			}
 		case strings.Contains(s.Text(), AskSystem):
 			fmt.Fprintln(os.Stdout, `{"event":{"uuid":"GPU-a","gi":-1,"xid":48}}`)
 			fmt.Fprintln(os.Stdout, `{"system":{"driver":"1","cuda":"2","gpus":[{"uuid":"GPU-a"}]}}`)
@@ -97,6 +104,30 @@ func TestDriver_hangs(t *testing.T) {
 	defer cancel()
 	if _, err := d.Samples(ctx); err == nil || !strings.Contains(err.Error(), "deadline") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A child that cannot be ended blocks nobody, and is not joined by others.
+func TestDriver_lingers(t *testing.T) {
+	d := open(t, "lingers")
+	d.patience = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := d.Samples(ctx); err == nil || !strings.Contains(err.Error(), "deadline") {
+		t.Fatalf("error %v", err)
+	}
+	lost := d.lost
+	if lost == nil {
+		t.Fatal("the child has ended")
+	}
+	if _, err := d.Samples(t.Context()); err == nil || !strings.Contains(err.Error(), "does not end") {
+		t.Errorf("error %v", err)
+	}
+	<-lost.gone
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := d.Samples(ctx); err == nil || strings.Contains(err.Error(), "does not end") {
+		t.Errorf("after it has gone: %v", err)
 	}
 }
 
