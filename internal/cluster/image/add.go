@@ -170,15 +170,26 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// setName makes a name mean an image; an older meaning is dropped.
-func (s *Store) setName(rec nameRecord) error {
-	if err := writeRecord(s.nameFile(rec.Name), rec); err != nil {
-		return fmt.Errorf("record name %s: %w", rec.Name, err)
-	}
+// imageKey is the lock of one image: held from before it is recorded until it
+// has its names, and while it is forgotten.
+func imageKey(id string) string { return "image " + id }
+
+// errRemoved is an image that went while it was given a name.
+var errRemoved = errors.New("the image was removed meanwhile; pull or load it again")
+
+// setName makes a name mean an image, which it returns; an older meaning is dropped.
+func (s *Store) setName(rec nameRecord) (*Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	img, ok := s.images[rec.ID]
+	if !ok {
+		return nil, fmt.Errorf("record name %s: %w", rec.Name, errRemoved)
+	}
+	if err := writeRecord(s.nameFile(rec.Name), rec); err != nil {
+		return nil, fmt.Errorf("record name %s: %w", rec.Name, err)
+	}
 	s.names[rec.Name] = rec
-	return nil
+	return s.view(img), nil
 }
 
 // maxAccounts bounds /etc/passwd and /etc/group of an image.

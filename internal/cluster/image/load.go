@@ -99,16 +99,24 @@ func rename(found []candidate, as string) error {
 }
 
 func (s *Store) loadOne(ctx context.Context, c candidate, tell func(Progress)) (*Image, error) {
+	id, err := c.img.ConfigName()
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer s.working.lock(imageKey(id.String()))()
 	rec, err := s.add(ctx, c.title(), c.img, tell)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range c.names {
-		if err := s.setName(nameRecord{Name: n, ID: rec.ID, Digest: c.digest, Source: SourceLoad, Added: s.clock.Now()}); err != nil {
+		if _, err := s.setName(nameRecord{Name: n, ID: rec.ID, Digest: c.digest, Source: SourceLoad, Added: s.clock.Now()}); err != nil {
 			return nil, err
 		}
 	}
-	img, _ := s.Find(rec.ID)
+	img, ok := s.Find(rec.ID)
+	if !ok {
+		return nil, errRemoved
+	}
 	return img, nil
 }
 

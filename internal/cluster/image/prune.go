@@ -43,11 +43,11 @@ func (s *Store) Untag(ref string) (Removed, error) {
 }
 
 func (s *Store) dropName(full string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := removeFile(s.nameFile(full)); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.names, full)
 	return nil
 }
@@ -62,7 +62,7 @@ func removeFile(path string) error {
 // Remove forgets an image with all its names and removes the layers that no
 // other has. The caller knows that no container uses it.
 func (s *Store) Remove(id string) (Removed, error) {
-	if err := s.forgetImage(id); err != nil {
+	if err := s.removeImage(id); err != nil {
 		return Removed{}, err
 	}
 	r, err := s.sweepLayers()
@@ -70,27 +70,31 @@ func (s *Store) Remove(id string) (Removed, error) {
 	return r, err
 }
 
-// forgetImage removes the record first: names without an image are dropped at the next start.
+func (s *Store) removeImage(id string) error {
+	defer s.working.lock(imageKey(id))()
+	return s.forgetImage(id)
+}
+
+// forgetImage removes the record first: names without an image are dropped at
+// the next start. The image's lock is held.
 func (s *Store) forgetImage(id string) error {
 	if _, err := hexOf(id); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := removeFile(s.imageFile(id)); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	var names []string
-	for _, n := range s.names {
-		if n.ID == id {
-			names = append(names, n.Name)
-		}
-	}
 	delete(s.images, id)
-	s.mu.Unlock()
-	for _, n := range names {
-		if err := s.dropName(n); err != nil {
+	for _, n := range s.names {
+		if n.ID != id {
+			continue
+		}
+		if err := removeFile(s.nameFile(n.Name)); err != nil {
 			return err
 		}
+		delete(s.names, n.Name)
 	}
 	return nil
 }
@@ -100,18 +104,30 @@ func (s *Store) forgetImage(id string) error {
 func (s *Store) Prune(used func(id string) bool, all bool) (Removed, error) {
 	var gone []string
 	for _, i := range s.List() {
-		nameless := len(i.Names) == 0 && len(i.Digests) == 0
-		if used(i.ID) || i.Loaded || !nameless && !all {
-			continue
-		}
-		if err := s.forgetImage(i.ID); err != nil {
+		pruned, err := s.pruneImage(i.ID, used, all)
+		if err != nil {
 			return Removed{Images: gone}, err
 		}
-		gone = append(gone, i.ID)
+		if pruned {
+			gone = append(gone, i.ID)
+		}
 	}
 	r, err := s.sweepLayers()
 	r.Images = gone
 	return r, err
+}
+
+// pruneImage waits for an image that is about to get its names.
+func (s *Store) pruneImage(id string, used func(id string) bool, all bool) (pruned bool, err error) {
+	defer s.working.lock(imageKey(id))()
+	i, ok := s.Find(id)
+	if !ok || used(id) || i.Loaded {
+		return false, nil
+	}
+	if nameless := len(i.Names) == 0 && len(i.Digests) == 0; !nameless && !all {
+		return false, nil
+	}
+	return true, s.forgetImage(id)
 }
 
 // sweepLayers removes layers that no image has. While layers arrive it does

@@ -56,6 +56,7 @@ func (s *Store) Pull(ctx context.Context, ref string, auth *Auth, tell func(Prog
 	if err != nil {
 		return fail(err)
 	}
+	defer s.working.lock(imageKey(manifest.Config.Digest.String()))()
 	rec, known := s.record(manifest.Config.Digest.String())
 	if !known {
 		if manifest.Config.Size > maxConfig {
@@ -65,11 +66,11 @@ func (s *Store) Pull(ctx context.Context, ref string, auth *Auth, tell func(Prog
 			return fail(err)
 		}
 	}
-	if err := s.setName(nameRecord{Name: full, ID: rec.ID, Digest: desc.Digest.String(), Source: SourcePull, Added: s.clock.Now()}); err != nil {
+	got, err := s.setName(nameRecord{Name: full, ID: rec.ID, Digest: desc.Digest.String(), Source: SourcePull, Added: s.clock.Now()})
+	if err != nil {
 		return fail(err)
 	}
 	s.reached(r.Context().Registry, nil)
-	got, _ := s.Find(rec.ID)
 	return got, nil
 }
 
