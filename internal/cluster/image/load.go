@@ -36,7 +36,7 @@ const (
 // Load takes the images of a file: a docker-save archive, an OCI layout as
 // archive or as directory. Archives may be compressed with gzip, and come from a pipe.
 // as, if set, names the only image in it.
-func (s *Store) Load(ctx context.Context, f *os.File, as string, tell func(Progress)) ([]*Image, error) {
+func (s *Store) Load(ctx context.Context, f *os.File, as string, tell func(Progress)) (list []*Image, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -58,7 +58,6 @@ func (s *Store) Load(ctx context.Context, f *os.File, as string, tell func(Progr
 	if err := rename(found, as); err != nil {
 		return nil, err
 	}
-	var list []*Image
 	for _, c := range found {
 		img, err := s.loadOne(ctx, c, tell)
 		if err != nil {
@@ -200,7 +199,7 @@ func kindOfArchive(open tarball.Opener) (docker bool, err error) {
 		}
 		switch path.Clean(h.Name) {
 		case "manifest.json":
-			return true, nil
+			return true, smallEntry(h)
 		case "index.json":
 			oci = true
 		}
@@ -211,10 +210,59 @@ func kindOfArchive(open tarball.Opener) (docker bool, err error) {
 	return false, nil
 }
 
+// smallEntry refuses what is too large to be read into memory, and links to it.
+func smallEntry(h *tar.Header) error {
+	if h.Typeflag != tar.TypeReg {
+		return fmt.Errorf("%.200q in the archive is not a regular file", h.Name)
+	}
+	return small(h.Name, h.Size)
+}
+
+func small(name string, size int64) error {
+	if size > maxConfig {
+		return fmt.Errorf("%.200q has %d bytes, at most %d are accepted", name, size, maxConfig)
+	}
+	return nil
+}
+
+// smallConfigs checks the configurations that a manifest names before they are read.
+func smallConfigs(open tarball.Opener, manifest tarball.Manifest) error {
+	wanted := map[string]bool{}
+	for _, d := range manifest {
+		wanted[path.Clean(d.Config)] = true
+	}
+	f, err := open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for tr := tar.NewReader(f); len(wanted) > 0; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil // what is missing is found to be so later
+		}
+		if err != nil {
+			return fmt.Errorf("read archive: %w", err)
+		}
+		at := path.Clean(h.Name)
+		if !wanted[at] {
+			continue
+		}
+		delete(wanted, at) // of several the first counts
+		if err := smallEntry(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func fromDocker(open tarball.Opener) ([]candidate, error) {
 	manifest, err := tarball.LoadManifest(open)
 	if err != nil {
 		return nil, fmt.Errorf("manifest.json: %w", err)
+	}
+	if err := smallConfigs(open, manifest); err != nil {
+		return nil, err
 	}
 	var found []candidate
 	for _, d := range manifest {
@@ -303,12 +351,15 @@ func writeTo(root *os.Root, at string, r io.Reader) error {
 }
 
 func fromLayout(dir string) ([]candidate, error) {
+	if err := smallFile(filepath.Join(dir, "index.json")); err != nil {
+		return nil, fmt.Errorf("OCI layout: %w", err)
+	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
 		return nil, fmt.Errorf("OCI layout: %w", err)
 	}
 	const maxNesting = 4 // an index of indexes of …
-	found, others, err := fromIndex(index, nil, "", maxNesting)
+	found, others, err := layoutDir(dir).fromIndex(index, nil, "", maxNesting)
 	if err != nil {
 		return nil, fmt.Errorf("OCI layout: %w", err)
 	}
@@ -318,8 +369,27 @@ func fromLayout(dir string) ([]candidate, error) {
 	return found, nil
 }
 
+// layoutDir is where a layout lies.
+type layoutDir string
+
+// small checks a blob before it is read into memory.
+func (l layoutDir) small(h v1.Hash) error {
+	return smallFile(filepath.Join(string(l), "blobs", h.Algorithm, h.Hex))
+}
+
+func smallFile(at string) error {
+	info, err := os.Stat(at)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", filepath.Base(at))
+	}
+	return small(filepath.Base(at), info.Size())
+}
+
 // fromIndex collects the images for this machine. names and digest come from the index that holds this one.
-func fromIndex(index v1.ImageIndex, names []string, digest string, nesting int) (found []candidate, others []string, err error) {
+func (l layoutDir) fromIndex(index v1.ImageIndex, names []string, digest string, nesting int) (found []candidate, others []string, err error) {
 	if nesting == 0 {
 		return nil, nil, errors.New("indexes in indexes in indexes")
 	}
@@ -338,11 +408,14 @@ func fromIndex(index v1.ImageIndex, names []string, digest string, nesting int) 
 		}
 		switch {
 		case d.MediaType.IsIndex():
+			if err := l.small(d.Digest); err != nil {
+				return nil, nil, err
+			}
 			inner, err := index.ImageIndex(d.Digest)
 			if err != nil {
 				return nil, nil, err
 			}
-			more, foreign, err := fromIndex(inner, own, of, nesting-1)
+			more, foreign, err := l.fromIndex(inner, own, of, nesting-1)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -351,7 +424,7 @@ func fromIndex(index v1.ImageIndex, names []string, digest string, nesting int) 
 		case d.Platform != nil && !d.Platform.Satisfies(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}):
 			others = append(others, d.Platform.String())
 		default:
-			img, err := imageOf(index, d)
+			img, err := l.imageOf(index, d)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -362,7 +435,10 @@ func fromIndex(index v1.ImageIndex, names []string, digest string, nesting int) 
 }
 
 // imageOf opens one image and checks that its parts are what their digests say; layers are checked when they are unpacked.
-func imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
+func (l layoutDir) imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
+	if err := l.small(d.Digest); err != nil {
+		return nil, err
+	}
 	img, err := index.Image(d.Digest)
 	if err != nil {
 		return nil, err
@@ -371,11 +447,14 @@ func imageOf(index v1.ImageIndex, d v1.Descriptor) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := img.RawConfigFile()
+	m, err := img.Manifest()
 	if err != nil {
 		return nil, err
 	}
-	m, err := img.Manifest()
+	if err := l.small(m.Config.Digest); err != nil {
+		return nil, err
+	}
+	config, err := img.RawConfigFile()
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@
 package image_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
@@ -170,14 +169,27 @@ func TestStore_Load_refuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	large := imagetest.Image(t, v1.Config{Env: []string{strings.Repeat("a", 9<<20)}}, imagetest.Layer(t, imagetest.File("f", "", 0o644)))
+	imagetest.SaveDocker(t, at("large.tar"), "app:1", large)
+	imagetest.SaveLayout(t, at("large"), "app:1", large)
+	imagetest.SaveLayout(t, at("largeIndex"), "app:1", sample(t))
+	if err := os.Truncate(at("largeIndex/index.json"), 9<<20); err != nil {
+		t.Fatal(err)
+	}
+	linked := write("linked.tar", imagetest.Tar(t, imagetest.Link("manifest.json", "other"), imagetest.File("other", "[]", 0o644)))
 	for name, c := range map[string]struct{ path, as, want string }{
-		"NoArchive":    {write("text", []byte(strings.Repeat("no image\n", 1000))), "", "not a tar archive"},
-		"Empty":        {write("empty", nil), "", "the file is empty"},
-		"OtherTar":     {write("other.tar", imagetest.Tar(t, imagetest.File("f", "x", 0o644))), "", "neither manifest.json"},
-		"Architecture": {at("arch.tar"), "", "it is for linux/s390x"},
-		"Changed":      {at("changed"), "", "does not have the content that its name says"},
-		"NoLayout":     {t.TempDir(), "", "OCI layout"},
-		"BadName":      {at("arch.tar"), "UPPER case", "image name"},
+		"LargeConfig":    {at("large.tar"), "", "\" has 94"},
+		"LargeBlob":      {at("large"), "", "\" has 94"},
+		"LargeIndex":     {at("largeIndex"), "", "at most 8388608 are accepted"},
+		"LargeManifest":  {write("manifest.tar", imagetest.Tar(t, imagetest.File("manifest.json", strings.Repeat(" ", 9<<20), 0o644))), "", "\" has 94"},
+		"LinkedManifest": {linked, "", "not a regular file"},
+		"NoArchive":      {write("text", []byte(strings.Repeat("no image\n", 1000))), "", "not a tar archive"},
+		"Empty":          {write("empty", nil), "", "the file is empty"},
+		"OtherTar":       {write("other.tar", imagetest.Tar(t, imagetest.File("f", "x", 0o644))), "", "neither manifest.json"},
+		"Architecture":   {at("arch.tar"), "", "it is for linux/s390x"},
+		"Changed":        {at("changed"), "", "does not have the content that its name says"},
+		"NoLayout":       {t.TempDir(), "", "OCI layout"},
+		"BadName":        {at("arch.tar"), "UPPER case", "image name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, t.TempDir())
@@ -584,53 +596,4 @@ func TestStore_Open_damaged(t *testing.T) {
 			check(t, list[0])
 		})
 	}
-}
-
-func TestStore_Load_canceled(t *testing.T) {
-	archive := filepath.Join(t.TempDir(), "a.tar")
-	imagetest.SaveDocker(t, archive, "app:1", sample(t))
-	f, err := os.Open(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := open(t, t.TempDir()).Load(ctx, f, "", nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
-	}
-}
-
-// Between its record and its name an image looks like one that nobody wants.
-func TestStore_Load_whilePruned(t *testing.T) {
-	archive := filepath.Join(t.TempDir(), "a.tar")
-	imagetest.SaveDocker(t, archive, "app:1", sample(t))
-	s := open(t, t.TempDir())
-	done := make(chan struct{})
-	var others sync.WaitGroup
-	others.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			if _, err := s.Prune(func(string) bool { return false }, false); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	for range 20 {
-		list, err := load(t, s, archive, "")
-		if err != nil || len(list) != 1 || list[0] == nil || len(list[0].Names) != 1 {
-			t.Errorf("%v, %v", list, err)
-			break
-		}
-		if _, err := s.Remove(list[0].ID); err != nil {
-			t.Error(err)
-		}
-	}
-	close(done)
-	others.Wait()
 }
