@@ -342,8 +342,8 @@ func (c *Cluster) startServices(ctx context.Context) (err error) {
 }
 
 // AdmitPod isolates a pod that has just got an address as policies demand, before its containers start.
-func (c *Cluster) AdmitPod(ctx context.Context, namespace, name string, ip netip.Addr) error {
-	return c.services.Admit(ctx, namespace, name, ip)
+func (c *Cluster) AdmitPod(ctx context.Context, namespace, name, uid string, ip netip.Addr) error {
+	return c.services.Admit(ctx, namespace, name, uid, ip)
 }
 
 // startNode makes the node and starts its kubelet; the channel tells how that went.

@@ -68,7 +68,7 @@ func (s *Server) connect(ctx context.Context, b *sandbox, cfg *runtimeapi.PodSan
 	if s.cfg.Admit == nil {
 		return nil
 	}
-	if err := s.cfg.Admit(ctx, b.Namespace, b.Name, a.IP); err != nil {
+	if err := s.cfg.Admit(ctx, b.Namespace, b.Name, b.UID, a.IP); err != nil {
 		return errors.Join(fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err), s.disconnect(context.WithoutCancel(ctx), b))
 	}
 	return nil

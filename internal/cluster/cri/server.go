@@ -53,7 +53,7 @@ type Config struct {
 	// Network gives pods networks of their own; nil shares the node's.
 	Network Network
 	// Admit, if set, hears of a pod with a network of its own before its containers start, and may refuse.
-	Admit func(ctx context.Context, namespace, name string, ip netip.Addr) error
+	Admit func(ctx context.Context, namespace, name, uid string, ip netip.Addr) error
 	// APIAddress is host:port of the API server on loopback, for in-cluster clients
 	// of pods without a network of their own.
 	APIAddress string

@@ -16,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	networkinglisters "k8s.io/client-go/listers/networking/v1"
@@ -31,6 +33,8 @@ const (
 	settle     = 20 * time.Millisecond
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = time.Minute
+	// The kubelet may hear of a pod before the controller does.
+	lookAgain, longestLook = 10 * time.Millisecond, 30 * time.Second
 
 	reasonNotEnforced = "NotEnforced"
 	reasonFailed      = "EnforcementFailed"
@@ -61,7 +65,7 @@ type Controller struct {
 
 	mu       sync.Mutex
 	applied  string // the script in the kernel; "" if unknown
-	starting map[string]netip.Addr
+	starting map[types.UID]netip.Addr
 }
 
 // everything is the only item of the queue.
@@ -71,7 +75,7 @@ const everything = "policies"
 func New(cfg Config) (*Controller, error) {
 	policies := cfg.Informers.Networking().V1().NetworkPolicies()
 	c := &Controller{
-		cfg: cfg, policies: policies.Lister(), starting: map[string]netip.Addr{},
+		cfg: cfg, policies: policies.Lister(), starting: map[types.UID]netip.Addr{},
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 	}
 	add := func(informer cache.SharedIndexInformer, h cache.ResourceEventHandler) error {
@@ -90,19 +94,32 @@ func New(cfg Config) (*Controller, error) {
 	all := cache.ResourceEventHandlerFuncs{AddFunc: changed, UpdateFunc: func(_, o any) { changed(o) }, DeleteFunc: changed}
 	onPods := all
 	onPods.UpdateFunc = func(before, after any) {
+		a, okA := before.(*corev1.Pod)
+		b, okB := after.(*corev1.Pod)
+		if okA && okB && a.UID != b.UID { // the end of the first was missed
+			c.forget(a)
+		}
 		if matters(before, after) {
 			changed(after)
 		}
 	}
 	onPods.DeleteFunc = func(o any) {
-		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(o); err == nil {
-			c.mu.Lock()
-			delete(c.starting, key)
-			c.mu.Unlock()
+		gone := o
+		if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			gone = last.Obj
+		}
+		if p, ok := gone.(*corev1.Pod); ok {
+			c.forget(p)
 		}
 		changed(o)
 	}
 	return c, errors.Join(add(policies.Informer(), all), add(namespaces.Informer(), all), add(pods.Informer(), onPods))
+}
+
+func (c *Controller) forget(p *corev1.Pod) {
+	c.mu.Lock()
+	delete(c.starting, p.UID)
+	c.mu.Unlock()
 }
 
 // matters tells whether a change of a pod can change rules.
@@ -158,17 +175,32 @@ func (c *Controller) next(ctx context.Context) bool {
 }
 
 // Admit isolates a pod that has just got its address, before its containers start.
-func (c *Controller) Admit(ctx context.Context, namespace, name string, ip netip.Addr) error {
+func (c *Controller) Admit(ctx context.Context, namespace, name string, uid types.UID, ip netip.Addr) error {
 	if c.cfg.Apply == nil {
 		return nil
 	}
-	c.mu.Lock()
-	c.starting[namespace+"/"+name] = ip
-	c.mu.Unlock()
 	if !cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		return fmt.Errorf("network policies for pod %s/%s: %w", namespace, name, context.Cause(ctx))
 	}
+	err := wait.PollUntilContextTimeout(ctx, lookAgain, longestLook, true, func(context.Context) (bool, error) {
+		return c.noteStarting(namespace, name, uid, ip), nil
+	})
+	if err != nil {
+		return fmt.Errorf("network policies for pod %s/%s: the API server has not told of this pod: %w", namespace, name, err)
+	}
 	return c.sync(ctx)
+}
+
+// noteStarting keeps the address of a pod that is listed; what handles its end runs after it has left the list.
+func (c *Controller) noteStarting(namespace, name string, uid types.UID, ip netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, err := c.pods.Pods(namespace).Get(name)
+	if err != nil || p.UID != uid { // lists only say that there is none
+		return false
+	}
+	c.starting[uid] = ip
+	return true
 }
 
 // sync compiles and applies.
@@ -214,12 +246,11 @@ func (c *Controller) state() (State, error) {
 		return State{}, err
 	}
 	for _, p := range pods {
-		key := p.Namespace + "/" + p.Name
-		if pod, ok := podOf(p, c.starting[key]); ok {
+		if pod, ok := podOf(p, c.starting[p.UID]); ok {
 			s.Pods = append(s.Pods, pod)
 		}
-		if p.Status.PodIP != "" && p.Status.PodIP == c.starting[key].String() {
-			delete(c.starting, key)
+		if p.Status.PodIP != "" && p.Status.PodIP == c.starting[p.UID].String() {
+			delete(c.starting, p.UID)
 		}
 	}
 	if c.cfg.DNS.IsValid() {

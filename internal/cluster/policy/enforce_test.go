@@ -17,6 +17,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
@@ -57,7 +58,7 @@ func enforce(t *testing.T, objects ...runtime.Object) *Controller {
 
 func apiPod(namespace, name, app string, ip string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"app": app}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-" + name), Labels: map[string]string{"app": app}},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
 			Name: "c", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080, Protocol: corev1.ProtocolTCP}},
 		}}},
@@ -229,13 +230,55 @@ func TestController_Admit(t *testing.T) {
 	c := w.check(t, []*networkingv1.NetworkPolicy{policy("deny", networkingv1.NetworkPolicySpec{})}, map[string]reach{
 		"WithoutAddress": {w.client, w.web.IP.String() + ":8080", true},
 	})
-	if err := c.Admit(t.Context(), "ml", "web", w.web.IP); err != nil {
+	if err := c.Admit(t.Context(), "ml", "web", "uid-web", w.web.IP); err != nil {
 		t.Fatal(err)
 	}
 	if !w.client.Dropped("tcp4", w.web.IP.String()+":8080") {
 		t.Error("a pod that starts can be reached against the policy")
 	}
 	w.check(t, nil, nil)
+}
+
+// TestController_AdmitWaitsForThePod has a predecessor of the same name, as a StatefulSet makes them.
+func TestController_AdmitWaitsForThePod(t *testing.T) {
+	const ip = "10.244.0.77"
+	before := apiPod("ml", "web", "web", "")
+	before.UID = "uid-before"
+	client := fake.NewClientset(apiNamespace("ml"), policy("deny", networkingv1.NetworkPolicySpec{}), before)
+	f := informers.NewSharedInformerFactory(client, 0)
+	scripts := make(chan string, 10)
+	c, err := New(Config{
+		Informers: f, Events: record.NewFakeRecorder(10), Logger: slog.New(slog.DiscardHandler),
+		Apply: func(_ context.Context, script string) error { scripts <- script; return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer f.Shutdown()
+	defer cancel()
+	f.Start(ctx.Done())
+	f.WaitForCacheSync(ctx.Done())
+	short, stop := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer stop()
+	if err := c.Admit(short, "ml", "web", "uid-web", netip.MustParseAddr(ip)); err == nil {
+		t.Error("a pod that is not known was admitted")
+	}
+	admitted := make(chan error, 1)
+	go func() { admitted <- c.Admit(ctx, "ml", "web", "uid-web", netip.MustParseAddr(ip)) }()
+	pods := client.CoreV1().Pods("ml")
+	if err := pods.Delete(ctx, "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pods.Create(ctx, apiPod("ml", "web", "web", ""), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-admitted; err != nil {
+		t.Fatal(err)
+	}
+	if script := <-scripts; !strings.Contains(script, ip) {
+		t.Errorf("the pod is not isolated:\n%s", script)
+	}
 }
 
 func TestController_notEnforced(t *testing.T) {
@@ -252,7 +295,7 @@ func TestController_notEnforced(t *testing.T) {
 	if got := <-events.Events; !strings.Contains(got, reasonNotEnforced) {
 		t.Errorf("event %q", got)
 	}
-	if err := c.Admit(ctx, "ml", "web", netip.Addr{}); err != nil {
+	if err := c.Admit(ctx, "ml", "web", "uid-web", netip.Addr{}); err != nil {
 		t.Error(err)
 	}
 }

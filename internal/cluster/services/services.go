@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -182,8 +183,8 @@ func (s *Services) Stop(ctx context.Context) error {
 }
 
 // Admit applies the policies of a pod that has just got its address.
-func (s *Services) Admit(ctx context.Context, namespace, name string, ip netip.Addr) error {
-	return s.policies.Admit(ctx, namespace, name, ip)
+func (s *Services) Admit(ctx context.Context, namespace, name, uid string, ip netip.Addr) error {
+	return s.policies.Admit(ctx, namespace, name, types.UID(uid), ip)
 }
 
 // publishNames makes the Service of the name server as soon as its namespace exists.
