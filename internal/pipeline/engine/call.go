@@ -21,6 +21,7 @@ type call struct {
 	onExit   bool
 	names    map[string]string // steps.name or tasks.name
 	attempt  map[string]string // retries, lastRetry.*
+	inputs   *argo.Inputs      // of an attempt: those of its Retry node
 }
 
 func (c call) boundaryID() string {
@@ -51,10 +52,15 @@ func (e *engine) execute(c call) *argo.NodeStatus {
 		return e.initError(c, err)
 	}
 	var inputs argo.Inputs
-	if node != nil && node.Inputs != nil {
+	switch {
+	case node != nil && node.Inputs != nil:
 		inputs = *node.Inputs
-	} else if inputs, err = e.inputs(tmpl, c.args); err != nil {
-		return e.initError(c, err)
+	case c.inputs != nil:
+		inputs = *c.inputs
+	default:
+		if inputs, err = e.inputs(tmpl, c.args); err != nil {
+			return e.initError(c, err)
+		}
 	}
 	if rs := e.retryStrategy(tmpl); rs != nil && c.attempt == nil {
 		return e.retry(c, node, tmpl, rs, inputs)

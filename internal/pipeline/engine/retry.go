@@ -36,6 +36,7 @@ func (e *engine) retry(c call, node *argo.NodeStatus, t *argo.Template, rs *argo
 	}
 	attempt := c
 	attempt.flag = &argo.NodeFlag{Retried: true}
+	attempt.inputs = &in // the call has its arguments only in the round that made the Retry node
 	if c.flag != nil {
 		attempt.flag.Hooked = c.flag.Hooked
 	}

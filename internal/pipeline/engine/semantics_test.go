@@ -189,6 +189,16 @@ func TestDecide_semantics(t *testing.T) {
 			want: `Retry Error: main: Error (exit code 64): store
 (0) Pod Error: main: Error (exit code 64): store`,
 		},
+		"RetryKeepsArguments": {
+			spec: "entrypoint: m\ntemplates:\n- name: m\n  steps: [[{name: a, template: r, arguments: {parameters: [{name: p, value: x}]}}]]\n" +
+				"- name: r\n  retryStrategy: {limit: 2}\n  inputs: {parameters: [{name: p}]}\n  container: {image: a, command: [x], args: ['{{inputs.parameters.p}}']}",
+			ends: map[string]outcome{"[0].a(0)": {exit: 1}},
+			want: `Steps Succeeded
+[0] StepGroup Succeeded
+[0].a Retry Succeeded
+[0].a(0) Pod Failed: main: Error (exit code 1)
+[0].a(1) Pod Succeeded`,
+		},
 		"RetryExpression": {
 			spec: "entrypoint: m\ntemplates:\n- name: m\n  retryStrategy: {limit: 5, expression: 'asInt(lastRetry.exitCode) == 2'}\n  container: {image: a, command: [x]}",
 			ends: map[string]outcome{"(0)": {exit: 2}, "(1)": {exit: 3}},
