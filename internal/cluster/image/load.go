@@ -408,10 +408,7 @@ func (l layoutDir) fromIndex(index v1.ImageIndex, names []string, digest string,
 		}
 		switch {
 		case d.MediaType.IsIndex():
-			if err := l.small(d.Digest); err != nil {
-				return nil, nil, err
-			}
-			inner, err := index.ImageIndex(d.Digest)
+			inner, err := l.indexOf(index, d.Digest)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -432,6 +429,14 @@ func (l layoutDir) fromIndex(index v1.ImageIndex, names []string, digest string,
 		}
 	}
 	return found, others, nil
+}
+
+// indexOf opens an index within one.
+func (l layoutDir) indexOf(index v1.ImageIndex, digest v1.Hash) (v1.ImageIndex, error) {
+	if err := l.small(digest); err != nil {
+		return nil, err
+	}
+	return index.ImageIndex(digest)
 }
 
 // imageOf opens one image and checks that its parts are what their digests say; layers are checked when they are unpacked.
