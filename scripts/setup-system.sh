@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for what has to come from the system: Go, a C compiler (for the model server), Python with venv, nft (for the network of pods).
+# Looks for what has to come from the system: Go, a C compiler (for the model server), Python with venv, nft and newuidmap (for the network and the users of pods).
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -20,12 +20,16 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || [ -n "${KIWERK_PYTHON:-}" ] || missing+=(python3 python3-venv)
 [ ${#missing[@]} = 0 ] || need_debian "${missing[@]}"
 
-# Without nft pods share this machine's network, so a missing one is no reason to stop.
-if ! command -v nft >/dev/null && [ ! -x /usr/sbin/nft ]; then
+# Without nft pods share this machine's network, without newuidmap the pods of an ordinary user have that user only:
+# a missing one is no reason to stop.
+optional=()
+command -v nft >/dev/null || [ -x /usr/sbin/nft ] || optional+=(nftables)
+command -v newuidmap >/dev/null || optional+=(uidmap)
+if [ ${#optional[@]} != 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    need_debian nftables
+    need_debian "${optional[@]}"
   else
-    say "pods get no network of their own without the program nft; to have it:  sudo apt-get install nftables"
+    say "pods get a network of their own with nftables, and further users with uidmap; to have them:  sudo apt-get install ${optional[*]}"
   fi
 fi
 

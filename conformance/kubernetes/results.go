@@ -61,7 +61,8 @@ func readLeftOut(path string) (map[*regexp.Regexp]string, error) {
 	defer f.Close()
 	list := map[*regexp.Regexp]string{}
 	line := 0
-	for s := bufio.NewScanner(f); s.Scan(); {
+	s := bufio.NewScanner(f)
+	for s.Scan() {
 		line++
 		text := strings.TrimSpace(s.Text())
 		if text == "" || strings.HasPrefix(text, "#") {
@@ -77,7 +78,7 @@ func readLeftOut(path string) (map[*regexp.Regexp]string, error) {
 		}
 		list[re] = strings.TrimSpace(reason)
 	}
-	return list, nil
+	return list, s.Err()
 }
 
 // Outcomes in a result file.

@@ -138,7 +138,7 @@ func AsUserWithIDs(t *testing.T) bool {
 		t.Skip("only root can make a user with subordinate ids")
 	}
 	if _, err := exec.LookPath("newuidmap"); err != nil {
-		t.Skip("newuidmap is not installed (Debian package uidmap)")
+		t.Fatal("newuidmap is needed to give a user further ids; run make setup (Debian package uidmap)")
 	}
 	u := ensureUser(t, UserWithIDs)
 	const ids = "1500000-1565535"

@@ -26,18 +26,18 @@ func (r streamRuntime) PortForward(ctx context.Context, sandboxID string, port i
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer func() { _ = conn.Close() }()                         // both copies have ended
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the copies
 	defer stop()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = io.Copy(stream, conn) // ends with either side
-		_ = stream.Close()
+		_ = stream.Close()           // kubectl may have closed it first
 	}()
 	_, _ = io.Copy(conn, stream) // ends with either side
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite()
+		_ = tcp.CloseWrite() // the pod may have closed it first
 	}
 	<-done
 	return nil

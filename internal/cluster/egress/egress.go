@@ -142,7 +142,7 @@ func (s *Stack) forwardTCP(r *tcp.ForwarderRequest) {
 	ep, e := r.CreateEndpoint(&queue)
 	if e != nil {
 		r.Complete(true)
-		_ = out.Close()
+		_ = out.Close() // what cannot be led on is refused
 		return
 	}
 	r.Complete(false)
@@ -175,7 +175,7 @@ func (s *Stack) forwardUDP(r *udp.ForwarderRequest) bool {
 		out, err := s.cfg.Dial(ctx, "udp", to.String())
 		if err != nil {
 			s.cfg.Logger.Debug("packets of a pod", "to", to.String(), "error", err)
-			_ = in.Close()
+			_ = in.Close() // what cannot be led on is refused
 			return
 		}
 		hostnet.Join(s.ctx, in, out, udpIdle)

@@ -62,12 +62,11 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 		return nil, err
 	}
 	p := &Platform{base: base, output: o.Output, attr: &syscall.SysProcAttr{}}
-	err = p.prepare(o)
-	if err == nil {
-		err = p.Kiwerk(ctx, append([]string{"up", "--detach", "--listen", "127.0.0.1:0"}, o.Up...)...)
-	}
-	if err != nil {
+	if err := p.prepare(o); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(base))
+	}
+	if err := p.Kiwerk(ctx, append([]string{"up", "--detach", "--listen", "127.0.0.1:0"}, o.Up...)...); err != nil {
+		return nil, errors.Join(err, p.Stop()) // the launcher may live on
 	}
 	return p, nil
 }
