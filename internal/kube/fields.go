@@ -6,7 +6,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/jsonfields"
 )
 
 // FieldWalk compares a value, as it stands in a manifest, with the Go type that
@@ -55,10 +56,10 @@ func (w FieldWalk) object(v map[string]any, t reflect.Type, path string) {
 			w.Walk(v[k], t.Elem(), path+"."+k)
 		}
 	case reflect.Struct:
-		known := jsonFields(t)
+		known := jsonfields.Of(t)
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			if ft, ok := known[k]; ok {
-				w.Walk(v[k], ft, path+"."+k)
+			if field, ok := known[k]; ok {
+				w.Walk(v[k], field.Type, path+"."+k)
 			} else if !isEmpty(v[k]) {
 				w.Unknown(t, k, path+"."+k)
 			}
@@ -83,28 +84,4 @@ func isEmpty(v any) bool {
 	default:
 		return false
 	}
-}
-
-// jsonFields are the fields of a struct by their names on the wire, embedded ones included.
-func jsonFields(t reflect.Type) map[string]reflect.Type {
-	out := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && (name == "" || strings.Contains(opts, "inline")):
-			ft := f.Type
-			for ft.Kind() == reflect.Pointer {
-				ft = ft.Elem()
-			}
-			for k, v := range jsonFields(ft) {
-				if _, ok := out[k]; !ok {
-					out[k] = v
-				}
-			}
-		case name != "" && name != "-":
-			out[name] = f.Type
-		}
-	}
-	return out
 }

@@ -17,6 +17,7 @@ import (
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
 	kiwerk "github.com/kiwerk/kiwerk/api/kiwerk/v1alpha1"
 	serving "github.com/kiwerk/kiwerk/api/serving/v1beta1"
+	"github.com/kiwerk/kiwerk/internal/jsonfields"
 	"github.com/kiwerk/kiwerk/internal/manifest"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -183,7 +184,7 @@ func (w *schemaWalk) structure(v manifest.Value, t reflect.Type) {
 	if !w.is(v, yaml.MappingNode, "a mapping") {
 		return
 	}
-	known := jsonFields(t)
+	known := jsonfields.Of(t)
 	present := map[string]bool{}
 	for _, f := range v.Fields() {
 		present[f.Name] = f.Value.Exists()
@@ -195,16 +196,16 @@ func (w *schemaWalk) structure(v manifest.Value, t reflect.Type) {
 		if f.Name == "status" && len(v.Path) == len(w.object.Root.Path) {
 			continue // written by controllers
 		}
-		w.value(f.Value, field.typ)
+		w.value(f.Value, field.Type)
 	}
 	for _, name := range sortedKeys(known) {
-		if known[name].required && !present[name] && !optional[t.Name()+"."+name] {
+		if known[name].Always && !present[name] && !optional[t.Name()+"."+name] {
 			w.run.says("missing-field", w.object, v.Get(name), nil, v.Get(name).Path.String())
 		}
 	}
 }
 
-func (w *schemaWalk) unknown(f manifest.Field, t reflect.Type, known map[string]fieldInfo) {
+func (w *schemaWalk) unknown(f manifest.Field, t reflect.Type, known map[string]jsonfields.Field) {
 	near := nearest(f.Name, sortedKeys(known))
 	if near == "" {
 		w.run.says("unknown-field", w.object, f.Value, nil, f.Name, t.Name())
@@ -229,35 +230,6 @@ func hasKey(o Object, path manifest.Path, key string) bool {
 		}
 	}
 	return v.Get(key).Node != nil
-}
-
-type fieldInfo struct {
-	typ      reflect.Type
-	required bool
-}
-
-// jsonFields are the fields of a struct by their names on the wire, embedded ones included.
-func jsonFields(t reflect.Type) map[string]fieldInfo {
-	out := map[string]fieldInfo{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case f.Anonymous && (name == "" || strings.Contains(opts, "inline")):
-			ft := f.Type
-			for ft.Kind() == reflect.Pointer {
-				ft = ft.Elem()
-			}
-			for k, v := range jsonFields(ft) {
-				if _, ok := out[k]; !ok {
-					out[k] = v
-				}
-			}
-		case name != "" && name != "-":
-			out[name] = fieldInfo{f.Type, !strings.Contains(opts, "omitempty") && !strings.Contains(opts, "omitzero")}
-		}
-	}
-	return out
 }
 
 // optional are fields that the types write always but the API does not ask for.
