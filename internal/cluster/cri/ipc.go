@@ -13,6 +13,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+	"github.com/kiwerk/kiwerk/internal/cluster/thread"
 )
 
 // The containers of a pod share System V IPC and /dev/shm. Both are mounts in
@@ -60,7 +61,7 @@ func makePodIPC(dir string) error {
 	if err := os.WriteFile(ns, nil, 0o600); err != nil {
 		return errors.Join(err, unmountAll(shm))
 	}
-	err := shim.OnOwnThread(func() error {
+	err := thread.Own(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
 			return err
 		}

@@ -7,17 +7,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/thread"
 )
 
 const ownNamespace = "/proc/thread-self/ns/net"
 
-// within runs f on a thread that is in the network namespace of the file.
+// within runs f on a thread of its own in the network namespace of the file.
 // Sockets that f makes stay there.
 func within(ns *os.File, f func() error) error {
-	return onThread(func() error {
+	return thread.Own(func() error {
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace %s: %w", ns.Name(), err)
 		}
@@ -35,24 +36,6 @@ func Within(path string, f func() error) error {
 	return within(ns, f)
 }
 
-// onThread runs f on a thread whose network namespace is put back afterwards.
-func onThread(f func() error) error {
-	runtime.LockOSThread()
-	own, err := os.Open(ownNamespace)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return err
-	}
-	defer own.Close()
-	err = f()
-	if back := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); back != nil {
-		// The thread stays locked, so that it ends with its goroutine and nothing else runs on it.
-		return errors.Join(err, fmt.Errorf("leave network namespace: %w", back))
-	}
-	runtime.UnlockOSThread()
-	return err
-}
-
 // makeNamespace makes a network namespace that lives as long as the bind mount
 // at path, and prepares it with f.
 func makeNamespace(path string, f func() error) error {
@@ -66,7 +49,7 @@ func makeNamespace(path string, f func() error) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	err = onThread(func() error {
+	err = thread.Own(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make network namespace: %w", err)
 		}

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/thread"
 )
 
 // kinds are the namespaces that a container has of its own unless the spec says otherwise.
@@ -48,7 +49,7 @@ func (s *shim) inNamespaces(start func(flags uintptr) (*os.Process, error)) (*os
 		return start(flags)
 	}
 	var p *os.Process
-	err := OnOwnThread(func() error {
+	err := thread.Own(func() error {
 		err := enterAll(join)
 		if err == nil {
 			p, err = start(flags)
@@ -56,23 +57,6 @@ func (s *shim) inNamespaces(start func(flags uintptr) (*os.Process, error)) (*os
 		return err
 	})
 	return p, err
-}
-
-// OnOwnThread runs f on a thread that ends with it, so that f may change what
-// belongs to a thread. It is never the first one, which cannot end and whose
-// namespaces stand for the process.
-func OnOwnThread(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() != unix.Getpid() {
-			done <- f()
-			return
-		}
-		done <- OnOwnThread(f) // the first thread stays taken meanwhile
-		runtime.UnlockOSThread()
-	}()
-	return <-done
 }
 
 // enterAll moves the calling thread, for pid namespaces its children.
