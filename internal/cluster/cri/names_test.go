@@ -57,19 +57,6 @@ func TestTaken_command(t *testing.T) {
 	}
 }
 
-func TestMapsOneID(t *testing.T) {
-	for text, want := range map[string]bool{
-		"         0        999          1\n":                                   true,
-		"         0          0 4294967295\n":                                   false,
-		"         0        999          1\n         1     100000      65536\n": false,
-		"": false,
-	} {
-		if got := mapsOneID([]byte(text)); got != want {
-			t.Errorf("%q: %v", text, got)
-		}
-	}
-}
-
 func FuzzOwnProgram(f *testing.F) {
 	f.Add("ghcr.io/kiwerk/modelserver:v1@sha256:0")
 	f.Add("kiwerk/a/../b")

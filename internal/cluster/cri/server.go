@@ -24,6 +24,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/cgroup"
+	"github.com/kiwerk/kiwerk/internal/cluster/ids"
 	"github.com/kiwerk/kiwerk/internal/cluster/image"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 )
@@ -185,9 +186,11 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.openGroups(); err != nil {
 		return fmt.Errorf("process runtime: %w", err)
 	}
-	if s.oneID, err = knowsOneID(); err != nil {
+	users, _, err := ids.Here()
+	if err != nil {
 		return fmt.Errorf("process runtime: %w", err)
 	}
+	s.oneID = users.One()
 	if err := s.load(ctx); err != nil {
 		return fmt.Errorf("process runtime: read state in %s: %w", s.cfg.StateDir, err)
 	}

@@ -23,6 +23,11 @@ import (
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// keepOwnOwner lets GNU tar, with which `kubectl cp` unpacks, leave files to
+// the container's user. It would give them to those who own them on the other
+// side, as root does, and fail where they do not exist.
+const keepOwnOwner = "--no-same-owner"
+
 // specFor turns what the kubelet wants into what the shim does, or says why it cannot be done.
 func (s *Server) specFor(ctx context.Context, id string, b *sandbox, cfg *runtimeapi.ContainerConfig) (shim.Spec, Taken, error) {
 	fail := func(err error) (shim.Spec, Taken, error) {

@@ -3,7 +3,6 @@
 package ids
 
 import (
-	"slices"
 	"strings"
 	"testing"
 )
@@ -26,7 +25,7 @@ func TestParse(t *testing.T) {
 				t.Fatal(err)
 			}
 			has := func(id uint32) bool {
-				return slices.ContainsFunc(mapped, func(r idRange) bool { return r.has(id) })
+				return mapped.Has(int64(id))
 			}
 			for _, id := range c.has {
 				if !has(id) {
@@ -43,10 +42,10 @@ func TestParse(t *testing.T) {
 }
 
 func TestWhy(t *testing.T) {
-	if got := why([]idRange{{0, 1}, {1, 65536}}); !strings.Contains(got, "up to 65536;") {
+	if got := why(Ranges{{0, 1}, {1, 65536}}); !strings.Contains(got, "up to 65536;") {
 		t.Error(got)
 	}
-	if got := why([]idRange{{0, 1}}); !strings.Contains(got, "no subordinate ids") {
+	if got := why(Ranges{{0, 1}}); !strings.Contains(got, "no subordinate ids") {
 		t.Error(got)
 	}
 }
@@ -54,4 +53,13 @@ func TestWhy(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("0 1000 1\n1 100000 65536\n")
 	f.Fuzz(func(_ *testing.T, s string) { _, _ = parse(s) })
+}
+
+func TestRanges_One(t *testing.T) {
+	for data, want := range map[string]bool{"0 1000 1\n": true, "0 0 4294967295\n": false, "0 1000 1\n1 100000 65536\n": false, "": false} {
+		mapped, err := parse(data)
+		if err != nil || mapped.One() != want {
+			t.Errorf("%q: %v, %v", data, mapped.One(), err)
+		}
+	}
 }

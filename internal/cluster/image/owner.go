@@ -3,25 +3,19 @@
 package image
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/ids"
 )
 
-// idRange is one line of a user namespace's map: ids from first on exist.
-type idRange struct{ first, count uint64 }
-
 // idMaps are the users and groups that exist in a user namespace.
-type idMaps struct{ uids, gids []idRange }
+type idMaps struct{ uids, gids ids.Ranges }
 
 // here are those of this process.
 var here = sync.OnceValues(func() (idMaps, error) {
-	uids, err1 := readRanges("/proc/self/uid_map")
-	gids, err2 := readRanges("/proc/self/gid_map")
-	return idMaps{uids, gids}, errors.Join(err1, err2)
+	users, groups, err := ids.Here()
+	return idMaps{users, groups}, err
 })
 
 // hostOwner keeps owners as far as they exist here. In a user namespace these
@@ -35,7 +29,7 @@ func hostOwner() (Owner, error) {
 }
 
 func (m idMaps) owner(uid, gid int) (u, g int, set, mapped bool) {
-	okU, okG := in(m.uids, uid), in(m.gids, gid)
+	okU, okG := m.uids.Has(int64(uid)), m.gids.Has(int64(gid))
 	if okU {
 		u = uid
 	}
@@ -51,36 +45,5 @@ func Mapped(uid, gid uint32) bool {
 	if err != nil {
 		return uid == 0 && gid == 0
 	}
-	return in(maps.uids, int(uid)) && in(maps.gids, int(gid))
-}
-
-func in(ranges []idRange, id int) bool {
-	for _, r := range ranges {
-		if id >= 0 && uint64(id) >= r.first && uint64(id)-r.first < r.count {
-			return true
-		}
-	}
-	return false
-}
-
-func readRanges(path string) ([]idRange, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var list []idRange
-	for line := range strings.Lines(string(data)) {
-		f := strings.Fields(line)
-		const inside, length, fields = 0, 2, 3
-		if len(f) != fields {
-			return nil, fmt.Errorf("%s: unexpected line %q", path, line)
-		}
-		first, err1 := strconv.ParseUint(f[inside], 10, 64)
-		count, err2 := strconv.ParseUint(f[length], 10, 64)
-		if err1 != nil || err2 != nil {
-			return nil, fmt.Errorf("%s: unexpected line %q", path, line)
-		}
-		list = append(list, idRange{first, count})
-	}
-	return list, nil
+	return maps.uids.Has(int64(uid)) && maps.gids.Has(int64(gid))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/ids"
 	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
 )
 
@@ -196,12 +197,12 @@ func TestApply_attributes(t *testing.T) {
 }
 
 func TestIDMaps_owner(t *testing.T) {
-	own := idMaps{[]idRange{{0, 1}, {1000, 100}}, []idRange{{0, 1}}}.owner
-	for ids, want := range map[[2]int][3]any{
+	own := idMaps{ids.Ranges{{First: 0, Count: 1}, {First: 1000, Count: 100}}, ids.Ranges{{First: 0, Count: 1}}}.owner
+	for id, want := range map[[2]int][3]any{
 		{0, 0}: {0, 0, true}, {1000, 0}: {1000, 0, true}, {1100, 0}: {0, 0, false}, {1000, 5}: {1000, 0, false}, {-1, -1}: {0, 0, false},
 	} {
-		if u, g, set, mapped := own(ids[0], ids[1]); u != want[0] || g != want[1] || mapped != want[2] || !set {
-			t.Errorf("%v becomes %d:%d, mapped %v", ids, u, g, mapped)
+		if u, g, set, mapped := own(id[0], id[1]); u != want[0] || g != want[1] || mapped != want[2] || !set {
+			t.Errorf("%v becomes %d:%d, mapped %v", id, u, g, mapped)
 		}
 	}
 }
