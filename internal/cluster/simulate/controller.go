@@ -33,6 +33,7 @@ const (
 	renewLook     = 4 * time.Second
 	leaseDuration = 40
 
+	nodeLook   = time.Second
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 10 * time.Second
 )
@@ -156,7 +157,8 @@ func (c *Controller) sync(ctx context.Context, name cache.ObjectName) (time.Dura
 		return 0, err
 	}
 	if _, err := c.nodes.Get(pod.Spec.NodeName); err != nil {
-		return 0, nil //nolint:nilerr // On a node that is not ours; its pods are collected by Kubernetes.
+		// Nodes come by another watch, which may be behind; pods of nodes that are gone are collected by Kubernetes.
+		return nodeLook, nil //nolint:nilerr // as above
 	}
 	s := decide(pod, c.clock.Now())
 	switch {
