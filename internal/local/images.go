@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -74,21 +73,7 @@ func (d *daemon) openImages() (*image.Store, error) {
 	if d.network != nil {
 		transport.DialContext = d.network.host.DialContext
 	}
-	return image.Open(image.Options{Dir: filepath.Join(d.job.DataDir, imagesDir), Transport: plainOnLoopback{transport}, Clock: d.clock})
-}
-
-// plainOnLoopback refuses HTTP without TLS to other machines. The client of
-// registries would speak it to every private address, with the secrets of a pull.
-type plainOnLoopback struct{ next http.RoundTripper }
-
-// RoundTrip sends what may be sent.
-func (p plainOnLoopback) RoundTrip(r *http.Request) (*http.Response, error) {
-	host := r.URL.Hostname()
-	ip, err := netip.ParseAddr(host)
-	if r.URL.Scheme == "http" && host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("registry %s: only a registry on this machine is spoken to without TLS", r.URL.Host)
-	}
-	return p.next.RoundTrip(r)
+	return image.Open(image.Options{Dir: filepath.Join(d.job.DataDir, imagesDir), Transport: plainOnLoopback{untilStalled{transport, pullStall}}, Clock: d.clock})
 }
 
 // Start listens.
