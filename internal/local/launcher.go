@@ -233,12 +233,12 @@ func (l *launcher) tryDaemon(ctx context.Context, files map[string]*os.File) (*d
 	}
 	hostNetwork, err := serveHost(context.WithoutCancel(ctx))
 	if err != nil {
-		return nil, errors.Join(err, conn.Close(), h.Close())
+		return nil, errors.Join(err, conn.Close(), l.giveUp(ctx, h))
 	}
 	defer hostNetwork.Close()
 	d := &daemonProcess{conn: conn, events: make(chan event, 16), holder: h}
 	if d.pid, err = l.spawn(ctx, h, theirs); err != nil {
-		return nil, errors.Join(failure(text.S(text.HolderFailed), l.seeLog(), err), conn.Close(), h.Close())
+		return nil, errors.Join(failure(text.S(text.HolderFailed), l.seeLog(), err), conn.Close(), l.giveUp(ctx, h))
 	}
 	d.exit = exitOf(h)
 	a := assignment{
@@ -254,22 +254,25 @@ func (l *launcher) tryDaemon(ctx context.Context, files map[string]*os.File) (*d
 	}
 	a.Files, list = append(a.Files, fileHost), append(list, hostNetwork)
 	if err := conn.Send(a, list...); err != nil {
-		return nil, errors.Join(failure(text.S(text.StartFailed, "daemon"), l.seeLog(), err), conn.Close())
+		return nil, errors.Join(failure(text.S(text.StartFailed, "daemon"), l.seeLog(), err), conn.Close(), l.giveUp(ctx, h))
 	}
 	go d.receive()
 	if err := l.awaitNetwork(ctx, d); err != nil {
-		return nil, errors.Join(err, conn.Close(), d.endHolder(ctx))
+		return nil, errors.Join(err, conn.Close(), l.giveUp(ctx, h))
 	}
 	return d, nil
 }
 
-// endHolder gives up a holder that cannot be used, if nothing else runs in it.
-func (d *daemonProcess) endHolder(ctx context.Context) error {
-	st, err := d.holder.Status(ctx)
+// giveUp ends a holder that cannot be used, and its link with the host, unless
+// pods of an earlier start live in it. It does so also when ctx has ended.
+func (l *launcher) giveUp(ctx context.Context, h *holder.Client) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceOfDaemon)
+	defer cancel()
+	st, err := h.Status(ctx)
 	if err != nil || len(st.Orphans) > 0 {
-		return errors.Join(err, d.holder.Close())
+		return errors.Join(err, h.Close())
 	}
-	return d.holder.Shutdown(ctx)
+	return errors.Join(h.Shutdown(ctx), leaveHost(ctx, l.dir.path))
 }
 
 func (d *daemonProcess) receive() {
