@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // part is a share of the specs: 1/8 is the first of eight.
@@ -188,10 +190,7 @@ func (r *resultFile) add(outcomes map[string]result) error {
 	if err := os.MkdirAll(filepath.Dir(r.path), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(r.path+".new", []byte(b.String()), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(r.path+".new", r.path)
+	return atomicfile.Write(r.path, []byte(b.String()), 0o644)
 }
 
 func (r *resultFile) failed(of []string) []string {

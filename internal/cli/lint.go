@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 	"github.com/kiwerk/kiwerk/internal/lint"
 	"github.com/kiwerk/kiwerk/internal/manifest"
 	"github.com/kiwerk/kiwerk/internal/text"
@@ -196,14 +197,5 @@ func replaceFile(name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), ".kiwerk-lint-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // After the rename there is nothing to remove.
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Chmod(st.Mode().Perm()), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), target)
+	return atomicfile.Write(target, content, st.Mode().Perm())
 }

@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // contextName is what kubectl shows as the name of the cluster.
@@ -73,17 +75,5 @@ func (c *Cluster) writeKubeconfig(path string) error {
 	if err = os.MkdirAll(filepath.Dir(path), privateDir); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".kubeconfig-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // Gone after the rename; otherwise only a stray file stays.
-	if _, err = tmp.Write(data); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err = tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
+	return atomicfile.Write(path, data, 0o600)
 }

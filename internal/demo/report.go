@@ -3,8 +3,8 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // Report is what came of the day: one flat JSON object. Every number was
@@ -89,11 +89,7 @@ func (r *Report) write(file string) error {
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	part := filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".part")
-	if err := os.WriteFile(part, append(b, '\n'), 0o644); err != nil { //nolint:gosec // a report is for everybody to read
-		return fmt.Errorf("report %s: %w", file, err)
-	}
-	if err := os.Rename(part, file); err != nil {
+	if err := atomicfile.Write(file, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("report %s: %w", file, err)
 	}
 	return nil

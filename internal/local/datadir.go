@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -224,28 +225,7 @@ func (d *dataDir) token() (string, error) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails
 	token := hex.EncodeToString(raw)
-	return token, writeFile(d.file(tokenFile), []byte(token+"\n"))
-}
-
-// writeFile replaces a file as a whole, readable by its owner only.
-func writeFile(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the first error counts
-		}
-	}()
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return token, atomicfile.Write(d.file(tokenFile), []byte(token+"\n"), 0o600)
 }
 
 func writeJSON(path string, v any) error {
@@ -253,7 +233,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(b, '\n'))
+	return atomicfile.Write(path, append(b, '\n'), 0o600)
 }
 
 func readRun(dir string) (runState, error) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // Root's pods are root: modes of files do not keep them from the data directory
@@ -23,10 +25,7 @@ func rememberDataDir(runtime, dataDir string) error {
 		return err
 	}
 	file := filepath.Join(dir, filepath.Base(runtime))
-	if err := os.WriteFile(file+".new", []byte(dataDir), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return atomicfile.Write(file, []byte(dataDir), 0o600)
 }
 
 // neighbours are the places of other platforms of the same user: the base of

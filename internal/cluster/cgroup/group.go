@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // Group is one group: its directory by controller.
@@ -293,11 +295,7 @@ func (t *Tree) Save(file string) error {
 	if err != nil {
 		return err
 	}
-	tmp := file + ".new"
-	if err := os.WriteFile(tmp, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, file)
+	return atomicfile.Write(file, data, 0o600)
 }
 
 // Saved returns the top of a tree that was saved: after a crash another

@@ -19,6 +19,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/utils/clock"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // Options of a [Store].
@@ -145,7 +147,7 @@ func (s *Store) Close() { s.tasks.Wait() }
 // sweepTemporary removes what a process that ended in the middle has left.
 func (s *Store) sweepTemporary() error {
 	var errs []error
-	for _, pattern := range []string{"*/" + newPrefix + "*", "*/" + oldPrefix + "*", newPrefix + "*"} {
+	for _, pattern := range []string{"*/.*", ".*"} { // all that is not finished begins with a dot
 		found, err := filepath.Glob(filepath.Join(s.dir, pattern))
 		errs = append(errs, err)
 		for _, dir := range found {
@@ -216,18 +218,7 @@ func writeRecord(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*") // others may write the same record
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.Write(path, data, 0o600)
 }
 
 func readRecord(path string, v any) error {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // pool hands out addresses. Its file is written before an address is used, so
@@ -146,25 +148,8 @@ func (p *pool) save() error {
 	if err != nil {
 		return fmt.Errorf("pod addresses: %w", err)
 	}
-	if err := replaceFile(p.path, b); err != nil {
+	if err := atomicfile.Write(p.path, b, 0o600); err != nil {
 		return fmt.Errorf("pod addresses: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a file so that a crash leaves the old or the new one.
-func replaceFile(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }

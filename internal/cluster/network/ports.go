@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 // The ports of the node that lead to pods. The kernel's map is the state; a
@@ -28,7 +30,7 @@ func (n *Network) mapPorts(ctx context.Context, ip netip.Addr, ports []HostPort)
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(n.portsFile(ip), b); err != nil {
+	if err := atomicfile.Write(n.portsFile(ip), b, 0o600); err != nil {
 		return err
 	}
 	n.ports.Lock()

@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"os"
-	"path/filepath"
+
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 )
 
 const (
@@ -27,7 +27,7 @@ func (s *Store) sign(p Pair, template, parent *x509.Certificate, key, signer *ec
 	if err = writeKey(p.KeyFile, key); err != nil {
 		return nil, err
 	}
-	if err = writeFile(p.CertFile, pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})); err != nil {
+	if err = atomicfile.Write(p.CertFile, pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
@@ -72,28 +72,7 @@ func writeKey(file string, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(file, pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}))
-}
-
-// writeFile replaces file at once, so that neither a crash nor a reader ever meets half of it.
-func writeFile(file string, data []byte) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
-		}
-	}()
-	// CreateTemp makes files of mode 0600.
-	if _, err = tmp.Write(data); err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
+	return atomicfile.Write(file, pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), 0o600)
 }
 
 func serial() *big.Int {

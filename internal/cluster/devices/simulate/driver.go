@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/kiwerk/kiwerk/internal/atomicfile"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices/gpu"
 )
 
@@ -143,25 +144,11 @@ func (d *Driver) change(f func(map[string]uint64)) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(d.file, data); err != nil {
+	if err := atomicfile.Write(d.file, data, 0o600); err != nil {
 		return fmt.Errorf("faults of simulated GPUs: %w", err)
 	}
 	d.faults = next
 	return nil
-}
-
-// writeFile replaces a file in one step.
-func writeFile(path string, data []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }
 
 // Samples implements gpu.Driver.
