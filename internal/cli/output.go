@@ -28,7 +28,7 @@ func (t *tree) printsData(c *cobra.Command, own ...string) {
 		allowed, help = formats, t.T(text.FlagOutput)
 	}
 	output := c.Flags().StringP("output", "o", allowed[0], help)
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp)) // fails only for a flag that is not there
 	pre := c.PreRunE
 	c.PreRunE = func(c *cobra.Command, args []string) error {
 		t.output = *output

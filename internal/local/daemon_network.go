@@ -142,7 +142,7 @@ func (n *podNetwork) serveLoopback() {
 				if tcp, ok := in.(*net.TCPConn); ok {
 					_ = tcp.SetLinger(0) // the pod sees a refusal, not an end
 				}
-				_ = in.Close()
+				_ = in.Close() // nothing was said
 				return
 			}
 			hostnet.Join(n.ctx, in, out, 0)

@@ -149,7 +149,7 @@ func serveHost(ctx context.Context) (*os.File, error) {
 	}
 	go func() {
 		hostnet.Serve(ctx, conn)
-		_ = conn.Close()
+		_ = conn.Close() // the daemon is gone
 	}()
 	return theirs, nil
 }

@@ -240,7 +240,7 @@ func removeTree(dir string) error {
 	return nil
 }
 
-// kill ends all processes at and below dir.
+// kill ends all processes at and below dir, as far as it finds any: removing the group tells whether some are left.
 func kill(dir string) {
 	if write(filepath.Join(dir, "cgroup.kill"), "1") == nil {
 		return

@@ -14,7 +14,7 @@ import (
 const diskBlock = 512 // of st_blocks, whatever the file system has
 
 // written is what a container has written outside of its volumes: on the disk
-// and, where its root lies in memory, there.
+// and, where its root lies in memory, there. What cannot be read is not counted.
 func (c *container) written() (bytes, files uint64) {
 	_ = filepath.WalkDir(c.Spec.Root.Scratch, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {

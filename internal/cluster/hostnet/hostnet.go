@@ -67,7 +67,7 @@ func answer(ctx context.Context, conn *fdsock.Conn, r request) {
 		return
 	}
 	defer f.Close()
-	_ = conn.Send(resp, f)
+	_ = conn.Send(resp, f) // as above
 }
 
 // filer is what all sockets of package net are.
@@ -187,7 +187,7 @@ func (c *Client) ask(ctx context.Context, r request) (*os.File, error) {
 		select { // it may have come meanwhile
 		case got := <-ch:
 			if got.file != nil {
-				_ = got.file.Close()
+				_ = got.file.Close() // never used
 			}
 		default:
 		}

@@ -117,8 +117,8 @@ func (r *Relay) askOne(server string, query []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = c.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer func() { _ = c.Close() }()                                              // the answer is all that matters
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // ends Read
 	defer stop()
 	if _, err := c.Write(query); err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (r *Relay) serveStreams() {
 			return
 		}
 		r.tasks.Go(func() {
-			defer func() { _ = c.Close() }()
+			defer func() { _ = c.Close() }() // closed already, where it was joined
 			for _, server := range r.servers() {
 				ctx, cancel := context.WithTimeout(r.ctx, dnsTimeout)
 				up, err := r.dial(ctx, "tcp", server)
@@ -163,13 +163,13 @@ func (r *Relay) serveStreams() {
 // Join copies between two connections until both directions have ended, ctx
 // ends or, if idle is set, nothing has come for that long. Both are closed.
 func Join(ctx context.Context, a, b net.Conn, idle time.Duration) {
-	stop := context.AfterFunc(ctx, func() { _, _ = a.Close(), b.Close() })
+	stop := context.AfterFunc(ctx, func() { _, _ = a.Close(), b.Close() }) // ends the copies
 	defer stop()
 	var both sync.WaitGroup
 	both.Go(func() { pass(a, b, idle) })
 	pass(b, a, idle)
 	both.Wait()
-	_, _ = a.Close(), b.Close()
+	_, _ = a.Close(), b.Close() // all has been copied
 }
 
 // pass copies one direction and hands its end on.
@@ -184,7 +184,7 @@ func pass(to, from net.Conn, idle time.Duration) {
 		_ = half.CloseWrite() // ended already
 		return
 	}
-	_, _ = to.Close(), from.Close()
+	_, _ = to.Close(), from.Close() // broken: the other direction ends, too
 }
 
 func passIdle(to, from net.Conn, idle time.Duration) error {

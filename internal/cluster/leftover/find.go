@@ -175,7 +175,7 @@ func ancestors() map[int]bool {
 		if len(f) < 2 {
 			break
 		}
-		pid, _ = strconv.Atoi(f[1])
+		pid, _ = strconv.Atoi(f[1]) // 0 ends the walk
 	}
 	return set
 }

@@ -13,6 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/hostnet"
 )
 
 const dialTimeout = 10 * time.Second
@@ -148,27 +150,7 @@ func (p *ports) forward(from net.Conn, target string) {
 		}
 		return
 	}
-	defer to.Close()
-	stop := context.AfterFunc(p.ctx, func() {
-		_ = from.Close()
-		_ = to.Close()
-	})
-	defer stop()
-	var back sync.WaitGroup
-	back.Go(func() { pump(from, to) })
-	pump(to, from)
-	back.Wait()
-}
-
-// pump copies until the end and passes the end on, so that half-closed connections work.
-func pump(to, from net.Conn) {
-	_, err := io.Copy(to, from)
-	t, ok := to.(*net.TCPConn)
-	if err == nil && ok && t.CloseWrite() == nil {
-		return
-	}
-	_ = to.Close() // broken: the other direction ends, too
-	_ = from.Close()
+	hostnet.Join(p.ctx, from, to, 0)
 }
 
 const (
@@ -189,7 +171,7 @@ type flows struct {
 }
 
 func (f *flows) run() {
-	stop := context.AfterFunc(f.ports.ctx, func() { _ = f.conn.Close() })
+	stop := context.AfterFunc(f.ports.ctx, func() { _ = f.conn.Close() }) // ends ReadFrom
 	defer stop()
 	f.to = map[string]net.Conn{}
 	defer f.closeAll()

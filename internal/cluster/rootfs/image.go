@@ -173,7 +173,7 @@ func (b *builder) imageVolumes() error {
 			err = bindOnItself(at)
 		}
 		if at > 0 {
-			_ = unix.Close(at)
+			_ = unix.Close(at) // only a handle for mounting
 		}
 		if err != nil {
 			return fmt.Errorf("volume %s of the image: %w", p, err)

@@ -103,7 +103,7 @@ func (c *container) killDescendants() bool {
 			for _, word := range strings.Fields(string(data)) {
 				if pid, err := strconv.Atoi(word); err == nil {
 					found = true
-					_ = unix.Kill(pid, unix.SIGKILL)
+					_ = unix.Kill(pid, unix.SIGKILL) // may have ended
 					todo = append(todo, word)
 				}
 			}
