@@ -1,6 +1,7 @@
 package kwtest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,6 +38,14 @@ func TestPodSecurity_restricted(t *testing.T) {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		}
 	}
+	// Admission hears of the label a moment later than who wrote it.
+	kwtest.Eventually(t, func() error {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "probe"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "x"}}}}
+		if err := c.Create(t.Context(), pod, client.DryRunAll); !apierrors.IsForbidden(err) {
+			return fmt.Errorf("a pod without any restriction: %w", err)
+		}
+		return nil
+	})
 	for name, c2 := range map[string]struct {
 		change func(*corev1.Pod, *corev1.SecurityContext)
 		want   string
