@@ -319,6 +319,8 @@ type CanaryStatus struct {
 
 // Conditions of a RetrainPolicy beside Ready, Reconciling and Stalled.
 const (
+	// ConditionReferencesFound: everything that the spec names is there.
+	ConditionReferencesFound = "ReferencesFound"
 	// ConditionRetraining: a retraining runs.
 	ConditionRetraining = "Retraining"
 	// ConditionApprovalNeeded: a person has to decide.
@@ -329,6 +331,10 @@ const (
 
 // Reasons of phases and conditions.
 const (
+	ReasonReferencesFound        = "ReferencesFound"
+	ReasonTemplateNotFound       = "TemplateNotFound"
+	ReasonServiceAccountNotFound = "ServiceAccountNotFound"
+
 	ReasonIdle              = "Idle"
 	ReasonWaitingForLabels  = "WaitingForLabels"
 	ReasonWorkflowRunning   = "WorkflowRunning"

@@ -182,6 +182,11 @@ func (d *decider) conditions() {
 	set := func(typ string, status metav1.ConditionStatus, reason, message string) {
 		kube.Mark(statusOf{d.policy, &d.plan.status}, metav1.Condition{Type: typ, Status: status, Reason: reason, Message: message})
 	}
+	if lacks := d.lacks(); len(lacks) > 0 {
+		set(v1alpha1.ConditionReferencesFound, metav1.ConditionFalse, lacks[0].reason, joinMissing(lacks))
+	} else {
+		set(v1alpha1.ConditionReferencesFound, metav1.ConditionTrue, v1alpha1.ReasonReferencesFound, "")
+	}
 	if c == nil || c.Phase.Ended() {
 		set(v1alpha1.ConditionRetraining, metav1.ConditionFalse, v1alpha1.ReasonIdle, d.plan.wait)
 	} else {
@@ -199,6 +204,23 @@ func (d *decider) conditions() {
 		}
 		set(v1alpha1.ConditionSucceeded, status, c.Reason, c.Message)
 	}
+}
+
+// lacks are all objects that the spec names and that are not there.
+func (d *decider) lacks() []missing {
+	if d.seen.endpoint != nil {
+		return d.seen.lacks
+	}
+	first := missing{v1alpha1.ReasonEndpointNotFound, notFound(inferenceService.Kind, d.spec.EndpointRef.Name, d.policy.Namespace, "spec.endpointRef.name")}
+	return append([]missing{first}, d.seen.lacks...)
+}
+
+func joinMissing(list []missing) string {
+	messages := make([]string, len(list))
+	for i, m := range list {
+		messages[i] = m.message
+	}
+	return join(messages)
 }
 
 // statusOf marks conditions in a status that is not the object's yet.

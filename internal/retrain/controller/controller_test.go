@@ -70,6 +70,7 @@ func newWorld(t *testing.T) *world {
 		kube.Kind{Group: v1alpha1.GroupVersion.Group, Version: "v1alpha1", Kind: "ModelMonitor", Plural: "modelmonitors"},
 		kube.Kind{Group: inferenceService.Group, Version: inferenceService.Version, Kind: inferenceService.Kind, Plural: "inferenceservices"},
 		kube.Kind{Group: workflowKind.Group, Version: workflowKind.Version, Kind: workflowKind.Kind, Plural: "workflows", NoStatus: true},
+		kube.Kind{Group: templateKind.Group, Version: templateKind.Version, Kind: templateKind.Kind, Plural: "workflowtemplates", NoStatus: true},
 	)
 	if err := kube.EnsureCRDs(t.Context(), kwtest.Config(t), kinds); err != nil {
 		t.Fatal(err)
@@ -102,6 +103,8 @@ func newWorld(t *testing.T) *world {
 	if w.decisions, err = retrain.NewStore(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
+	w.template("train", "")
+	w.account("trainer")
 	w.service("inspect", "models:/digits/1")
 	w.step()
 	return w
@@ -119,6 +122,22 @@ func (w *world) must(err error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// template makes a WorkflowTemplate that runs under an account.
+func (w *world) template(name, account string) *unstructured.Unstructured {
+	w.t.Helper()
+	u := newObject(templateKind, w.namespace, name)
+	u.Object["spec"] = map[string]any{"serviceAccountName": account}
+	w.must(w.Create(w.t.Context(), u))
+	return u
+}
+
+func (w *world) account(name string) *corev1.ServiceAccount {
+	w.t.Helper()
+	a := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	w.must(w.Create(w.t.Context(), a))
+	return a
 }
 
 // service makes an InferenceService.
@@ -558,9 +577,10 @@ func TestReconciler_survivesCrashes(t *testing.T) {
 	})
 }
 
-// The same by a manager: its watches wake the policy.
-func TestSetup_watches(t *testing.T) {
-	w := newWorld(t)
+// manage runs the controller in a manager until the test ends.
+func (w *world) manage() {
+	t := w.t
+	t.Helper()
 	again := true
 	mgr, err := ctrl.NewManager(kwtest.Config(t), ctrl.Options{
 		Scheme: w.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"}, Controller: ctrlconfig.Controller{SkipNameValidation: &again},
@@ -571,31 +591,91 @@ func TestSetup_watches(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		w.must(<-done)
-	}()
+	})
+}
+
+// see waits for what the manager makes of a policy.
+func (w *world) see(p *v1alpha1.RetrainPolicy, met func(*v1alpha1.RetrainPolicyStatus) bool) {
+	w.t.Helper()
+	kwtest.Eventually(w.t, func() error {
+		w.step()
+		if err := w.Get(w.t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
+			return err
+		}
+		if !met(&p.Status) {
+			return fmt.Errorf("current is %+v, conditions %+v", p.Status.Current, p.Status.Conditions)
+		}
+		return nil
+	})
+}
+
+// The same by a manager: its watches wake the policy.
+func TestSetup_watches(t *testing.T) {
+	w := newWorld(t)
+	w.manage()
 	p := w.begin(nil)
-	see := func(met func(*v1alpha1.RetrainPolicyStatus) bool) {
-		t.Helper()
-		kwtest.Eventually(t, func() error {
-			w.step()
-			if err := w.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
-				return err
-			}
-			if !met(&p.Status) {
-				return fmt.Errorf("current is %+v", p.Status.Current)
-			}
-			return nil
-		})
-	}
-	see(phase(v1alpha1.PhaseCollecting))
+	w.see(p, phase(v1alpha1.PhaseCollecting))
 	w.answer("1", 100, 0.7)
-	see(canaryAt(20))
+	w.see(p, canaryAt(20))
 	w.answer("2", 40, 0.95)
-	see(canaryAt(50))
+	w.see(p, canaryAt(50))
 	w.answer("2", 40, 0.95)
-	see(phase(v1alpha1.PhasePromoted))
+	w.see(p, phase(v1alpha1.PhasePromoted))
+}
+
+// What a policy names and what is not there is said at once, and taken back when it comes.
+func TestSetup_namesWhatIsMissing(t *testing.T) {
+	w := newWorld(t)
+	w.manage()
+	ready := func(status metav1.ConditionStatus, reason string, words ...string) func(*v1alpha1.RetrainPolicyStatus) bool {
+		return func(s *v1alpha1.RetrainPolicyStatus) bool {
+			c := meta.FindStatusCondition(s.Conditions, kube.Ready)
+			if c == nil || c.Status != status || c.Reason != reason {
+				return false
+			}
+			for _, word := range words {
+				if !strings.Contains(c.Message, word) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	since := clock.RealClock{}.Now()
+	w.answer("1", 100, 0.7)
+	w.alarm(since)
+	p := w.policy(func(s *v1alpha1.RetrainPolicySpec) {
+		s.EndpointRef.Name, s.Template.Name, s.ServiceAccountName = "inspects", "trains", ""
+	})
+	w.see(p, ready(metav1.ConditionFalse, v1alpha1.ReasonEndpointNotFound, "InferenceService inspects", "WorkflowTemplate trains", "spec.template.name", w.namespace))
+	before := p.DeepCopy()
+	p.Spec.EndpointRef.Name = "inspect"
+	w.must(w.Patch(t.Context(), p, client.MergeFrom(before)))
+	w.see(p, ready(metav1.ConditionFalse, v1alpha1.ReasonTemplateNotFound, "WorkflowTemplate trains"))
+	if p.Status.Count != 0 {
+		t.Errorf("a retraining has begun that cannot train: %+v", p.Status.Current)
+	}
+	template := w.template("trains", "robot")
+	w.see(p, ready(metav1.ConditionFalse, v1alpha1.ReasonServiceAccountNotFound, "ServiceAccount robot", "WorkflowTemplate trains"))
+	account := w.account("robot")
+	w.see(p, ready(metav1.ConditionTrue, "Ready"))
+	w.see(p, phase(v1alpha1.PhaseCollecting)) // the alarm was not forgotten
+	w.must(w.Delete(t.Context(), account))
+	w.see(p, ready(metav1.ConditionFalse, v1alpha1.ReasonServiceAccountNotFound, "ServiceAccount robot"))
+	before = p.DeepCopy()
+	p.Spec.ServiceAccountName = "trainer"
+	w.must(w.Patch(t.Context(), p, client.MergeFrom(before)))
+	w.see(p, ready(metav1.ConditionTrue, "Ready"))
+	w.must(w.Delete(t.Context(), template))
+	w.see(p, ready(metav1.ConditionFalse, v1alpha1.ReasonTemplateNotFound, "WorkflowTemplate trains"))
+	// What would train waits with its phase.
+	w.answer("1", 100, 0.7)
+	w.see(p, phase(v1alpha1.PhaseTraining))
+	w.template("trains", "")
+	w.see(p, canaryAt(20))
 }
 
 func TestReconciler_warnsOfUnknownFields(t *testing.T) {

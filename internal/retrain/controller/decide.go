@@ -117,6 +117,9 @@ func (d *decider) idle() {
 	case !ok:
 	case d.spec.Suspend:
 		// Suspended policies begin nothing.
+	case len(d.seen.lacks) > 0:
+		// What cannot train collects nothing; the reason is still there when it can.
+		d.wait(d.seen.lacks[0].message)
 	case d.seen.endpoint.champion.version == "" || d.seen.endpoint.champion.model == "":
 		// What serves must be a version of the registry, or nothing could be compared and named.
 		d.wait("the endpoint serves no version of a registered model yet")
@@ -233,6 +236,9 @@ func (d *decider) collecting() {
 func (d *decider) training() {
 	w := d.seen.workflow
 	switch {
+	case w == nil && len(d.seen.lacks) > 0:
+		d.wait("because " + d.seen.lacks[0].message)
+		return
 	case w == nil:
 		d.plan.action = submit
 		return

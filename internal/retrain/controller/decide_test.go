@@ -79,6 +79,17 @@ func alarm() *drift {
 	return &drift{alertID: "a-1", from: now.Add(-time.Hour), message: "17 features"}
 }
 
+func noTemplate() []missing {
+	return []missing{{v1alpha1.ReasonTemplateNotFound, "WorkflowTemplate train does not exist"}}
+}
+
+func wantMissing(t *testing.T, p plan) {
+	t.Helper()
+	if c := meta.FindStatusCondition(p.status.Conditions, v1alpha1.ConditionReferencesFound); c == nil || c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonTemplateNotFound {
+		t.Errorf("condition %+v", c)
+	}
+}
+
 func TestDecide(t *testing.T) {
 	type phase = v1alpha1.RetrainPhase
 	cases := map[string]struct {
@@ -108,9 +119,14 @@ func TestDecide(t *testing.T) {
 			current: running(v1alpha1.PhaseTraining, nil), seen: observed{endpoint: serving("1"), workflow: &workflow{phase: "Error", message: "no such template"}},
 			phase: v1alpha1.PhaseFailed, reason: v1alpha1.ReasonWorkflowFailed,
 		},
-		"NothingToDo":   {seen: observed{endpoint: serving("1")}},
-		"DriftBegins":   {seen: observed{endpoint: serving("1"), drift: alarm()}, phase: v1alpha1.PhaseCollecting, reason: v1alpha1.ReasonWaitingForLabels, check: wantTrigger(v1alpha1.TriggerDrift)},
-		"Suspended":     {spec: func(s *v1alpha1.RetrainPolicySpec) { s.Suspend = true }, seen: observed{endpoint: serving("1"), drift: alarm()}},
+		"NothingToDo": {seen: observed{endpoint: serving("1")}},
+		"DriftBegins": {seen: observed{endpoint: serving("1"), drift: alarm()}, phase: v1alpha1.PhaseCollecting, reason: v1alpha1.ReasonWaitingForLabels, check: wantTrigger(v1alpha1.TriggerDrift)},
+		"Suspended":   {spec: func(s *v1alpha1.RetrainPolicySpec) { s.Suspend = true }, seen: observed{endpoint: serving("1"), drift: alarm()}},
+		"NoTemplate":  {seen: observed{endpoint: serving("1"), drift: alarm(), lacks: noTemplate()}, waits: "WorkflowTemplate train", check: wantMissing},
+		"TemplateLeftBeforeTheWork": {
+			current: running(v1alpha1.PhaseTraining, nil), seen: observed{endpoint: serving("1"), lacks: noTemplate()},
+			phase: v1alpha1.PhaseTraining, waits: "WorkflowTemplate train", check: wantMissing,
+		},
 		"NotRegistered": {seen: observed{endpoint: &endpoint{}, drift: alarm()}, waits: "registered model"},
 		"PersonBegins": {
 			annotations: map[string]string{v1alpha1.AnnotationRetrain: "x"}, seen: observed{endpoint: serving("1")},

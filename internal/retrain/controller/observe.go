@@ -19,6 +19,8 @@ import (
 // observed is everything that a decision needs.
 type observed struct {
 	endpoint *endpoint
+	// lacks are the objects beside the endpoint that a training needs and that are not there.
+	lacks []missing
 	// drift that a monitor of the endpoint reports for the champion.
 	drift *drift
 	// measured is what labels say of the champion since the last retraining.
@@ -55,6 +57,9 @@ const takenPause = 30 * time.Second
 func (r *reconciler) observe(ctx context.Context, p *v1alpha1.RetrainPolicy, spec *v1alpha1.RetrainPolicySpec) (observed, error) {
 	var seen observed
 	var err error
+	if seen.lacks, err = r.readTraining(ctx, p.Namespace, spec); err != nil {
+		return seen, err
+	}
 	if seen.endpoint, err = r.readEndpoint(ctx, p.Namespace, spec.EndpointRef.Name); err != nil || seen.endpoint == nil {
 		return seen, err
 	}

@@ -29,7 +29,9 @@ func (r *reconciler) Reconcile(ctx context.Context, req ctrl.Request) (res ctrl.
 	if !policy.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // children go with their owner; a canary stays as it is
 	}
-	patcher := kube.NewPatcher(&policy, kube.PatcherOptions{Client: r.client, Recorder: r.Recorder})
+	patcher := kube.NewPatcher(&policy, kube.PatcherOptions{
+		Client: r.client, Recorder: r.Recorder, Needs: []string{v1alpha1.ConditionReferencesFound},
+	})
 	defer patcher.Finish(ctx, &res, &err)
 
 	if err := r.specs.Check(ctx, &policy, patcher); err != nil {

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -60,6 +63,9 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		}
 		return ""
 	}))
+	named := handler.EnqueueRequestsFromMapFunc(r.allPolicies)
+	// Accounts are written to for reasons of their own; only whether they are there matters.
+	existence := predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }}
 	return ctrl.NewControllerManagedBy(mgr).Named(Name).
 		For(&v1alpha1.RetrainPolicy{}).
 		Owns(newObject(workflowKind, "", "")).
@@ -67,6 +73,8 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		Watches(newObject(inferenceService, "", ""), byEndpoint).
 		Watches(&appsv1.Deployment{}, byLabel).
 		Watches(&v1alpha1.ModelMonitor{}, byMonitor).
+		WatchesMetadata(newObject(templateKind, "", ""), named).
+		WatchesMetadata(&corev1.ServiceAccount{}, named, builder.WithPredicates(existence)).
 		WatchesRawSource(source.Channel(recorded, byEndpoint)).
 		Complete(r)
 }
@@ -126,19 +134,30 @@ func (r *reconciler) policiesOf(endpointOf func(client.Object) string) handler.M
 		if name == "" {
 			return nil
 		}
-		var list v1alpha1.RetrainPolicyList
-		if err := r.client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
-			r.Logger.ErrorContext(ctx, "cannot list RetrainPolicies", "error", err)
-			return nil
-		}
-		var requests []reconcile.Request
-		for i := range list.Items {
-			if p := &list.Items[i]; p.Spec.EndpointRef.Name == name || name == p.Spec.EndpointRef.Name+challengerSuffix {
-				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)})
-			}
-		}
-		return requests
+		return r.policies(ctx, o.GetNamespace(), func(s *v1alpha1.RetrainPolicySpec) bool {
+			return s.EndpointRef.Name == name || name == s.EndpointRef.Name+challengerSuffix
+		})
 	}
+}
+
+// allPolicies wakes those of an object's namespace.
+func (r *reconciler) allPolicies(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.policies(ctx, o.GetNamespace(), func(*v1alpha1.RetrainPolicySpec) bool { return true })
+}
+
+func (r *reconciler) policies(ctx context.Context, namespace string, match func(*v1alpha1.RetrainPolicySpec) bool) []reconcile.Request {
+	var list v1alpha1.RetrainPolicyList
+	if err := r.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		r.Logger.ErrorContext(ctx, "cannot list RetrainPolicies", "error", err)
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if p := &list.Items[i]; match(&p.Spec) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(p)})
+		}
+	}
+	return requests
 }
 
 // tell hands on one object unless ctx ends first.
