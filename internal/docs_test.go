@@ -115,6 +115,24 @@ func TestPrograms_linkOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
+// It lies in every container, and its pages are read at every start of one.
+func TestAgent_isSmall(t *testing.T) {
+	const most = 6_000_000
+	program := filepath.Join(t.TempDir(), "kiwerk-agent")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./cmd/kiwerk-agent")
+	cmd.Dir, cmd.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() >= most {
+		t.Errorf("kiwerk-agent has %d bytes, it must have less than %d: look with `go tool nm -size -sort size` for what it does not need", info.Size(), most)
+	}
+}
+
 func allowed(dep string, only []string) bool {
 	if strings.HasPrefix(dep, "github.com/kiwerk/kiwerk/") {
 		return true

@@ -9,8 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
+	"github.com/kiwerk/kiwerk/internal/cluster/procs"
 )
 
 // server is the state of a holder.
@@ -309,23 +309,7 @@ func (s *server) tellOrphans(sig syscall.Signal) {
 
 // orphans lists the children other than the daemon.
 func (s *server) orphans() []int {
-	files, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		return nil
-	}
-	var pids []int
-	for _, f := range files {
-		data, err := os.ReadFile(f)
-		if err != nil {
-			continue // a thread that ended
-		}
-		for _, field := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid != s.daemon {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
+	return slices.DeleteFunc(procs.Children("self"), func(pid int) bool { return pid == s.daemon })
 }
 
 // endIfIdle ends the holder when nothing needs it any more; s.mu is held.

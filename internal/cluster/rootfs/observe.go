@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +23,7 @@ func hostMounts() ([]Mount, error) {
 	return ParseMounts(f)
 }
 
-// listHost reads one directory of the host for the plan.
+// listHost reads one directory of the host for the plan, sorted by names.
 func listHost(dir string) ([]entry, error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
@@ -52,7 +51,6 @@ func listHost(dir string) ([]entry, error) {
 		}
 		entries = append(entries, e)
 	}
-	sort.Slice(entries, func(i, j int) bool { return entries[i].Name < entries[j].Name })
 	return entries, nil
 }
 

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/procs"
 	"github.com/kiwerk/kiwerk/internal/cluster/thread"
 )
 
@@ -93,20 +92,12 @@ func (c *container) killDescendants() bool {
 	found := false
 	todo := []string{"self"}
 	for len(todo) > 0 {
-		files, _ := filepath.Glob("/proc/" + todo[0] + "/task/*/children") // the pattern is well-formed
+		children := procs.Children(todo[0])
 		todo = todo[1:]
-		for _, f := range files {
-			data, err := os.ReadFile(f)
-			if err != nil {
-				continue // a thread that ended
-			}
-			for _, word := range strings.Fields(string(data)) {
-				if pid, err := strconv.Atoi(word); err == nil {
-					found = true
-					_ = unix.Kill(pid, unix.SIGKILL) // may have ended
-					todo = append(todo, word)
-				}
-			}
+		for _, pid := range children {
+			found = true
+			_ = unix.Kill(pid, unix.SIGKILL) // may have ended
+			todo = append(todo, strconv.Itoa(pid))
 		}
 	}
 	return found

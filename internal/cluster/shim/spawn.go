@@ -5,16 +5,14 @@ package shim
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/execpath"
 )
 
 // spawn starts a process in the container and tells the shim. With a terminal
@@ -68,8 +66,8 @@ func (c *container) prepare(p Process, files []*os.File) (*syscall.ProcAttr, str
 	if err := os.MkdirAll(cwd, 0o755); err != nil {
 		return nil, "", fmt.Errorf("working directory: %w", err)
 	}
-	path, err := lookPath(p.Args[0], cwd, p.Env)
-	if errors.Is(err, errNotFound) && len(c.spec.Root.Layers) == 0 {
+	path, err := execpath.Find(p.Args[0], cwd, p.Env)
+	if errors.Is(err, execpath.ErrNotFound) && len(c.spec.Root.Layers) == 0 {
 		err = fmt.Errorf("%w: the host's own tools serve as the image, so it has to be installed on the host", err)
 	}
 	if err != nil {
@@ -142,53 +140,6 @@ func explain(err error) error {
 		return fmt.Errorf("%w: the program, or the interpreter that it names, is not there", err)
 	}
 	return err
-}
-
-var errNotFound = errors.New("not found in PATH")
-
-// lookPath finds a command as execvp does, with the container's PATH.
-func lookPath(name, cwd string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(cwd, name)
-		}
-		return name, executable(name)
-	}
-	path := ""
-	for _, e := range env {
-		if v, ok := strings.CutPrefix(e, "PATH="); ok {
-			path = v
-		}
-	}
-	var denied error
-	for _, dir := range filepath.SplitList(path) {
-		if dir == "" {
-			dir = cwd
-		}
-		at := filepath.Join(dir, name)
-		err := executable(at)
-		if err == nil {
-			return at, nil
-		}
-		if errors.Is(err, fs.ErrPermission) && denied == nil {
-			denied = err
-		}
-	}
-	if denied != nil {
-		return "", denied
-	}
-	return "", fmt.Errorf("executable %q %w %s", name, errNotFound, path)
-}
-
-func executable(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() || info.Mode()&0o111 == 0 {
-		return &os.PathError{Op: "exec", Path: path, Err: fs.ErrPermission}
-	}
-	return nil
 }
 
 // openTerminal makes a terminal in the container's own devpts.

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/execpath"
 )
 
 // drain is how long output is read on after the command has ended while
@@ -19,9 +20,9 @@ const drain = time.Second
 // runCommand runs the user's command in our place: signals go to it, its
 // output is ours, and, as process 1 of a container, we reap what it leaves.
 func runCommand(command, environ []string, capture bool) (exit int, output []byte, err error) {
-	path, err := exec.LookPath(command[0])
+	path, err := execpath.Find(command[0], "", environ)
 	if err != nil {
-		return 0, nil, fmt.Errorf("command %q: %w", command[0], err)
+		return 0, nil, fmt.Errorf("command: %w", err)
 	}
 	signals := make(chan os.Signal, 32)
 	signal.Notify(signals, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTERM, unix.SIGCONT, unix.SIGWINCH)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,8 +30,8 @@ const (
 
 type response struct {
 	status int
-	text   string // of the status line
-	header textproto.MIMEHeader
+	text   string            // of the status line
+	header map[string]string // by names in lower case
 	body   io.Reader
 	conn   net.Conn
 	stop   func() bool
@@ -157,8 +156,7 @@ func exchange(conn net.Conn, head string, body io.Reader) (*response, error) {
 	case <-timer.C: // servers need not know the question
 	}
 	sendErr := sendChunks(conn, body)
-	var own localError
-	if errors.As(sendErr, &own) {
+	if _, own := errors.AsType[localError](sendErr); own {
 		// The server must not take a part for the whole: the end mark is missing.
 		return nil, sendErr
 	}
@@ -211,43 +209,62 @@ func sendChunks(w io.Writer, body io.Reader) error {
 
 // readResponse reads status line and headers; the body is left to be read.
 func readResponse(in *bufio.Reader) (*response, error) {
-	limited := &io.LimitedReader{R: in, N: maxHeaders}
-	t := textproto.NewReader(bufio.NewReaderSize(&oneByte{limited}, 16))
-	line, err := t.ReadLine()
+	lines, err := readHead(in)
 	if err != nil {
-		return nil, fmt.Errorf("read the status: %w", err)
+		return nil, fmt.Errorf("read the answer's head: %w", err)
 	}
-	proto, rest, _ := strings.Cut(line, " ")
+	proto, rest, _ := strings.Cut(lines[0], " ")
 	code, text, _ := strings.Cut(rest, " ")
 	status, err := strconv.Atoi(code)
 	if err != nil || !strings.HasPrefix(proto, "HTTP/1.") || status < 100 || status > 999 {
-		return nil, fmt.Errorf("malformed status line %q", shorten(line))
+		return nil, fmt.Errorf("malformed status line %q", shorten(lines[0]))
 	}
-	header, err := t.ReadMIMEHeader()
-	if err != nil {
-		return nil, fmt.Errorf("read the headers: %w", err)
+	resp := &response{status: status, text: text, header: map[string]string{}}
+	for _, line := range lines[1:] {
+		name, value, found := strings.Cut(line, ":")
+		if !found || strings.ContainsAny(name, " \t") {
+			return nil, fmt.Errorf("malformed header %q", shorten(line))
+		}
+		name = strings.ToLower(name)
+		if _, twice := resp.header[name]; !twice {
+			resp.header[name] = strings.TrimSpace(value)
+		}
 	}
-	resp := &response{status: status, text: text, header: header}
 	resp.body, err = responseBody(in, resp)
 	return resp, err
 }
 
-// oneByte keeps a buffered reader from reading behind the headers.
-type oneByte struct{ r io.Reader }
-
-func (o *oneByte) Read(p []byte) (int, error) {
-	if len(p) > 1 {
-		p = p[:1]
+// readHead reads at least one line, and all up to the empty one that ends the headers.
+func readHead(in *bufio.Reader) ([]string, error) {
+	var lines []string
+	var line []byte
+	for left := maxHeaders; left > 0; {
+		part, err := in.ReadSlice('\n')
+		line, left = append(line, part...), left-len(part)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if errors.Is(err, io.EOF) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		text := strings.TrimRight(string(line), "\r\n")
+		if text == "" && len(lines) > 0 {
+			return lines, nil
+		}
+		lines, line = append(lines, text), line[:0]
 	}
-	return o.r.Read(p)
+	return nil, fmt.Errorf("larger than %d bytes", maxHeaders)
 }
 
 func responseBody(in *bufio.Reader, r *response) (io.Reader, error) {
-	length := r.header.Get("Content-Length")
+	length := r.header["content-length"]
 	switch {
 	case r.status < 200 || r.status == 204 || r.status == 304:
 		return strings.NewReader(""), nil
-	case strings.EqualFold(r.header.Get("Transfer-Encoding"), "chunked"):
+	case strings.EqualFold(r.header["transfer-encoding"], "chunked"):
 		return &chunks{in: in}, nil
 	case length == "":
 		return in, nil // until the connection ends

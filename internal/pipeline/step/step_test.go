@@ -206,7 +206,7 @@ func TestMain_agentErrors(t *testing.T) {
 		command string
 		want    string
 	}{
-		"NoSuchCommand":    {func(*bench) Spec { return Spec{} }, "no-such-program", `command "no-such-program": exec:`},
+		"NoSuchCommand":    {func(*bench) Spec { return Spec{} }, "no-such-program", `command: executable "no-such-program" not found in PATH`},
 		"MissingParameter": {func(b *bench) Spec { return Spec{Parameters: []OutputParameter{{Name: "p", Path: b.path("x")}}} }, "true", "output parameter p: the command has not written its file"},
 		"MissingArtifact": {func(b *bench) Spec {
 			return Spec{Artifacts: []OutputArtifact{{Name: "a", Path: b.path("x"), Key: "k"}}}

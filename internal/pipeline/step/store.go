@@ -96,7 +96,7 @@ func (s *store) get(ctx context.Context, key string, w *os.File) (folder bool, e
 			return err
 		}
 		defer func() { _ = resp.Close() }() // read to its end or given up
-		folder = resp.header.Get(FolderHeader) != ""
+		folder = resp.header[strings.ToLower(FolderHeader)] != ""
 		if _, err := io.Copy(w, resp.body); err != nil {
 			return fmt.Errorf("read %s: %w", key, err)
 		}
@@ -119,8 +119,7 @@ func (s *store) do(ctx context.Context, method, key string, body io.Reader) (*re
 	}
 	resp, err := request(ctx, method, address, header, body)
 	if err != nil {
-		var own localError
-		if errors.As(err, &own) {
+		if own, ok := errors.AsType[localError](err); ok {
 			return nil, final(own)
 		}
 		return nil, err
@@ -170,8 +169,7 @@ func (s *store) repeat(ctx context.Context, try func() error) error {
 	pause := firstPause
 	for {
 		err := try()
-		var end final
-		if err == nil || errors.As(err, &end) {
+		if _, end := errors.AsType[final](err); end || err == nil {
 			return err
 		}
 		timer := time.NewTimer(pause)

@@ -23,7 +23,9 @@ func Error(err error) error {
 			said = strings.Replace(said, theirs, ours, 1)
 		}
 	}
-	said = prefixes.Replace(said)
+	for _, p := range phrases {
+		said = strings.ReplaceAll(said, p.theirs, p.ours)
+	}
 	if errors.Is(err, io.EOF) {
 		said = strings.Replace(said, io.EOF.Error(), earlyEnd, 1)
 	}
@@ -33,11 +35,13 @@ func Error(err error) error {
 	return &plain{said, err}
 }
 
-// prefixes are of errors without a type.
-var prefixes = strings.NewReplacer(
-	"json: unknown field", "unknown field", "time: invalid duration", "invalid duration",
-	"unexpected end of JSON input", earlyEnd, io.ErrUnexpectedEOF.Error(), earlyEnd,
-)
+// phrases are of errors without a type.
+var phrases = []struct{ theirs, ours string }{
+	{"json: unknown field", "unknown field"},
+	{"time: invalid duration", "invalid duration"},
+	{"unexpected end of JSON input", earlyEnd},
+	{io.ErrUnexpectedEOF.Error(), earlyEnd},
+}
 
 const earlyEnd = "the text ends too early"
 
@@ -53,8 +57,8 @@ func (p *plain) Error() string { return p.said }
 func (p *plain) Unwrap() error { return p.cause }
 
 func typeWords(err error) (theirs, ours string) {
-	var e *json.UnmarshalTypeError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
 		return "", ""
 	}
 	where := ""
@@ -105,16 +109,16 @@ func valueWords(value string) string {
 }
 
 func pathWords(err error) (theirs, ours string) {
-	var e *fs.PathError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*fs.PathError](err)
+	if !ok {
 		return "", ""
 	}
 	return e.Error(), e.Path + fileWords(e.Err)
 }
 
 func linkWords(err error) (theirs, ours string) {
-	var e *os.LinkError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*os.LinkError](err)
+	if !ok {
 		return "", ""
 	}
 	return e.Error(), e.New + fileWords(e.Err)
@@ -134,8 +138,8 @@ func fileWords(err error) string {
 }
 
 func numberWords(err error) (theirs, ours string) {
-	var e *strconv.NumError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*strconv.NumError](err)
+	if !ok {
 		return "", ""
 	}
 	ours = strconv.Quote(e.Num) + " is not a number"
