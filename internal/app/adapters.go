@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/monitor"
 	"github.com/kiwerk/kiwerk/internal/pipeline"
 	"github.com/kiwerk/kiwerk/internal/retrain"
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -51,8 +52,11 @@ type references struct{ tracking *tracking.Service }
 // RunOf implements monitor.Source.
 func (r references) RunOf(ctx context.Context, namespace, name, version string) (string, error) {
 	v, err := r.tracking.ResolveModel(ctx, namespace, "models:/"+name+"/"+version)
+	if err != nil && server.AsError(err).Status == http.StatusNotFound {
+		return "", fmt.Errorf("%w: %w", err, fs.ErrNotExist)
+	}
 	if err != nil {
-		return "", missing(err)
+		return "", err
 	}
 	if v.RunID == "" {
 		return "", fmt.Errorf("version %s of model %q was made by no run: %w", version, name, fs.ErrNotExist)
@@ -60,18 +64,13 @@ func (r references) RunOf(ctx context.Context, namespace, name, version string) 
 	return v.RunID, nil
 }
 
-// OpenArtifact implements monitor.Source.
+// OpenArtifact implements monitor.Source. A file that is not there has no status; a 404 is about the run.
 func (r references) OpenArtifact(ctx context.Context, namespace, run, path string) (io.ReadCloser, error) {
 	f, err := r.tracking.Artifact(ctx, namespace, run, path)
-	return f, missing(err)
-}
-
-// missing turns a 404 into fs.ErrNotExist.
-func missing(err error) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && server.AsError(err).Status == http.StatusNotFound {
-		return fmt.Errorf("%w: %w", err, fs.ErrNotExist)
+		return nil, fmt.Errorf("%w: %w", monitor.ErrNoRun, err)
 	}
-	return err
+	return f, err
 }
 
 // artifacts lets retraining hand data to workflows.
@@ -121,16 +120,18 @@ func versionNumber(version string) (int64, error) {
 	return n, nil
 }
 
-// ticker turns the registry's changes into ticks that never pile up.
+// ticker turns changes of tracking into ticks that never pile up.
 type ticker struct {
 	tracking *tracking.Service
-	ticks    chan struct{}
-	cancel   context.CancelFunc
-	done     sync.WaitGroup
+	// matter tells which changes do; those that were missed always do.
+	matter func(tracking.Change) bool
+	ticks  chan struct{}
+	cancel context.CancelFunc
+	done   sync.WaitGroup
 }
 
-func newTicker(t *tracking.Service) (<-chan struct{}, *ticker) {
-	k := &ticker{tracking: t, ticks: make(chan struct{}, 1)}
+func newTicker(t *tracking.Service, matter func(tracking.Change) bool) (<-chan struct{}, *ticker) {
+	k := &ticker{tracking: t, matter: matter, ticks: make(chan struct{}, 1)}
 	return k.ticks, k
 }
 
@@ -142,7 +143,10 @@ func (k *ticker) Start(ctx context.Context) error {
 	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	changes := k.tracking.Changes(ctx)
 	k.done.Go(func() {
-		for range changes {
+		for c := range changes {
+			if c != (tracking.Change{}) && !k.matter(c) {
+				continue
+			}
 			select {
 			case k.ticks <- struct{}{}:
 			default: // one is waiting already

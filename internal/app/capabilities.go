@@ -100,7 +100,7 @@ func (a *App) buildData(_ context.Context, _ ctrl.Manager, s *services) (capabil
 }
 
 func (a *App) buildServing(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
-	changes, ticks := newTicker(s.tracking)
+	changes, ticks := newTicker(s.tracking, func(c tracking.Change) bool { return c.Model != "" })
 	return capability{
 		name: "serving", kinds: serving.Kinds(), before: ticks,
 		setup: func(mgr ctrl.Manager) error {
@@ -134,12 +134,13 @@ func (a *App) buildMonitor(ctx context.Context, _ ctrl.Manager, s *services) (ca
 	if l := a.opts.Local; l != nil && l.Dial != nil {
 		notifier = monitor.NewNotifierDialing(l.Dial)
 	}
+	changes, ticks := newTicker(s.tracking, func(tracking.Change) bool { return true })
 	return capability{
-		name: "monitoring", kinds: monitorcontroller.Kinds(), endpoints: monitorhttp.Endpoints(st),
+		name: "monitoring", kinds: monitorcontroller.Kinds(), before: ticks, endpoints: monitorhttp.Endpoints(st),
 		setup: func(mgr ctrl.Manager) error {
 			return monitorcontroller.Setup(mgr, monitorcontroller.Deps{
 				Clock: a.opts.Clock, Logger: a.logger("monitor"), Data: s.data, Store: st, Source: references{s.tracking},
-				Notifier: notifier, Metrics: s.metrics,
+				Notifier: notifier, Metrics: s.metrics, Changes: changes,
 			})
 		},
 	}, nil

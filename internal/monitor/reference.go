@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
 
@@ -15,12 +16,15 @@ import (
 	"github.com/kiwerk/kiwerk/internal/server"
 )
 
+// ErrNoRun says that a run does not exist, and so none of its artifacts does.
+var ErrNoRun = fmt.Errorf("there is no such run: %w", fs.ErrNotExist)
+
 // Source finds the artifacts of training runs. Tracking fills it.
 type Source interface {
 	// RunOf is the run that made a version of a registered model; an error
 	// that is fs.ErrNotExist says that there is none.
 	RunOf(ctx context.Context, namespace, model, version string) (run string, err error)
-	// OpenArtifact reads an artifact of a run; fs.ErrNotExist says that there is none.
+	// OpenArtifact reads an artifact of a run; fs.ErrNotExist says that there is none, [ErrNoRun] that there is no such run.
 	OpenArtifact(ctx context.Context, namespace, run, path string) (io.ReadCloser, error)
 }
 

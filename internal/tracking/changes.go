@@ -5,8 +5,15 @@ import (
 	"sync"
 )
 
-// Change says that versions, aliases or tags of a registered model are not as they were.
-type Change struct{ Namespace, Model string }
+// Change says that versions, aliases or tags of a registered model are not as
+// they were, or that an artifact was stored.
+type Change struct {
+	Namespace string
+	// Model that has changed; empty for an artifact.
+	Model string
+	// Artifact that was stored, as its path below the artifact root.
+	Artifact string
+}
 
 // broadcast tells every listener of changes.
 type broadcast struct {
@@ -19,12 +26,12 @@ const backlog = 64
 
 // send never waits: a listener with a full backlog misses a change, and gets
 // the zero Change instead, which means "anything may have changed".
-func (b *broadcast) send(namespace, name string) {
+func (b *broadcast) send(c Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for l := range b.listeners {
 		select {
-		case l <- Change{namespace, name}:
+		case l <- c:
 			continue
 		default:
 		}
@@ -39,7 +46,7 @@ func (b *broadcast) send(namespace, name string) {
 	}
 }
 
-// Changes tells of changed models until ctx ends, when the channel is closed.
+// Changes tells of changed models and stored artifacts until ctx ends, when the channel is closed.
 // The zero Change means that some were missed and all should be looked at.
 // Changes by other processes on the same database are not seen.
 func (s *Service) Changes(ctx context.Context) <-chan Change {

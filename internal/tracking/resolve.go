@@ -160,7 +160,7 @@ func (s *Service) SetModelVersionTag(ctx context.Context, namespace, name string
 
 func (s *Service) note(namespace, name string, err error) error {
 	if err == nil {
-		s.changes.send(namespace, name)
+		s.changes.send(Change{Namespace: namespace, Model: name})
 	}
 	return err
 }

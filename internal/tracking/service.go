@@ -60,7 +60,9 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	s := &Service{store: st, blobs: d.Blobs}
 	s.api, err = rest.New(rest.Options{
 		Store: st, Blobs: d.Blobs, KeyPrefix: KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
-		Clock: d.Clock, Logger: d.Logger, Changed: s.changes.send, MaxArtifact: d.MaxArtifact,
+		Clock: d.Clock, Logger: d.Logger, MaxArtifact: d.MaxArtifact,
+		Changed:  func(namespace, name string) { s.changes.send(Change{Namespace: namespace, Model: name}) },
+		Uploaded: func(namespace, path string) { s.changes.send(Change{Namespace: namespace, Artifact: path}) },
 	})
 	return s, err
 }

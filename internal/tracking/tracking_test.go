@@ -228,6 +228,9 @@ func TestService_Changes(t *testing.T) {
 	changes := p.Changes(ctx)
 	p.must("POST", "registered-models/create", `{"name":"digits"}`)
 	p.register("digits")
+	if got := <-changes; !strings.HasSuffix(got.Artifact, "artifacts/model/model.onnx") || got.Namespace != "default" || got.Model != "" {
+		t.Errorf("after an upload: %+v", got)
+	}
 	want := tracking.Change{Namespace: "default", Model: "digits"}
 	if got := <-changes; got != want {
 		t.Errorf("after a new version: %+v", got)

@@ -46,6 +46,7 @@ func TestMain(m *testing.M) { kwtest.Main(m) }
 
 // runs are training runs with their artifacts.
 type runs struct {
+	changes   chan struct{}
 	mu        sync.Mutex
 	artifacts map[string]string // run + "/" + path
 }
@@ -58,6 +59,9 @@ func (r *runs) OpenArtifact(_ context.Context, _, run, path string) (io.ReadClos
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text, ok := r.artifacts[run+"/"+path]
+	if !ok && run == "gone" {
+		return nil, monitor.ErrNoRun
+	}
 	if !ok {
 		return nil, fmt.Errorf("run %s: %s: %w", run, path, fs.ErrNotExist)
 	}
@@ -68,6 +72,10 @@ func (r *runs) log(run, path, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.artifacts[run+"/"+path] = text
+	select {
+	case r.changes <- struct{}{}:
+	default:
+	}
 }
 
 type fixture struct {
@@ -102,7 +110,7 @@ func newStores(t *testing.T) *fixture {
 	}
 	f := &fixture{
 		WithWatch: kwtest.Client(t, scheme), t: t, namespace: kwtest.Namespace(t),
-		runs: &runs{artifacts: map[string]string{}}, rng: rand.New(rand.NewPCG(1, 2)),
+		runs: &runs{changes: make(chan struct{}, 1), artifacts: map[string]string{}}, rng: rand.New(rand.NewPCG(1, 2)),
 	}
 	bucket, err := blob.OpenFolder(t.TempDir())
 	if err != nil {
@@ -136,7 +144,7 @@ func (f *fixture) start() {
 		f.t.Fatal(err)
 	}
 	if err := Setup(mgr, Deps{
-		Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler), Data: f.data, Store: f.store, Source: f.runs, Notifier: monitor.NewNotifier(true),
+		Clock: clock.RealClock{}, Logger: slog.New(slog.DiscardHandler), Data: f.data, Store: f.store, Source: f.runs, Notifier: monitor.NewNotifier(true), Changes: f.runs.changes,
 	}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -379,7 +387,8 @@ func TestReconciler_badInput(t *testing.T) {
 		status           metav1.ConditionStatus
 		reason, message  string
 	}{
-		"NoEndpoint":       {"", "", v1alpha1.ModelMonitorSpec{}, v1alpha1.ConditionReferenceReady, metav1.ConditionUnknown, v1alpha1.ReasonEndpointNotFound, `no InferenceService "parts"`},
+		"NoEndpoint":       {"", "", v1alpha1.ModelMonitorSpec{}, v1alpha1.ConditionReferenceReady, metav1.ConditionFalse, v1alpha1.ReasonEndpointNotFound, `no InferenceService "parts"`},
+		"NoSuchRun":        {"run1", "", v1alpha1.ModelMonitorSpec{Reference: v1alpha1.ReferenceSpec{Run: "gone"}}, v1alpha1.ConditionReferenceReady, metav1.ConditionFalse, v1alpha1.ReasonReferenceNotFound, "there is no run gone; correct spec.reference.run"},
 		"NoReference":      {"run1", "", v1alpha1.ModelMonitorSpec{}, v1alpha1.ConditionReferenceReady, metav1.ConditionFalse, v1alpha1.ReasonReferenceNotFound, `run run1 has no artifact "reference.csv"; log the training inputs`},
 		"NoRun":            {"-", "", v1alpha1.ModelMonitorSpec{}, v1alpha1.ConditionReferenceReady, metav1.ConditionFalse, v1alpha1.ReasonReferenceNotFound, "set spec.reference.run"},
 		"InvalidReference": {"run1", "a,b\n1,x\n", v1alpha1.ModelMonitorSpec{}, kube.StalledType, metav1.ConditionTrue, v1alpha1.ReasonReferenceInvalid, `row 1, column "b"`},
@@ -404,6 +413,39 @@ func TestReconciler_badInput(t *testing.T) {
 	}
 }
 
+// What is missing is said at once and taken back when it comes, without looking again and again.
+func TestReconciler_followsWhatItNames(t *testing.T) {
+	f := newFixture(t)
+	older := f.newMonitor(v1alpha1.ModelMonitorSpec{})
+	kwtest.WaitFor(t, f, older, func(m *v1alpha1.ModelMonitor) bool {
+		return is(m, kube.Ready, metav1.ConditionFalse, v1alpha1.ReasonEndpointNotFound)
+	})
+	f.serve("1", "run1")
+	kwtest.WaitFor(t, f, older, func(m *v1alpha1.ModelMonitor) bool {
+		return is(m, kube.Ready, metav1.ConditionFalse, v1alpha1.ReasonReferenceNotFound)
+	})
+	f.runs.log("run1", "reference.csv", f.reference())
+	kwtest.WaitFor(t, f, older, func(m *v1alpha1.ModelMonitor) bool { return is(m, kube.Ready, metav1.ConditionTrue, "Ready") })
+
+	second := &v1alpha1.ModelMonitor{ObjectMeta: metav1.ObjectMeta{Name: "second"}, Spec: older.Spec}
+	f.create(second)
+	kwtest.WaitFor(t, f, second, func(m *v1alpha1.ModelMonitor) bool {
+		return is(m, kube.Ready, metav1.ConditionFalse, v1alpha1.ReasonEndpointTaken)
+	})
+	deleteAndWait(t, f, older)
+	kwtest.WaitFor(t, f, second, func(m *v1alpha1.ModelMonitor) bool { return is(m, kube.Ready, metav1.ConditionTrue, "Ready") })
+	if f.data.RecordingOf(f.namespace, "parts") == nil {
+		t.Error("the monitor that took over does not record")
+	}
+	service := &servingv1beta1.InferenceService{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "parts"}}
+	if err := f.Delete(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	kwtest.WaitFor(t, f, second, func(m *v1alpha1.ModelMonitor) bool {
+		return is(m, kube.Ready, metav1.ConditionFalse, v1alpha1.ReasonEndpointNotFound)
+	})
+}
+
 func TestReconciler_warnsOfUnknownFields(t *testing.T) {
 	f := newFixture(t)
 	u := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
@@ -417,7 +459,7 @@ func TestReconciler_warnsOfUnknownFields(t *testing.T) {
 		return conditionOf(m, v1alpha1.ConditionSpecWarning).Message == "spec.windowSize: unknown field, ignored"
 	})
 	// It says nothing of whether the monitor works.
-	if !is(m, v1alpha1.ConditionReferenceReady, metav1.ConditionUnknown, v1alpha1.ReasonEndpointNotFound) {
+	if !is(m, v1alpha1.ConditionReferenceReady, metav1.ConditionFalse, v1alpha1.ReasonEndpointNotFound) {
 		t.Errorf("conditions %+v", m.Status.Conditions)
 	}
 }

@@ -29,6 +29,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (res 
 	m := &v1alpha1.ModelMonitor{}
 	if err := r.Client.Get(ctx, req.NamespacedName, m); err != nil {
 		r.remember(req.NamespacedName, "")
+		r.await(req.NamespacedName, false)
 		return res, client.IgnoreNotFound(err)
 	}
 	p := kube.NewPatcher(m, kube.PatcherOptions{Client: r.Client, Recorder: r.Recorder, Needs: []string{v1alpha1.ConditionReferenceReady}})
@@ -41,6 +42,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (res 
 	}
 	spec := m.Spec.WithDefaults()
 	r.remember(req.NamespacedName, spec.EndpointRef.Name)
+	r.await(req.NamespacedName, true) // before looking, so that nothing that comes meanwhile is missed
 	if err := r.specs.Check(ctx, m, p); err != nil {
 		return res, err
 	}
@@ -51,6 +53,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (res 
 	if err := r.follow(ctx, w); err != nil {
 		return res, err
 	}
+	r.await(req.NamespacedName, false)
 	if !spec.Suspend {
 		more, err := r.judge(ctx, w)
 		if err != nil {
@@ -96,6 +99,7 @@ func (r *Reconciler) finalize(ctx context.Context, m *v1alpha1.ModelMonitor) err
 		return err
 	}
 	r.remember(key, "")
+	r.await(key, false)
 	r.dropState(m.UID)
 	r.metrics.forget(m.Namespace, m.Name)
 	controllerutil.RemoveFinalizer(m, finalizer)
@@ -130,13 +134,11 @@ func (r *Reconciler) check(ctx context.Context, m *v1alpha1.ModelMonitor, spec v
 		if older {
 			msg := fmt.Sprintf("endpoint %q is watched by the older monitor %q; delete one of them", spec.EndpointRef.Name, o.Name)
 			kube.Mark(m, kube.False(v1alpha1.ConditionReferenceReady, v1alpha1.ReasonEndpointTaken, msg))
-			return kube.Wait(takenPause, msg)
+			return kube.Wait(0, msg)
 		}
 	}
 	return nil
 }
-
-const takenPause = 30 * time.Second
 
 func faultOf(s v1alpha1.ModelMonitorSpec) string {
 	switch {
@@ -181,7 +183,9 @@ func (r *Reconciler) findChampion(ctx context.Context, w *watch) error {
 	var service servingv1beta1.InferenceService
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: m.Namespace, Name: name}, &service)
 	if apierrors.IsNotFound(err) {
-		return pending(m, v1alpha1.ReasonEndpointNotFound, fmt.Sprintf("there is no InferenceService %q in namespace %q", name, m.Namespace))
+		msg := fmt.Sprintf("there is no InferenceService %q in namespace %q; create it or change spec.endpointRef.name", name, m.Namespace)
+		kube.Mark(m, kube.False(v1alpha1.ConditionReferenceReady, v1alpha1.ReasonEndpointNotFound, msg))
+		return kube.Wait(0, msg)
 	}
 	if err != nil {
 		return err
@@ -206,8 +210,9 @@ func (r *Reconciler) findChampion(ctx context.Context, w *watch) error {
 	return nil
 }
 
-// referencePause is how long to wait for an artifact that a run has not logged yet.
-const referencePause = 10 * time.Second
+// referencePause is how long to wait for an artifact of which no change tells:
+// another process may serve the uploads.
+const referencePause = time.Minute
 
 func (r *Reconciler) loadReference(ctx context.Context, w *watch) error {
 	run, m := w.spec.Reference.Run, w.monitor
@@ -243,6 +248,9 @@ func (r *Reconciler) noReference(m *v1alpha1.ModelMonitor, spec v1alpha1.ModelMo
 	if errors.Is(err, fs.ErrNotExist) {
 		msg := fmt.Sprintf("run %s has no artifact %q; log the training inputs as CSV under this name in the training run, or set spec.reference.artifact",
 			run, spec.Reference.Artifact)
+		if errors.Is(err, monitor.ErrNoRun) {
+			msg = fmt.Sprintf("there is no run %s; correct spec.reference.run, or leave it empty to follow the model version that serves", run)
+		}
 		kube.Mark(m, kube.False(v1alpha1.ConditionReferenceReady, v1alpha1.ReasonReferenceNotFound, msg))
 		return kube.Wait(referencePause, msg)
 	}

@@ -19,6 +19,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -31,7 +32,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/monitor"
 )
 
-// Deps are what the reconciler works with. All but Metrics are required.
+// Deps are what the reconciler works with. All but Metrics and Changes are required.
 type Deps struct {
 	Client client.Client
 	// Live reads past the cache.
@@ -44,6 +45,8 @@ type Deps struct {
 	Source   monitor.Source
 	Notifier *monitor.Notifier
 	Metrics  prometheus.Registerer
+	// Changes ticks when something was registered or logged that a monitor may wait for.
+	Changes <-chan struct{}
 }
 
 // Reconciler reconciles ModelMonitor.
@@ -56,6 +59,8 @@ type Reconciler struct {
 	// endpoints tells which monitors watch an endpoint.
 	endpoints map[types.NamespacedName]map[types.NamespacedName]bool
 	states    map[types.UID]*state
+	// waiting are the monitors that lack something.
+	waiting map[types.NamespacedName]bool
 }
 
 // state is what would be expensive to compute anew; everything in it can be.
@@ -74,7 +79,7 @@ func New(d Deps) (*Reconciler, error) {
 	r := &Reconciler{
 		Deps: d, metrics: newMetrics(),
 		specs:     kube.NewSpecCheck(d.Live, v1alpha1.GroupVersion.WithKind("ModelMonitor"), reflect.TypeFor[v1alpha1.ModelMonitorSpec]()),
-		endpoints: map[types.NamespacedName]map[types.NamespacedName]bool{}, states: map[types.UID]*state{},
+		endpoints: map[types.NamespacedName]map[types.NamespacedName]bool{}, states: map[types.UID]*state{}, waiting: map[types.NamespacedName]bool{},
 	}
 	if d.Metrics != nil {
 		for _, c := range r.metrics.collectors() {
@@ -106,16 +111,27 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		return err
 	}
 	changed := predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deletionPredicate())
-	return ctrl.NewControllerManagedBy(mgr).Named("monitor.modelmonitor").
+	b := ctrl.NewControllerManagedBy(mgr).Named("monitor.modelmonitor").
 		For(&v1alpha1.ModelMonitor{}, builder.WithPredicates(changed)).
+		// A monitor that goes, or turns to another endpoint, makes room for one that waits.
+		Watches(&v1alpha1.ModelMonitor{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+			return r.waitingMonitors(ctx)
+		}), builder.WithPredicates(changed, predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }})).
 		Watches(&servingv1beta1.InferenceService{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 			return r.monitorsOf(o.GetNamespace(), o.GetName())
 		})).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
 			return r.monitorsOf(o.GetNamespace(), o.GetLabels()[servingv1beta1.LabelService])
 		}), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(source.Func(r.watchRows)).
-		Complete(r)
+		WatchesRawSource(source.Func(r.watchRows))
+	if d.Changes != nil {
+		ticks, err := kube.Ticks(mgr, d.Changes, r.waitingMonitors)
+		if err != nil {
+			return err
+		}
+		b = b.WatchesRawSource(ticks)
+	}
+	return b.Complete(r)
 }
 
 func deletionPredicate() predicate.Predicate {
@@ -131,6 +147,27 @@ func (r *Reconciler) watchRows(ctx context.Context, queue workqueue.TypedRateLim
 	})
 	context.AfterFunc(ctx, stop)
 	return nil
+}
+
+// await notes whether a monitor lacks something.
+func (r *Reconciler) await(name types.NamespacedName, lacks bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if lacks {
+		r.waiting[name] = true
+	} else {
+		delete(r.waiting, name)
+	}
+}
+
+func (r *Reconciler) waitingMonitors(context.Context) []reconcile.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []reconcile.Request
+	for name := range r.waiting {
+		list = append(list, reconcile.Request{NamespacedName: name})
+	}
+	return list
 }
 
 func (r *Reconciler) monitorsOf(namespace, endpoint string) []reconcile.Request {

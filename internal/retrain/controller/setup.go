@@ -89,7 +89,7 @@ func newReconciler(c client.Client, live client.Reader, d Deps) *reconciler {
 const coalesce = 200 * time.Millisecond
 
 // follow hands on of which endpoints something was recorded, each once per coalesce.
-func (r *reconciler) follow(out chan<- event.GenericEvent) runnable {
+func (r *reconciler) follow(out chan<- event.GenericEvent) kube.Runnable {
 	type key struct{ namespace, name string }
 	news := make(chan key, 256)
 	return func(ctx context.Context) error {
@@ -121,11 +121,6 @@ func (r *reconciler) follow(out chan<- event.GenericEvent) runnable {
 		}
 	}
 }
-
-type runnable func(context.Context) error
-
-// Start runs until ctx ends.
-func (r runnable) Start(ctx context.Context) error { return r(ctx) }
 
 // policiesOf wakes the policies of the endpoint that an object belongs to.
 func (r *reconciler) policiesOf(endpointOf func(client.Object) string) handler.MapFunc {

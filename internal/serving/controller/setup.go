@@ -12,10 +12,8 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/kiwerk/kiwerk/api/serving/v1beta1"
 	"github.com/kiwerk/kiwerk/internal/kube"
@@ -48,7 +46,11 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 		Owns(&appsv1.Deployment{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(serviceOfPod))
 	if d.Changes != nil {
-		b = b.WatchesRawSource(source.Channel(r.ticks(mgr), handler.EnqueueRequestsFromMapFunc(r.allServices)))
+		ticks, err := kube.Ticks(mgr, d.Changes, r.allServices)
+		if err != nil {
+			return err
+		}
+		b = b.WatchesRawSource(ticks)
 	}
 	return b.Complete(r)
 }
@@ -67,39 +69,8 @@ func serviceOfPod(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
 }
 
-// ticks hands the registry's changes on for as long as the manager runs.
-func (r *reconciler) ticks(mgr ctrl.Manager) <-chan event.GenericEvent {
-	out := make(chan event.GenericEvent)
-	err := mgr.Add(runnable(func(ctx context.Context) error {
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case _, ok := <-r.Changes:
-				if !ok {
-					return nil
-				}
-				select {
-				case out <- event.GenericEvent{Object: &v1beta1.InferenceService{}}:
-				case <-ctx.Done():
-					return nil
-				}
-			}
-		}
-	}))
-	if err != nil {
-		r.Logger.Error("changes of the registry are not followed", "error", err)
-	}
-	return out
-}
-
-type runnable func(context.Context) error
-
-// Start runs until ctx ends.
-func (r runnable) Start(ctx context.Context) error { return r(ctx) }
-
 // allServices are those that follow a name of the registry.
-func (r *reconciler) allServices(ctx context.Context, _ client.Object) []reconcile.Request {
+func (r *reconciler) allServices(ctx context.Context) []reconcile.Request {
 	var list v1beta1.InferenceServiceList
 	if err := r.client.List(ctx, &list); err != nil {
 		r.Logger.ErrorContext(ctx, "cannot list InferenceServices", "error", err)

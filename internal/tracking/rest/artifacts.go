@@ -221,6 +221,7 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.o.Blobs.Create(r.Context(), key, r.Body); err != nil {
 		return err
 	}
+	a.o.Uploaded(server.NamespaceOf(r.Context()), r.PathValue("path"))
 	a.codec.Encode(w, r, mlwire.Empty{})
 	return nil
 }

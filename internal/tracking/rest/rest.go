@@ -27,6 +27,8 @@ type Options struct {
 	Logger  *slog.Logger
 	// Changed hears of every change of a registered model.
 	Changed func(namespace, name string)
+	// Uploaded hears of every artifact that was stored.
+	Uploaded func(namespace, path string)
 	// MaxArtifact bounds one uploaded file in bytes; 0 is no bound.
 	MaxArtifact int64
 }
@@ -40,7 +42,7 @@ type API struct {
 
 // New checks the options.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Blobs == nil || o.KeyPrefix == "" || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil {
+	if o.Store == nil || o.Blobs == nil || o.KeyPrefix == "" || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
 		return nil, errors.New("tracking API: all options are required")
 	}
 	return &API{o: o, store: o.Store, codec: mlwire.Codec{Log: o.Logger}}, nil
