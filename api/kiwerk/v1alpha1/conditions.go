@@ -11,6 +11,13 @@ const ConditionSpecWarning = "SpecWarning"
 // ReasonUnknownField of a SpecWarning.
 const ReasonUnknownField = "UnknownField"
 
+// Reasons of ReferencesFound of a RetrainPolicy, beside ReasonEndpointNotFound.
+const (
+	ReasonReferencesFound        = "ReferencesFound"
+	ReasonTemplateNotFound       = "TemplateNotFound"
+	ReasonServiceAccountNotFound = "ServiceAccountNotFound"
+)
+
 // SetSpecWarning sets the condition or, with an empty message, removes it, and tells whether that changed it.
 func (m *ModelMonitor) SetSpecWarning(message string) (changed bool) {
 	return setSpecWarning(&m.Status.Conditions, m.Generation, message)

@@ -331,10 +331,6 @@ const (
 
 // Reasons of phases and conditions.
 const (
-	ReasonReferencesFound        = "ReferencesFound"
-	ReasonTemplateNotFound       = "TemplateNotFound"
-	ReasonServiceAccountNotFound = "ServiceAccountNotFound"
-
 	ReasonIdle              = "Idle"
 	ReasonWaitingForLabels  = "WaitingForLabels"
 	ReasonWorkflowRunning   = "WorkflowRunning"
