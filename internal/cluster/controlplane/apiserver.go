@@ -176,6 +176,10 @@ func (s *APIServer) options() *apiserveroptions.ServerRunOptions {
 
 	o.Authentication.ClientCert.ClientCA = certs.CAFile()
 	o.Authentication.Anonymous.Allow = false
+	header := o.Authentication.RequestHeader
+	header.ClientCAFile, header.AllowedNames = certs.FrontProxyCAFile(), []string{pki.FrontProxyName}
+	header.UsernameHeaders, header.UIDHeaders, header.GroupHeaders, header.ExtraHeaderPrefixes = []string{"X-Remote-User"}, []string{"X-Remote-Uid"}, []string{"X-Remote-Group"}, []string{"X-Remote-Extra-"}
+	o.ProxyClientCertFile, o.ProxyClientKeyFile = certs.FrontProxy().CertFile, certs.FrontProxy().KeyFile
 	o.Authentication.ServiceAccounts.Issuers = []string{issuer}
 	o.Authentication.ServiceAccounts.KeyFiles = []string{certs.ServiceAccountKey()}
 	o.ServiceAccountSigningKeyFile = certs.ServiceAccountKey()

@@ -28,6 +28,11 @@ const (
 	renewal    = 60 * 24 * time.Hour
 	clockSkew  = 5 * time.Minute
 	checkEvery = 12 * time.Hour
+
+	clusterCA    = "ca"
+	frontProxyCA = "front-proxy-ca"
+	// FrontProxyName is the common name that aggregated API servers trust.
+	FrontProxyName = "front-proxy-client"
 )
 
 // Options says where the store lies and for which names it is valid.
@@ -71,7 +76,14 @@ func Open(opts Options) (*Store, error) {
 }
 
 // CAFile is the certificate of the authority.
-func (s *Store) CAFile() string { return s.path("ca.crt") }
+func (s *Store) CAFile() string { return s.path(clusterCA + ".crt") }
+
+// FrontProxyCAFile is the authority of [Store.FrontProxy]. It is one of its own:
+// who holds a certificate of it may speak for any user.
+func (s *Store) FrontProxyCAFile() string { return s.path(frontProxyCA + ".crt") }
+
+// FrontProxy is what the API server shows to aggregated API servers.
+func (s *Store) FrontProxy() Pair { return s.pair(FrontProxyName) }
 
 // APIServer is what the API server serves with.
 func (s *Store) APIServer() Pair { return s.pair("apiserver") }
@@ -138,19 +150,22 @@ func (s *Store) Renew() ([]string, error) {
 	} else if made {
 		written = append(written, "sa")
 	}
-	ca, made, err := s.ensureCA()
-	if err != nil {
-		return nil, err
-	}
-	if made {
-		written = append(written, "ca")
-	}
-	for _, r := range s.requests() {
-		if made, err = s.ensure(ca, r); err != nil {
-			return nil, fmt.Errorf("certificate %s: %w", r.name, err)
+	requests := s.requests()
+	for _, name := range []string{clusterCA, frontProxyCA} {
+		ca, made, err := s.ensureCA(name)
+		if err != nil {
+			return nil, err
 		}
 		if made {
-			written = append(written, r.name)
+			written = append(written, name)
+		}
+		for _, r := range requests[name] {
+			if made, err = s.ensure(ca, r); err != nil {
+				return nil, fmt.Errorf("certificate %s: %w", r.name, err)
+			}
+			if made {
+				written = append(written, r.name)
+			}
 		}
 	}
 	return written, nil
@@ -165,9 +180,10 @@ type request struct {
 	ips     []net.IP
 }
 
-func (s *Store) requests() []request {
+// requests are the certificates by the authority that signs them.
+func (s *Store) requests() map[string][]request {
 	masters := []string{"system:masters"}
-	return []request{
+	cluster := []request{
 		{
 			name: "apiserver", subject: pkix.Name{CommonName: "kube-apiserver"}, usage: x509.ExtKeyUsageServerAuth,
 			names: s.opts.ServerNames, ips: s.opts.ServerIPs,
@@ -184,6 +200,8 @@ func (s *Store) requests() []request {
 			usage:   x509.ExtKeyUsageServerAuth, names: []string{s.opts.NodeName}, ips: s.opts.NodeIPs,
 		},
 	}
+	proxy := request{name: FrontProxyName, subject: pkix.Name{CommonName: FrontProxyName}, usage: x509.ExtKeyUsageClientAuth}
+	return map[string][]request{clusterCA: cluster, frontProxyCA: {proxy}}
 }
 
 // authority is the signing pair.
@@ -192,9 +210,9 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-func (s *Store) ensureCA() (authority, bool, error) {
+func (s *Store) ensureCA(name string) (authority, bool, error) {
 	now := s.opts.Clock.Now()
-	cert, key, err := readPair(s.pair("ca"))
+	cert, key, err := readPair(s.pair(name))
 	switch {
 	case err == nil && now.Before(cert.NotAfter.Add(-caRenewal)):
 		return authority{cert, key}, false, nil
@@ -207,14 +225,14 @@ func (s *Store) ensureCA() (authority, bool, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "kiwerk-ca"},
+		Subject:               pkix.Name{CommonName: "kiwerk-" + name},
 		NotBefore:             now.Add(-clockSkew),
 		NotAfter:              now.Add(caLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
-	cert, err = s.sign(s.pair("ca"), template, template, key, key)
+	cert, err = s.sign(s.pair(name), template, template, key, key)
 	return authority{cert, key}, true, err
 }
 

@@ -58,6 +58,16 @@ func TestOpen_makesCertificatesThatVerify(t *testing.T) {
 	s := open(t, options(dir, clocktesting.NewFakeClock(begin)))
 	roots := x509.NewCertPool()
 	roots.AddCert(load(t, s.CAFile()))
+	front := x509.NewCertPool()
+	front.AddCert(load(t, s.FrontProxyCAFile()))
+	proxy := load(t, s.FrontProxy().CertFile)
+	forClients := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	if _, err := proxy.Verify(x509.VerifyOptions{Roots: front, CurrentTime: begin, KeyUsages: forClients}); err != nil {
+		t.Error("FrontProxy:", err)
+	}
+	if _, err := proxy.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: begin, KeyUsages: forClients}); err == nil {
+		t.Error("the cluster's authority vouches for the front proxy: any client of it could then speak for any user")
+	}
 	for name, c := range map[string]struct {
 		pair  pki.Pair
 		usage x509.ExtKeyUsage
@@ -92,7 +102,8 @@ func TestOpen_makesCertificatesThatVerify(t *testing.T) {
 }
 
 func TestStore_Renew(t *testing.T) {
-	leaves := []string{"apiserver", "admin", "apiserver-kubelet", "kubelet"}
+	leaves := []string{"apiserver", "admin", "apiserver-kubelet", "kubelet", "front-proxy-client"}
+	everything := []string{"ca", "apiserver", "admin", "apiserver-kubelet", "kubelet", "front-proxy-ca", "front-proxy-client"}
 	for name, c := range map[string]struct {
 		after  time.Duration
 		change func(*testing.T, *pki.Options)
@@ -103,13 +114,14 @@ func TestStore_Renew(t *testing.T) {
 		"LongBefore":     {after: 300 * day, want: nil, reason: "65 days are left"},
 		"NearExpiry":     {after: 306 * day, want: leaves, reason: "less than 60 days are left"},
 		"Expired":        {after: 500 * day, want: leaves, reason: "the machine was off for long"},
-		"AuthorityEnds":  {after: 10*365*day - 300*day, want: append([]string{"ca"}, leaves...), reason: "the authority must outlive what it signs"},
+		"AuthorityEnds":  {after: 10*365*day - 300*day, want: everything, reason: "the authority must outlive what it signs"},
 		"ClockSetBack":   {after: -30 * day, want: leaves, reason: "not yet valid"},
 		"NewAddress":     {change: func(_ *testing.T, o *pki.Options) { o.NodeIPs = append(o.NodeIPs, net.IPv4(10, 0, 0, 1)) }, want: []string{"kubelet"}, reason: "the host has another address"},
 		"NewNodeName":    {change: func(_ *testing.T, o *pki.Options) { o.NodeName = "m" }, want: []string{"kubelet"}, reason: "the host has another name"},
 		"BrokenLeaf":     {change: overwrite("admin.crt", "nonsense"), want: []string{"admin"}, reason: "a leaf can be made again"},
 		"LostKey":        {change: remove("admin.key"), want: []string{"admin"}, reason: "a leaf can be made again"},
 		"ForeignKey":     {change: copyOver("apiserver.key", "admin.key"), want: []string{"admin"}, reason: "the key does not belong to it"},
+		"NoFrontProxy":   {change: remove("front-proxy-ca.crt"), want: []string{"front-proxy-ca", "front-proxy-client"}, reason: "versions before had none"},
 		"LostServiceKey": {change: remove("sa.key"), want: []string{"sa"}, reason: "without it no token can be made"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,7 +147,7 @@ func TestStore_Renew(t *testing.T) {
 // changedNames keeps the order in which they are written.
 func changedNames(before, after map[string][]byte) []string {
 	var out []string
-	for _, name := range []string{"sa.key", "ca.crt", "apiserver.crt", "admin.crt", "apiserver-kubelet.crt", "kubelet.crt"} {
+	for _, name := range []string{"sa.key", "ca.crt", "apiserver.crt", "admin.crt", "apiserver-kubelet.crt", "kubelet.crt", "front-proxy-ca.crt", "front-proxy-client.crt"} {
 		if !bytes.Equal(before[name], after[name]) {
 			out = append(out, strings.TrimSuffix(name, filepath.Ext(name)))
 		}
