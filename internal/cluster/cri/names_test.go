@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/network"
 )
 
 func TestOwnProgram(t *testing.T) {
@@ -130,6 +132,19 @@ func TestHostPorts(t *testing.T) {
 		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: c.pod}})
 		if (err == nil) != c.ok || c.ok && (len(list) != 1 || int32(list[0].Port) != c.host || int32(list[0].Pod) != c.pod) {
 			t.Errorf("%d:%d: %v, %v", c.host, c.pod, list, err)
+		}
+	}
+	for _, c := range []struct {
+		host int32
+		ip   string
+		ok   bool
+	}{
+		{80, "0.0.0.0", true}, {80, "::", true}, {80, "127.0.0.1", true}, {80, network.NodeIP.String(), true},
+		{53, "127.0.0.1", false}, {80, "192.0.2.1", false}, {80, "::1", false}, {80, "here", false},
+	} {
+		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: 80, HostIp: c.ip}})
+		if (err == nil) != c.ok || c.ok && list[0].IP.IsValid() != (c.ip == "127.0.0.1") {
+			t.Errorf("%s:%d: %v, %v", c.ip, c.host, list, err)
 		}
 	}
 	if list, err := hostPorts([]*runtimeapi.PortMapping{{ContainerPort: 80}}); err != nil || len(list) != 0 {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -145,9 +146,35 @@ func hostPorts(mappings []*runtimeapi.PortMapping) ([]network.HostPort, error) {
 		default:
 			return nil, fmt.Errorf("hostPort %d: only TCP and UDP can be published", m.GetHostPort())
 		}
+		var err error
+		if p.IP, err = hostPortAddress(m.GetHostIp()); err != nil {
+			return nil, fmt.Errorf("hostPort %d: %w", m.GetHostPort(), err)
+		}
+		if p.IP.IsLoopback() && p.Port == nameServerPort {
+			return nil, fmt.Errorf("hostPort %d: the node's name server has it on %s; leave hostIP out", p.Port, p.IP)
+		}
 		list = append(list, p)
 	}
 	return list, nil
+}
+
+const nameServerPort = 53
+
+// hostPortAddress is the zero value for every address of the node.
+func hostPortAddress(text string) (netip.Addr, error) {
+	if text == "" {
+		return netip.Addr{}, nil
+	}
+	ip, err := netip.ParseAddr(text)
+	switch {
+	case err != nil:
+		return ip, fmt.Errorf("hostIP %q is no IP address", text)
+	case ip.IsUnspecified() || ip == network.NodeIP:
+		return netip.Addr{}, nil
+	case ip == netip.AddrFrom4([4]byte{127, 0, 0, 1}):
+		return ip, nil
+	}
+	return ip, fmt.Errorf("hostIP %s is not of this node; it has %s and 127.0.0.1", ip, network.NodeIP)
 }
 
 func isPort(n int32) bool { return n >= 1 && n <= math.MaxUint16 }

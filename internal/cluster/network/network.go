@@ -87,6 +87,8 @@ func (n *Network) prepareNode(ctx context.Context) error {
 		// Packets of pods come in by one interface only, but services answer from another.
 		{"net.ipv4.conf.all.rp_filter", "0"},
 		{"net.ipv4.conf.default.rp_filter", "0"},
+		// Host ports on the loopback lead to pods; the rules keep everything else off it.
+		{"net.ipv4.conf.all.route_localnet", "1"},
 	} {
 		if err := setSysctl(s[0], s[1]); err != nil {
 			return err
@@ -110,22 +112,26 @@ func prefixNet(p netip.Prefix) *net.IPNet {
 
 // nodeRules are those of the node itself; services have a table of their own.
 // The maps survive the daemon, so they are made only if they are not there.
-// Host ports are those of the node's own address: the platform and the name
-// servers listen on other addresses of it, and no pod may take their ports.
+// Host ports are those of the node's own address, or of its loopback where a
+// pod names that: the platform and the name servers listen on other addresses,
+// and no pod may take their ports.
 const nodeRules = `
 add table ip kiwerk
-add map ip kiwerk hostports { type inet_proto . inet_service : ipv4_addr . inet_service ; }
+add map ip kiwerk host_ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service ; }
 add set ip kiwerk hairpins { type ipv4_addr . ipv4_addr ; }
+add chain ip kiwerk loopback { type filter hook prerouting priority raw ; }
 add chain ip kiwerk prerouting { type nat hook prerouting priority -110 ; }
 add chain ip kiwerk output { type nat hook output priority -110 ; }
 add chain ip kiwerk postrouting { type nat hook postrouting priority 110 ; }
+flush chain ip kiwerk loopback
 flush chain ip kiwerk prerouting
 flush chain ip kiwerk output
 flush chain ip kiwerk postrouting
+add rule ip kiwerk loopback iifname != "lo" ip daddr 127.0.0.0/8 drop
 add rule ip kiwerk prerouting ip daddr ` + hostIP + ` meta l4proto tcp dnat to ` + hostIP + `:` + hostPort + `
 add rule ip kiwerk output ip daddr ` + hostIP + ` meta l4proto tcp dnat to ` + hostIP + `:` + hostPort + `
-add rule ip kiwerk prerouting ip daddr ` + nodeIP + ` dnat ip addr . port to meta l4proto . th dport map @hostports
-add rule ip kiwerk output ip daddr ` + nodeIP + ` dnat ip addr . port to meta l4proto . th dport map @hostports
+add rule ip kiwerk prerouting dnat ip addr . port to ip daddr . meta l4proto . th dport map @host_ports
+add rule ip kiwerk output dnat ip addr . port to ip daddr . meta l4proto . th dport map @host_ports
 add rule ip kiwerk postrouting ip saddr . ip daddr @hairpins masquerade
 add rule ip kiwerk postrouting ip saddr 127.0.0.0/8 oifname "` + PodInterfaces + `*" masquerade
 add rule ip kiwerk postrouting oifname "` + UplinkInterface + `" masquerade
@@ -141,6 +147,8 @@ const (
 type HostPort struct {
 	Protocol  string
 	Port, Pod uint16
+	// IP is the address of the node; the zero value is [NodeIP].
+	IP netip.Addr
 }
 
 // Pod is what a pod asks of its network.

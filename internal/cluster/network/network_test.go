@@ -16,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T, dir string) *Network {
@@ -190,7 +193,7 @@ func TestNetwork_detachRemovesAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := n.Attach(t.Context(), Pod{ID: "a", HostPorts: []HostPort{{TCP, 8081, 80}, {UDP, 8081, 80}}})
+	a, err := n.Attach(t.Context(), Pod{ID: "a", HostPorts: []HostPort{{Protocol: TCP, Port: 8081, Pod: 80}, {Protocol: UDP, Port: 8081, Pod: 80}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +248,7 @@ func TestNetwork_afterACrash(t *testing.T) {
 
 func TestNetwork_hostPorts(t *testing.T) {
 	n := open(t, folder(t))
-	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{TCP, 8081, 80}}})
+	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{Protocol: TCP, Port: 8081, Pod: 80}}})
 	b := attach(t, n, Pod{ID: "b"})
 	echo(t, a, 80)
 	for name, from := range map[string]*Attachment{"FromNode": nil, "FromAnother": &b, "FromItself": &a} {
@@ -255,10 +258,60 @@ func TestNetwork_hostPorts(t *testing.T) {
 	}
 }
 
+// TestNetwork_hostPortsOfTwoAddresses gives two pods the same port, each on an address of its own.
+func TestNetwork_hostPortsOfTwoAddresses(t *testing.T) {
+	n := open(t, folder(t))
+	// Each listens on a port of its own: what is led to the other finds nobody.
+	for port, at := range map[uint16]netip.Addr{80: netip.MustParseAddr("127.0.0.1"), 81: NodeIP} {
+		p := attach(t, n, Pod{ID: fmt.Sprint("p", port), HostPorts: []HostPort{{Protocol: TCP, Port: 8083, Pod: port, IP: at}}})
+		echo(t, p, int(port))
+	}
+	for _, at := range []string{"127.0.0.1", NodeIP.String()} {
+		if got := say(t, dial(t, nil, at+":8083"), "x"); !strings.HasSuffix(got, " x") {
+			t.Errorf("port of %s: %q", at, got)
+		}
+	}
+}
+
+// TestNetwork_loopbackIsTheNodesOwn sends from a pod, without a loopback of its own, to the node's.
+func TestNetwork_loopbackIsTheNodesOwn(t *testing.T) {
+	n := open(t, folder(t))
+	a := attach(t, n, Pod{ID: "a"})
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	loopback := &net.IPNet{IP: net.IPv4(127, 0, 0, 1), Mask: net.CIDRMask(8, 32)}
+	err = Within(a.Namespace, func() error {
+		pod, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer pod.Close()
+		lo, err := pod.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		// Answers come from the loopback's address: such a pod takes them.
+		if err := errors.Join(pod.AddrDel(lo, &netlink.Addr{IPNet: loopback}), setSysctl("net.ipv4.conf.all.route_localnet", "1")); err != nil {
+			return err
+		}
+		c, err := net.DialTimeout("tcp4", l.Addr().String(), time.Second)
+		if err != nil {
+			return nil
+		}
+		return errors.Join(errors.New("a pod reaches what listens on the node's loopback"), c.Close())
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNetwork_hostPortsLeaveThePlatform gives a pod the ports of the platform and of the name servers.
 func TestNetwork_hostPortsLeaveThePlatform(t *testing.T) {
 	n := open(t, folder(t))
-	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{TCP, 7878, 80}, {TCP, 53, 80}, {UDP, 53, 80}}})
+	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{Protocol: TCP, Port: 7878, Pod: 80}, {Protocol: TCP, Port: 53, Pod: 80}, {Protocol: UDP, Port: 53, Pod: 80}}})
 	b := attach(t, n, Pod{ID: "b"})
 	echo(t, a, 80)
 	for _, port := range []string{"7878", "53"} {
@@ -322,9 +375,9 @@ func reaches(l net.Listener, packets net.PacketConn) error {
 func TestNetwork_damagedPorts(t *testing.T) {
 	dir := folder(t)
 	n := open(t, dir)
-	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{TCP, 8082, 80}}})
+	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{Protocol: TCP, Port: 8082, Pod: 80}}})
 	// The kernel has not heard of them.
-	if _, err := nft(t.Context(), "delete "+element(a.IP, HostPort{TCP, 8082, 80})+"delete "+hairpin(a.IP)); err != nil {
+	if _, err := nft(t.Context(), "delete "+element(a.IP, HostPort{Protocol: TCP, Port: 8082, Pod: 80})+"delete "+hairpin(a.IP)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(n.portsFile(a.IP), nil, 0o600); err != nil {

@@ -76,7 +76,11 @@ func portScript(ip netip.Addr, ports []HostPort) string {
 }
 
 func element(ip netip.Addr, p HostPort) string {
-	return fmt.Sprintf("element ip kiwerk hostports { %s . %d : %s . %d }\n", p.Protocol, p.Port, ip, p.Pod)
+	at := p.IP
+	if !at.IsValid() {
+		at = NodeIP
+	}
+	return fmt.Sprintf("element ip kiwerk host_ports { %s . %s . %d : %s . %d }\n", at, p.Protocol, p.Port, ip, p.Pod)
 }
 
 // hairpin lets the pod reach itself by its host port, which only another
