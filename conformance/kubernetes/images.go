@@ -189,14 +189,15 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	tools, err := programs(ctx, "bash", "dash", "curl", "dig", "nc", "socat", "ip", "ss", "ipcs", "iperf")
+	tools, err := programs(ctx, "bash", "curl", "dig", "nc", "socat", "ip", "ss", "ipcs", "iperf")
 	if err != nil {
 		return nil, err
 	}
 	porter := filepath.Join(s.source, "test", "images", "agnhost", "porter")
 	agnhost := []entry{
-		// Not busybox': that shell prefers its own applets, and specs want the real nc.
-		{path: "/bin/sh", link: "/usr/bin/dash"},
+		// Not busybox', which prefers its own applets where specs want the real nc;
+		// nor dash, which drops variables whose names it could not read.
+		{path: "/bin/sh", link: "/usr/bin/bash"},
 		{path: "/agnhost", copyOf: s.program("agnhost")},
 		{path: "/agnhost-2", link: "agnhost"},
 		{path: "/uploads", folder: true},
