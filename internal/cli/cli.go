@@ -52,8 +52,8 @@ func Run(ctx context.Context, p Program) int {
 	root := t.root()
 	root.SetArgs(p.Args)
 	err := root.ExecuteContext(ctx)
-	report(p.Err, t.session.Text, t.explain(root, err))
-	return codeOf(t.explain(root, err))
+	report(p.Err, t.session.Text, err)
+	return codeOf(err)
 }
 
 // languageFlag is needed before flags are parsed, because help is translated too.
@@ -76,7 +76,7 @@ func (t *tree) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "kiwerk", Short: t.T(text.RootShort),
 		Example: "  kiwerk up\n  kiwerk demo quality-inspection",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 		// Errors are printed once, by report.
 		SilenceErrors: true, SilenceUsage: true,
@@ -130,26 +130,4 @@ func isTerminal(w io.Writer) bool {
 	}
 	st, err := f.Stat()
 	return err == nil && st.Mode()&os.ModeCharDevice != 0 && st.Mode()&os.ModeDevice != 0
-}
-
-// explain turns cobra's own errors into ours.
-func (t *tree) explain(root *cobra.Command, err error) error {
-	if err == nil {
-		return nil
-	}
-	name, ok := strings.CutPrefix(err.Error(), `unknown command "`)
-	if !ok {
-		return err
-	}
-	name, _, _ = strings.Cut(name, `"`)
-	root.SuggestionsMinimumDistance = 3
-	near := root.SuggestionsFor(name)
-	if len(near) > 3 {
-		near = near[:3]
-	}
-	try := "kiwerk --help"
-	if len(near) > 0 {
-		try = "kiwerk " + strings.Join(near, " | kiwerk ")
-	}
-	return &Failure{Code: ExitUsage, What: text.S(text.UnknownCommand, name), Try: text.S(text.Verbatim, try)}
 }

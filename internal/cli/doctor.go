@@ -47,7 +47,7 @@ func (d *Diagnosis) Problems() int {
 
 func (t *tree) doctor() *cobra.Command {
 	c := &cobra.Command{
-		Use: "doctor", Short: t.T(text.DoctorShort), Args: cobra.NoArgs,
+		Use: "doctor", Short: t.T(text.DoctorShort), Args: noArguments,
 		Example: "  kiwerk doctor\n  kiwerk doctor -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := t.program.Doctor(c.Context(), t.session)

@@ -95,12 +95,12 @@ const defaultXID = 79
 
 func (t *tree) gpu() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "gpu", Short: t.T(text.GPUShort), Args: cobra.NoArgs,
+		Use: "gpu", Short: t.T(text.GPUShort), Args: noArguments,
 		Example: "  kiwerk gpu list\n  kiwerk gpu fail 0 --xid 79",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	list := &cobra.Command{
-		Use: "list", Short: t.T(text.GPUListShort), Args: cobra.NoArgs,
+		Use: "list", Short: t.T(text.GPUListShort), Args: noArguments,
 		Example: "  kiwerk gpu list\n  kiwerk gpu list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			g, err := t.program.GPU.List(c.Context(), t.session)

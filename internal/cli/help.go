@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,12 +25,13 @@ func (t *tree) speakHelp(root *cobra.Command) {
 	root.SetHelpCommand(&cobra.Command{
 		Use: "help [COMMAND]", Short: t.T(text.HelpShort), Example: "  kiwerk help pipeline submit",
 		RunE: func(_ *cobra.Command, args []string) error {
-			c, rest, err := root.Find(args)
-			if err == nil && len(rest) > 0 {
-				err = fmt.Errorf("unknown command %q for %q", rest[0], c.CommandPath())
-			}
-			if err != nil {
-				return err
+			c := root
+			for _, name := range args {
+				i := slices.IndexFunc(c.Commands(), func(child *cobra.Command) bool { return child.Name() == name || child.HasAlias(name) })
+				if i < 0 {
+					return unknownCommand(c, name)
+				}
+				c = c.Commands()[i]
 			}
 			return c.Help()
 		},
@@ -76,6 +78,33 @@ func (t *tree) flags(w io.Writer, heading text.Key, all *pflag.FlagSet) {
 	}
 	usages := strings.ReplaceAll(ours.FlagUsages(), "(default ", "("+t.T(text.HelpDefault)+" ")
 	fmt.Fprintf(w, "\n%s:\n%s", t.T(heading), usages)
+}
+
+// noArguments is for commands that take none. Where there are commands below, the argument was meant for one.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if c.HasSubCommands() {
+		return unknownCommand(c, args[0])
+	}
+	return between(0, 0)(c, args)
+}
+
+// unknownCommand names those that are near.
+func unknownCommand(parent *cobra.Command, name string) error {
+	const farthest, most = 2, 3
+	parent.SuggestionsMinimumDistance = farthest
+	near := parent.SuggestionsFor(name)
+	if len(near) > most {
+		near = near[:most]
+	}
+	path := parent.CommandPath()
+	try := path + " --help"
+	if len(near) > 0 {
+		try = path + " " + strings.Join(near, " | "+path+" ")
+	}
+	return &Failure{Code: ExitUsage, What: text.S(text.UnknownCommand, path+" "+name), Try: text.S(text.Verbatim, try)}
 }
 
 // exactly asks for n arguments and says how the command is called.

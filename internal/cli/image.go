@@ -158,7 +158,7 @@ func Bytes(n int64) string {
 
 func (t *tree) image() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "image", Short: t.T(text.ImageShort), Args: cobra.NoArgs,
+		Use: "image", Short: t.T(text.ImageShort), Args: noArguments,
 		Example: "  kiwerk image load app.tar\n  kiwerk image list",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -256,7 +256,7 @@ func (t *tree) imagePull() *cobra.Command {
 
 func (t *tree) imageList() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Short: t.T(text.ImageListShort), Args: cobra.NoArgs,
+		Use: "list", Short: t.T(text.ImageListShort), Args: noArguments,
 		Example: "  kiwerk image list\n  kiwerk image list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := t.program.Images.List(c.Context(), t.session)
@@ -310,7 +310,7 @@ func (t *tree) imageRm() *cobra.Command {
 func (t *tree) imagePrune() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use: "prune", Short: t.T(text.ImagePruneShort), Args: cobra.NoArgs,
+		Use: "prune", Short: t.T(text.ImagePruneShort), Args: noArguments,
 		Example: "  kiwerk image prune\n  kiwerk image prune --all",
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := t.program.Images.Prune(c.Context(), t.session, all)

@@ -33,9 +33,12 @@ const stdinName = "-"
 func (t *tree) lint() *cobra.Command {
 	var o LintOptions
 	c := &cobra.Command{
-		Use: "lint -f FILE|FOLDER|-", Short: t.T(text.LintShort), Long: t.T(text.LintLong), Args: cobra.NoArgs,
-		Example: "  kiwerk lint -f deployment.yaml\n  kiwerk lint -f manifests/ --fix --dry-run\n  kiwerk lint -f job.yaml -o sarif\n  kiwerk lint --rules",
-		RunE:    func(c *cobra.Command, _ []string) error { return t.runLint(c, o) },
+		Use: "lint FILE|FOLDER|-…", Short: t.T(text.LintShort), Long: t.T(text.LintLong), Args: cobra.ArbitraryArgs,
+		Example: "  kiwerk lint deployment.yaml\n  kiwerk lint manifests/ --fix --dry-run\n  kiwerk lint -f job.yaml -o sarif\n  kiwerk lint --rules",
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Files = append(o.Files, args...)
+			return t.runLint(c, o)
+		},
 	}
 	f := c.Flags()
 	f.StringArrayVarP(&o.Files, "filename", "f", nil, t.T(text.FlagLintFile))
@@ -60,7 +63,7 @@ func (t *tree) runLint(c *cobra.Command, o LintOptions) error {
 		}
 	}
 	if len(o.Files) == 0 {
-		return &Failure{Code: ExitUsage, What: text.S(text.LintNoFiles), Try: text.S(text.Verbatim, "kiwerk lint -f FILE")}
+		return &Failure{Code: ExitUsage, What: text.S(text.LintNoFiles), Try: text.S(text.Verbatim, "kiwerk lint FILE")}
 	}
 	texts, err := t.readManifests(o.Files)
 	if err != nil {

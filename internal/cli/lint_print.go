@@ -56,7 +56,7 @@ func (r *lintReport) summary(w io.Writer, p *text.Printer) {
 		}
 	}
 	if fixable > 0 {
-		fmt.Fprintln(w, p.T(text.LintFixable, fmt.Sprint(fixable), "-f "+strings.Join(r.args, " -f ")))
+		fmt.Fprintln(w, p.T(text.LintFixable, fmt.Sprint(fixable), strings.Join(r.args, " ")))
 	}
 }
 

@@ -101,7 +101,9 @@ func TestLint_exitCodes(t *testing.T) {
 		code int
 		err  string
 	}{
-		"NoFiles":      {nil, ExitUsage, "-f FILE"},
+		"NoFiles":      {nil, ExitUsage, "kiwerk lint FILE"},
+		"Arguments":    {[]string{"m/good.json", "m/notes.txt", "-f", "m/good.json"}, ExitFailed, "in 2 files"},
+		"MissingToo":   {[]string{"nowhere.yaml"}, ExitNotFound, "nowhere.yaml"},
 		"Missing":      {[]string{"-f", "nowhere.yaml"}, ExitNotFound, "nowhere.yaml"},
 		"UnknownRule":  {[]string{"-f", "m", "--disable", "nonsense"}, ExitUsage, "kiwerk lint --rules"},
 		"Good":         {[]string{"-f", "m/good.json"}, ExitOK, "nothing to say"},

@@ -68,12 +68,12 @@ func (n *NodesDone) Table(w io.Writer, p *text.Printer) {
 
 func (t *tree) node() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "node", Short: t.T(text.NodeShort), Args: cobra.NoArgs,
+		Use: "node", Short: t.T(text.NodeShort), Args: noArguments,
 		Example: "  kiwerk node list\n  kiwerk node simulate --count 1000 --gpus 8",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	list := &cobra.Command{
-		Use: "list", Short: t.T(text.NodeListShort), Args: cobra.NoArgs, Example: "  kiwerk node list\n  kiwerk node list -o json",
+		Use: "list", Short: t.T(text.NodeListShort), Args: noArguments, Example: "  kiwerk node list\n  kiwerk node list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := t.program.Node.List(c.Context(), t.session)
 			if err != nil {
@@ -96,7 +96,7 @@ const (
 func (t *tree) nodeSimulate() *cobra.Command {
 	var o SimulateOptions
 	c := &cobra.Command{
-		Use: "simulate", Short: t.T(text.NodeSimulateShort), Long: t.T(text.NodeSimulateLong), Args: cobra.NoArgs,
+		Use: "simulate", Short: t.T(text.NodeSimulateShort), Long: t.T(text.NodeSimulateLong), Args: noArguments,
 		Example: "  kiwerk node simulate --count 1000 --gpus 8\n  kiwerk node simulate -f gpu-node.yaml --gpus v100:4",
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := t.program.Node.Simulate(c.Context(), t.session, o)

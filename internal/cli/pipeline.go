@@ -32,7 +32,7 @@ type pipelines struct {
 func (t *tree) pipeline() *cobra.Command {
 	p := &pipelines{tree: t}
 	parent := &cobra.Command{
-		Use: "pipeline", Aliases: []string{"pipelines"}, Short: t.T(text.PipelineShort), Args: cobra.NoArgs,
+		Use: "pipeline", Aliases: []string{"pipelines"}, Short: t.T(text.PipelineShort), Args: noArguments,
 		Example: "  kiwerk pipeline submit train.yaml --wait\n  kiwerk pipeline list\n  kiwerk pipeline logs train-x7k2p",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -56,7 +56,7 @@ func (t *tree) pipeline() *cobra.Command {
 
 func (p *pipelines) list() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Short: p.T(text.PipelineListShort), Args: cobra.NoArgs,
+		Use: "list", Short: p.T(text.PipelineListShort), Args: noArguments,
 		Example: "  kiwerk pipeline list\n  kiwerk pipeline list -n team-a -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var found argo.WorkflowList
@@ -157,7 +157,7 @@ func (p *pipelines) manifest(file string, s submission) (map[string]any, error) 
 	}
 	var manifest map[string]any
 	if err := yaml.Unmarshal(raw, &manifest); err != nil {
-		return nil, &Failure{Code: ExitUsage, What: text.S(text.PipelineUnreadable, file), Cause: err, Try: text.S(text.Verbatim, "kiwerk lint -f "+file)}
+		return nil, &Failure{Code: ExitUsage, What: text.S(text.PipelineUnreadable, file), Cause: err, Try: text.S(text.Verbatim, "kiwerk lint "+file)}
 	}
 	spec, ok := manifest["spec"].(map[string]any)
 	if manifest["kind"] != "Workflow" || !ok {

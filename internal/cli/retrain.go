@@ -61,14 +61,14 @@ func (r *Retraining) why(p *text.Printer) string {
 
 func (t *tree) retrain() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "retrain", Short: t.T(text.RetrainShort), Args: cobra.NoArgs,
+		Use: "retrain", Short: t.T(text.RetrainShort), Args: noArguments,
 		Example: "  kiwerk retrain list\n  kiwerk retrain approve digits",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var namespace string
 	parent.PersistentFlags().StringVarP(&namespace, "project", "n", "default", t.T(text.FlagProject))
 	list := &cobra.Command{
-		Use: "list", Short: t.T(text.RetrainListShort), Args: cobra.NoArgs,
+		Use: "list", Short: t.T(text.RetrainListShort), Args: noArguments,
 		Example: "  kiwerk retrain list\n  kiwerk retrain list -n team-a -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := t.program.Retrain.List(c.Context(), t.session, namespace)

@@ -84,7 +84,7 @@ type Note struct {
 
 func (t *tree) status() *cobra.Command {
 	c := &cobra.Command{
-		Use: "status", Short: t.T(text.StatusShort), Args: cobra.NoArgs,
+		Use: "status", Short: t.T(text.StatusShort), Args: noArguments,
 		Example: "  kiwerk status\n  kiwerk status -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := t.program.Status(c.Context(), t.session)

@@ -13,7 +13,7 @@ import (
 
 func (t *tree) version() *cobra.Command {
 	c := &cobra.Command{
-		Use: "version", Short: t.T(text.VersionShort), Args: cobra.NoArgs,
+		Use: "version", Short: t.T(text.VersionShort), Args: noArguments,
 		Example: "  kiwerk version\n  kiwerk version -o json",
 		RunE:    func(*cobra.Command, []string) error { return t.print(versions(buildinfo.Get())) },
 	}

@@ -42,7 +42,7 @@ func Has(key Key) bool {
 var lintTexts = map[Key]entry{
 	LintShort:       {"Check manifests against what today's Kubernetes and this platform accept", "Manifeste daran prüfen, was heutiges Kubernetes und diese Plattform annehmen"},
 	LintLong:        {"Reads manifests and says, with line and field, what Kubernetes refuses or has removed, what would never\nwork and what is dangerous, each with a reason and a remedy. Needs no cluster; --server asks one as well.\nExit codes: 0 no errors, 1 errors found, 2 wrong usage, 4 file not found.", "Liest Manifeste und nennt mit Zeile und Feld, was Kubernetes ablehnt oder entfernt hat, was nie\nfunktionieren würde und was gefährlich ist, jeweils mit Grund und Abhilfe. Braucht keinen Cluster;\n--server fragt zusätzlich einen. Exit-Codes: 0 keine Fehler, 1 Fehler gefunden, 2 falscher Aufruf, 4 Datei fehlt."},
-	FlagLintFile:    {"file, folder (all .yaml, .yml and .json in it) or - for standard input; repeatable", "Datei, Ordner (alle .yaml, .yml und .json darin) oder - für die Standardeingabe; mehrfach möglich"},
+	FlagLintFile:    {"the same as an argument: file, folder (all .yaml, .yml and .json in it) or - for standard input; repeatable", "dasselbe wie ein Argument: Datei, Ordner (alle .yaml, .yml und .json darin) oder - für die Standardeingabe; mehrfach möglich"},
 	FlagLintFix:     {"write the corrected manifests; comments and order stay", "die berichtigten Manifeste schreiben; Kommentare und Reihenfolge bleiben"},
 	FlagLintDryRun:  {"with --fix: print the difference instead of writing", "mit --fix: den Unterschied ausgeben, statt zu schreiben"},
 	FlagLintServer:  {"also let the API server try each object without storing it", "zusätzlich den API-Server jedes Objekt prüfen lassen, ohne es zu speichern"},
@@ -55,7 +55,7 @@ var lintTexts = map[Key]entry{
 	LintSummary:     {"%[1]s objects in %[2]s files: %[3]s errors, %[4]s warnings, %[5]s notes", "%[1]s Objekte in %[2]s Dateien: %[3]s Fehler, %[4]s Warnungen, %[5]s Hinweise"},
 	LintFixable:     {"%[1]s of them can be corrected: kiwerk lint --fix %[2]s", "%[1]s davon lassen sich berichtigen: kiwerk lint --fix %[2]s"},
 	LintFixed:       {"%[1]s: %[2]s findings corrected", "%[1]s: %[2]s Beanstandungen berichtigt"},
-	LintNoFiles:     {"say what to read: -f FILE, -f FOLDER or -f -", "bitte sagen, was gelesen werden soll: -f DATEI, -f ORDNER oder -f -"},
+	LintNoFiles:     {"say what to read: a FILE, a FOLDER or - for standard input", "bitte sagen, was gelesen werden soll: eine DATEI, ein ORDNER oder - für die Standardeingabe"},
 	LintUnreadable:  {"%s cannot be read", "%s ist nicht lesbar"},
 	LintUnknownRule: {"there is no rule %q", "die Regel %q gibt es nicht"},
 	LintNotFixed:    {"%s was not corrected", "%s wurde nicht berichtigt"},
