@@ -99,7 +99,7 @@ conformance: setup build ## Real upstream clients against a running Kiwerk
 
 .PHONY: conformance-kubernetes
 conformance-kubernetes: build ## Kubernetes' own conformance suite on the local cluster: ACCOUNT=root|user PART=1/8 ARGS=… (hours; not part of test)
-	CONFORMANCE_LDFLAGS='$(TEST_LDFLAGS)' go run ./conformance/kubernetes --part '$(PART)' $(if $(filter user,$(ACCOUNT)),--user kiwerk-test) $(ARGS)
+	CONFORMANCE_LDFLAGS='$(TEST_LDFLAGS)' go run ./conformance/kubernetes --part '$(PART)' $(if $(filter user,$(ACCOUNT)),--user kiwerk-test-ids) $(ARGS)
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Linters and formatters, with the rules of .golangci.yml

@@ -233,7 +233,7 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 
 const (
 	accounts = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n"
-	groups   = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nnobody:x:65534:\n"
+	groups   = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nnogroup:x:65534:\n"
 )
 
 // busybox is a small system: a static busybox under all its names.

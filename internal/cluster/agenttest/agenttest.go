@@ -17,13 +17,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
 const (
 	envAgent = "KIWERK_TEST_AGENT"
 	envInNS  = "KIWERK_TEST_IN_NAMESPACE"
-	// User is the ordinary user that tests make when they run as root.
-	User = "kiwerk-test"
 )
 
 // Agent returns the path of the agent that Main built.
@@ -121,14 +121,11 @@ func AsUser(t *testing.T) {
 			args = append(args, a)
 		}
 	}
-	runAs(t, ensureUser(t, User), "1", []string{"--no-new-privs"}, args)
+	runAs(t, ensureUser(t, running.Ordinary), "1", []string{"--no-new-privs"}, args)
 }
 
-// UserWithIDs is an ordinary user to whom the host grants subordinate ids.
-const UserWithIDs = "kiwerk-test-ids"
-
-// AsUserWithIDs runs one test of this package as such a user, which it makes;
-// there it returns true. Only with the programs that map the ids.
+// AsUserWithIDs runs one test of this package as an ordinary user to whom the
+// host grants subordinate ids, which it makes; there it returns true. Only with the programs that map the ids.
 func AsUserWithIDs(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(envAsUser) == "ids" {
@@ -140,13 +137,7 @@ func AsUserWithIDs(t *testing.T) bool {
 	if _, err := exec.LookPath("newuidmap"); err != nil {
 		t.Fatal("newuidmap is needed to give a user further ids; run make setup (Debian package uidmap)")
 	}
-	u := ensureUser(t, UserWithIDs)
-	const ids = "1500000-1565535"
-	if data, err := os.ReadFile("/etc/subuid"); err != nil || !strings.Contains(string(data), UserWithIDs+":") {
-		if out, err := exec.Command("usermod", "--add-subuids", ids, "--add-subgids", ids, UserWithIDs).CombinedOutput(); err != nil {
-			t.Fatalf("usermod: %v\n%s", err, out)
-		}
-	}
+	u := ensureUser(t, running.OrdinaryWithIDs)
 	runAs(t, u, "ids", nil, []string{"-test.run=^" + t.Name() + "$"})
 	return false
 }
@@ -191,17 +182,7 @@ func inUserNamespace() bool {
 
 func ensureUser(t *testing.T, name string) *user.User {
 	t.Helper()
-	u, err := user.Lookup(name)
-	if err == nil {
-		return u
-	}
-	if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name).CombinedOutput(); err != nil {
-		if u, again := user.Lookup(name); again == nil {
-			return u // another package's test was faster
-		}
-		t.Fatalf("useradd %s: %v\n%s", name, err, out)
-	}
-	u, err = user.Lookup(name)
+	u, err := running.Account(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,12 @@ import (
 	"syscall"
 )
 
-// Ordinary is the login of the ordinary user that tests make.
-const Ordinary = "kiwerk-test"
+// Logins of the ordinary users that tests make.
+const (
+	Ordinary = "kiwerk-test"
+	// OrdinaryWithIDs has subordinate ids, as adduser gives them to people.
+	OrdinaryWithIDs = "kiwerk-test-ids"
+)
 
 // Logins are the accounts to test with: root tests for itself and for an
 // ordinary user, anyone else for itself. The empty one is who calls.
@@ -82,11 +86,16 @@ func (p *Platform) prepare(o Options) error {
 	if o.Login == "" {
 		return nil
 	}
-	uid, gid, err := account(o.Login)
+	u, err := Account(o.Login)
 	if err != nil {
 		return err
 	}
-	p.attr.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	p.attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return os.Chown(home, int(uid), int(gid))
 }
 
@@ -117,20 +126,21 @@ func copyPrograms(from, to string) error {
 	return nil
 }
 
-// account finds the user, and makes it if there is none.
-func account(login string) (uid, gid uint32, err error) {
-	u, err := user.Lookup(login)
-	if err != nil {
-		if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", login).CombinedOutput(); err != nil {
-			return 0, 0, fmt.Errorf("make user %s: %w: %s", login, err, out)
-		}
-		if u, err = user.Lookup(login); err != nil {
-			return 0, 0, err
-		}
+// Account finds the user, and makes it if there is none.
+func Account(login string) (*user.User, error) {
+	if u, err := user.Lookup(login); err == nil {
+		return u, nil
 	}
-	id, err := strconv.ParseUint(u.Uid, 10, 32)
-	group, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	return uint32(id), uint32(group), errors.Join(err, err2)
+	args := []string{"--system", "--no-create-home", "--shell", "/usr/sbin/nologin"}
+	if login == OrdinaryWithIDs {
+		args = append(args, "--add-subids-for-system")
+	}
+	out, err := exec.Command("useradd", append(args, login)...).CombinedOutput()
+	u, again := user.Lookup(login) // tests of another package may have been faster
+	if again != nil {
+		return nil, fmt.Errorf("make user %s: %w: %s", login, errors.Join(err, again), out)
+	}
+	return u, nil
 }
 
 // Kiwerk runs a command of the program on the platform's data directory.

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/kwtest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
 // Limits are generous: the machine may be busy with other tests.
@@ -53,7 +53,7 @@ func accounts(t *testing.T) []account {
 		return []account{me}
 	}
 	me.name = "Root"
-	return []account{me, ordinary(t, "kiwerk-test", "User")}
+	return []account{me, ordinary(t, running.Ordinary, "User")}
 }
 
 // eachAccount runs f as root and as an ordinary user, side by side: most of a test is waiting.
@@ -69,14 +69,9 @@ func eachAccount(t *testing.T, f func(t *testing.T, who account)) {
 // ordinary finds or makes a user; only root can.
 func ordinary(t *testing.T, login, name string) account {
 	t.Helper()
-	u, err := user.Lookup(login)
+	u, err := running.Account(login)
 	if err != nil {
-		if out, err := exec.Command("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", login).CombinedOutput(); err != nil {
-			t.Fatalf("useradd %s: %v\n%s", login, err, out)
-		}
-		if u, err = user.Lookup(login); err != nil {
-			t.Fatal(err)
-		}
+		t.Fatal(err)
 	}
 	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
 	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
