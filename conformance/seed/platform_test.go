@@ -1,12 +1,15 @@
+//go:build linux
+
 package seed
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -24,71 +27,98 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kiwerk/kiwerk/examples/seed"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 	"github.com/kiwerk/kiwerk/internal/lint"
 )
 
 const (
 	startLimit = 2 * time.Minute
-	readyLimit = 2 * time.Minute
+	readyLimit = 4 * time.Minute
 	tick       = 200 * time.Millisecond
 	namespace  = "default"
 )
 
 // platform is a Kiwerk of this test's own.
 type platform struct {
-	t                     *testing.T
-	root, data, url       string
-	program, python, path string
-	client                dynamic.Interface
-	mapper                *restmapper.DeferredDiscoveryRESTMapper
+	t            *testing.T
+	root, python string
+	place        *running.Platform
+	// url and token are for clients of the platform.
+	url, token string
+	client     dynamic.Interface
+	mapper     *restmapper.DeferredDiscoveryRESTMapper
 }
 
-// start runs the block that installs the platform.
-func start(t *testing.T) *platform {
+// start runs the block that installs the platform and loads the images.
+func start(t *testing.T, login, root, python, images string) *platform {
 	t.Helper()
-	p := &platform{t: t, data: filepath.Join(t.TempDir(), "data")}
-	var err error
-	if p.program, err = kwtest.Program("kiwerk"); err != nil {
+	program, err := kwtest.Program("kiwerk")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if p.root, err = kwtest.Root(); err != nil {
+	p := &platform{t: t, root: root, python: python}
+	if p.place, err = running.Prepare(running.Options{Bin: filepath.Dir(program), Login: login, Output: t.Output()}); err != nil {
 		t.Fatal(err)
 	}
-	p.python = filepath.Join(p.root, ".venv", "bin", "python")
-	if _, err := os.Stat(p.python); err != nil {
-		t.Fatalf("the stock client is needed; run make setup: %v", err)
-	}
-	p.path = filepath.Dir(p.program) + ":" + os.Getenv("PATH")
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), startLimit)
-		defer cancel()
-		if out, err := p.command(ctx, p.program, "down").CombinedOutput(); err != nil {
-			t.Errorf("down: %v\n%s", err, out)
+		if err := p.place.Stop(); err != nil {
+			t.Error(err)
 		}
 	})
-	cmd := p.command(t.Context(), "sh", p.block("04-kubeflow-installation.sh"))
-	cmd.Env = append(cmd.Env, "KIWERK_UP_FLAGS=--listen 127.0.0.1:0 --images host --simulate-gpus=h100:8")
+	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	defer cancel()
+	install, err := os.ReadFile(p.block("04-kubeflow-installation.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := p.place.Command(ctx, "sh", "-c", string(install))
+	cmd.Env = append(cmd.Env, "KIWERK_UP_FLAGS=--listen 127.0.0.1:0 --images oci --simulate-gpus=h100:8")
 	out, err := cmd.CombinedOutput()
 	found := regexp.MustCompile(`MLFLOW_TRACKING_URI=(http://\S+)`).FindSubmatch(out)
 	if err != nil || found == nil {
 		t.Fatalf("the installation: %v\n%s", err, out)
 	}
 	p.url = string(found[1])
-	cfg, err := clientcmd.BuildConfigFromFlags("", filepath.Join(p.data, "kubeconfig"))
+	token, err := os.ReadFile(filepath.Join(p.place.DataDir(), "token"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.token = strings.TrimSpace(string(token))
+	p.load(ctx, images)
+	p.connect()
+	return p
+}
+
+// load brings in the images; through a pipe, because the account may not be able to read the archive.
+func (p *platform) load(ctx context.Context, images string) {
+	p.t.Helper()
+	f, err := os.Open(images)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := p.place.Command(ctx, p.place.Program(), "image", "load", "-")
+	cmd.Stdin = f
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("load the images: %v\n%s", err, out)
+	}
+}
+
+func (p *platform) connect() {
+	p.t.Helper()
+	cfg, err := clientcmd.BuildConfigFromFlags("", p.place.Kubeconfig())
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	if p.client, err = dynamic.NewForConfig(cfg); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	disco, err := discovery.NewDiscoveryClientForConfig(cfg)
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	p.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(disco))
-	return p
 }
 
 // block is the path of a corrected block.
@@ -96,13 +126,14 @@ func (p *platform) block(file string) string {
 	return filepath.Join(p.root, "examples", "seed", "corrected", file)
 }
 
-// command runs with the platform's programs and data directory.
-func (p *platform) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.WaitDelay = time.Second
-	cmd.Env = append(os.Environ(), "PATH="+p.path, "KIWERK_DATA_DIR="+p.data, "MLFLOW_TRACKING_URI="+p.url,
-		"MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true", "PYTHONDONTWRITEBYTECODE=1", "HOME="+filepath.Dir(p.data))
-	return cmd
+// kubectl runs the built-in one.
+func (p *platform) kubectl(t *testing.T, args ...string) []byte {
+	t.Helper()
+	out, err := p.place.Command(t.Context(), p.place.Program(), append([]string{"kubectl"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("kubectl %v: %v\n%s", args, err, out)
+	}
+	return out
 }
 
 func (p *platform) resource(gvk schema.GroupVersionKind) dynamic.ResourceInterface {
@@ -117,7 +148,7 @@ func (p *platform) resource(gvk schema.GroupVersionKind) dynamic.ResourceInterfa
 	return p.client.Resource(m.Resource).Namespace(namespace)
 }
 
-// apply sends an object, with the programs of its images.
+// apply sends an object.
 func (p *platform) apply(o lint.Object) *unstructured.Unstructured {
 	p.t.Helper()
 	b, err := o.Root.JSON()
@@ -128,108 +159,12 @@ func (p *platform) apply(o lint.Object) *unstructured.Unstructured {
 	if err := u.UnmarshalJSON(b); err != nil {
 		p.t.Fatal(err)
 	}
-	for _, i := range seed.Images {
-		if withProgram(u.Object, i, p.executables(i)) {
-			p.send(p.files(i))
-		}
-	}
-	p.send(u)
-	return u
-}
-
-func (p *platform) send(u *unstructured.Unstructured) {
-	p.t.Helper()
-	b, err := u.MarshalJSON()
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	force := true
 	if _, err = p.resource(u.GroupVersionKind()).Patch(p.t.Context(), u.GetName(), types.ApplyPatchType, b,
 		metav1.PatchOptions{FieldManager: "test", Force: &force, FieldValidation: metav1.FieldValidationStrict}); err != nil {
-		p.t.Fatalf("%s %s: %v", u.GetKind(), u.GetName(), err)
+		p.t.Fatalf("%s: %v", o, err)
 	}
-}
-
-// files is the ConfigMap with an image's program.
-func (p *platform) files(i seed.Image) *unstructured.Unstructured {
-	p.t.Helper()
-	data := map[string]any{}
-	dir := filepath.Join(p.root, "examples", "seed", "images", i.Dir)
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for _, e := range entries {
-		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		data[e.Name()] = string(b)
-	}
-	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "image-" + i.Dir}, "data": data}}
-}
-
-// executables of an image are its files without ending.
-func (p *platform) executables(i seed.Image) []string {
-	found, err := filepath.Glob(filepath.Join(p.root, "examples", "seed", "images", i.Dir, "*"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	var out []string
-	for _, f := range found {
-		if filepath.Ext(f) == "" {
-			out = append(out, filepath.Base(f))
-		}
-	}
-	return out
-}
-
-// withProgram mounts the program of an image at /app in every container that names it.
-func withProgram(v any, i seed.Image, executables []string) (used bool) {
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			used = withProgram(e, i, executables) || used
-		}
-	case map[string]any:
-		containers, _ := v["containers"].([]any)
-		if one, ok := v["container"].(map[string]any); ok { // of a workflow's template
-			containers = append(containers, one)
-		}
-		here := false
-		for _, c := range containers {
-			if c, ok := c.(map[string]any); ok && c["image"] == i.Name {
-				mount(c, i, executables)
-				here = true
-			}
-		}
-		if here {
-			volumes, _ := v["volumes"].([]any)
-			v["volumes"] = append(volumes, map[string]any{"name": "image", "configMap": map[string]any{"name": "image-" + i.Dir, "defaultMode": int64(0o555)}})
-		}
-		used = here
-		for _, e := range v {
-			used = withProgram(e, i, executables) || used
-		}
-	}
-	return used
-}
-
-func mount(c map[string]any, i seed.Image, executables []string) {
-	mounts, _ := c["volumeMounts"].([]any)
-	c["volumeMounts"] = append(mounts, map[string]any{"name": "image", "mountPath": "/app", "readOnly": true})
-	command, _ := c["command"].([]any)
-	if len(command) == 0 {
-		for _, w := range i.Entrypoint {
-			command = append(command, w)
-		}
-	}
-	for _, e := range executables {
-		if len(command) > 0 && command[0] == e {
-			command[0] = "/app/" + e
-		}
-	}
-	c["command"] = command
+	return u
 }
 
 // until waits for a state of an object and returns it.
@@ -265,7 +200,7 @@ func (p *platform) whatHappened(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	for _, args := range [][]string{{"get", "pods", "-o", "wide"}, {"get", "events", "--sort-by=.lastTimestamp", "--field-selector=type=Warning"}} {
-		out, _ := p.command(t.Context(), p.program, append([]string{"kubectl"}, args...)...).CombinedOutput()
+		out, _ := p.place.Command(t.Context(), p.place.Program(), append([]string{"kubectl"}, args...)...).CombinedOutput()
 		b.Write(out)
 	}
 	list, err := p.resource(schema.GroupVersionKind{Version: "v1", Kind: "Pod"}).List(t.Context(), metav1.ListOptions{})
@@ -276,7 +211,7 @@ func (p *platform) whatHappened(t *testing.T) string {
 		if phase, _, _ := unstructured.NestedString(pod.Object, "status", "phase"); phase == "Succeeded" {
 			continue
 		}
-		out, _ := p.command(t.Context(), p.program, "kubectl", "logs", "--tail=20", "--all-containers", pod.GetName()).CombinedOutput()
+		out, _ := p.place.Command(t.Context(), p.place.Program(), "kubectl", "logs", "--tail=20", "--all-containers", pod.GetName()).CombinedOutput()
 		fmt.Fprintf(&b, "--- %s\n%s", pod.GetName(), out)
 	}
 	return b.String()
@@ -286,7 +221,7 @@ func (p *platform) whatHappened(t *testing.T) string {
 func (p *platform) forward(t *testing.T, service, port string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := p.command(ctx, p.program, "kubectl", "port-forward", "service/"+service, ":"+port)
+	cmd := p.place.Command(ctx, p.place.Program(), "kubectl", "port-forward", "service/"+service, ":"+port)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -312,15 +247,14 @@ func (p *platform) forward(t *testing.T, service, port string) string {
 }
 
 // ownNetwork tells whether pods have a network of their own, in which several can open one port.
-func (p *platform) ownNetwork(t *testing.T, pod string) bool {
-	t.Helper()
-	o, err := p.resource(schema.GroupVersionKind{Version: "v1", Kind: "Pod"}).Get(t.Context(), pod, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
+func (p *platform) ownNetwork() bool {
+	p.t.Helper()
+	out, err := p.place.Command(p.t.Context(), p.place.Program(), "status", "-o", "json").Output()
+	var status struct{ Network struct{ Mode string } }
+	if err := errors.Join(err, json.Unmarshal(out, &status)); err != nil {
+		p.t.Fatalf("status: %v\n%s", err, out)
 	}
-	podIP, _, _ := unstructured.NestedString(o.Object, "status", "podIP")
-	hostIP, _, _ := unstructured.NestedString(o.Object, "status", "hostIP")
-	return podIP != hostIP
+	return status.Network.Mode == "pod"
 }
 
 func condition(o *unstructured.Unstructured, typ string) bool {

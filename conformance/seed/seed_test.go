@@ -1,10 +1,13 @@
+//go:build linux
+
 package seed
 
 import (
 	"errors"
 	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,49 +16,71 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kiwerk/kiwerk/examples/seed"
+	"github.com/kiwerk/kiwerk/internal/kwtest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 	"github.com/kiwerk/kiwerk/internal/lint"
 	"github.com/kiwerk/kiwerk/internal/manifest"
 )
 
-// firstPod shows whether pods have a network of their own.
-const firstPod = "security-context"
-
+// TestSeed_correctedBlocksDoWhatTheTablePromises is the user's half with an
+// account that has subordinate ids: the blocks say runAsUser.
 func TestSeed_correctedBlocksDoWhatTheTablePromises(t *testing.T) {
-	p := start(t)
-	blocks := slices.Clone(seed.Blocks)
-	// Its block comes first.
-	slices.SortStableFunc(blocks, func(a, b seed.Block) int { return rank(a) - rank(b) })
-	shared := false
-	for _, k := range blocks {
-		t.Run(k.File, func(t *testing.T) {
-			switch filepath.Ext(k.File) {
-			case ".yaml":
-				p.manifest(t, k, shared)
-			case ".py":
-				if k.Promise == seed.Runs {
-					p.script(t, k)
-				}
-			}
-		})
-		if k.Object == "Pod/"+firstPod {
-			shared = !p.ownNetwork(t, firstPod)
+	logins := map[string]string{"Root": "", "User": running.OrdinaryWithIDs}
+	if os.Geteuid() != 0 {
+		me, err := user.Current()
+		if err != nil || !running.HasIDs(me.Username) {
+			t.Skipf("the blocks say runAsUser, for which /etc/subuid must grant further ids (%v)", err)
 		}
+		logins = map[string]string{"User": ""}
 	}
-}
-
-func rank(k seed.Block) int {
-	if k.Object == "Pod/"+firstPod {
-		return 0
-	}
-	return 1
-}
-
-// manifest applies a block and waits for the state that the table promises.
-func (p *platform) manifest(t *testing.T, k seed.Block, shared bool) {
-	t.Helper()
-	text, err := os.ReadFile(p.block(k.File))
+	root, err := kwtest.Root()
 	if err != nil {
 		t.Fatal(err)
+	}
+	python := filepath.Join(root, ".venv", "bin", "python")
+	if _, err := os.Stat(python); err != nil {
+		t.Fatalf("the stock client is needed; run make setup: %v", err)
+	}
+	images := filepath.Join(t.TempDir(), "images.tar")
+	if err := pack(t.Context(), root, python, images); err != nil {
+		t.Fatal(err)
+	}
+	for name, login := range logins {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start(t, login, root, python, images).blocks()
+		})
+	}
+}
+
+// blocks applies all manifests, so that what takes long goes on beside the rest, and then looks at block for block.
+func (p *platform) blocks() {
+	shared := !p.ownNetwork()
+	wait := map[string]func(t *testing.T){}
+	for _, k := range seed.Blocks {
+		if filepath.Ext(k.File) == ".yaml" {
+			wait[k.File] = p.manifest(k, shared)
+		}
+	}
+	for _, k := range seed.Blocks {
+		p.t.Run(k.File, func(t *testing.T) {
+			switch {
+			case wait[k.File] != nil:
+				wait[k.File](t)
+			case filepath.Ext(k.File) == ".py" && k.Promise == seed.Runs:
+				p.script(t, k)
+			}
+		})
+	}
+	p.checkImages()
+}
+
+// manifest applies a block and returns what waits for the state that the table promises.
+func (p *platform) manifest(k seed.Block, shared bool) func(t *testing.T) {
+	p.t.Helper()
+	text, err := os.ReadFile(p.block(k.File))
+	if err != nil {
+		p.t.Fatal(err)
 	}
 	objects := lint.Objects([]*manifest.File{manifest.Parse(k.File, text)})
 	kinds := map[string]schema.GroupVersionKind{}
@@ -68,37 +93,35 @@ func (p *platform) manifest(t *testing.T, k seed.Block, shared bool) {
 			kinds[o.String()] = o.GVK()
 			u := p.apply(o)
 			if number(u, "spec", "replicas") > 1 && shared {
-				t.Logf("pods share this machine's network, so only one of %d replicas can open its ports", number(u, "spec", "replicas"))
-				p.scale(t, u)
+				p.t.Logf("pods share this machine's network, so only one of %d replicas can open its ports", number(u, "spec", "replicas"))
+				p.kubectl(p.t, "scale", strings.ToLower(u.GetKind())+"/"+u.GetName(), "--replicas=1")
 			}
 		}
 	}
 	kind, name, _ := strings.Cut(k.Object, "/")
 	gvk, ok := kinds[k.Object]
 	if !ok {
-		t.Fatalf("%s is not in %s", k.Object, k.File)
+		p.t.Fatalf("%s is not in %s", k.Object, k.File)
 	}
-	switch k.Promise {
-	case seed.Applies:
-		if _, err := p.resource(gvk).Get(t.Context(), name, metav1.GetOptions{}); err != nil {
-			t.Error(err)
+	switch {
+	case k.Promise == seed.Complete && kind == "CronJob":
+		job := name + "-now"
+		p.kubectl(p.t, "create", "job", job, "--from=cronjob/"+name)
+		return func(t *testing.T) {
+			p.until(t, schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}, job, complete)
 		}
-		if kind == "Node" { // controllers would go on looking for it
-			if err := p.resource(gvk).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-				t.Error(err)
-			}
+	case k.Promise == seed.Complete:
+		return func(t *testing.T) { p.until(t, gvk, name, complete) }
+	case k.Promise == seed.Ready:
+		return func(t *testing.T) { p.until(t, gvk, name, p.ready) }
+	case k.Promise == seed.Applies && kind == "Node": // controllers would go on looking for it
+		if err := p.resource(gvk).Delete(p.t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			p.t.Error(err)
 		}
-	case seed.Complete:
-		if kind == "CronJob" {
-			gvk, name = schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}, name+"-now"
-			p.kubectl(t, "create", "job", name, "--from=cronjob/model-retraining")
-		}
-		p.until(t, gvk, name, complete)
-	case seed.Ready:
-		p.until(t, gvk, name, p.ready)
-	default:
-		t.Errorf("%s promises %q, which is not for manifests", k.File, k.Promise)
+	case k.Promise != seed.Applies:
+		p.t.Errorf("%s promises %q, which is not for manifests", k.File, k.Promise)
 	}
+	return func(*testing.T) {}
 }
 
 // complete holds for pods, jobs and workflows that have succeeded.
@@ -136,23 +159,12 @@ func (p *platform) ready(o *unstructured.Unstructured) (bool, error) {
 	return false, nil
 }
 
-// scale leaves one replica.
-func (p *platform) scale(t *testing.T, u *unstructured.Unstructured) {
-	t.Helper()
-	p.kubectl(t, "scale", strings.ToLower(u.GetKind())+"/"+u.GetName(), "--replicas=1")
-}
-
-func (p *platform) kubectl(t *testing.T, args ...string) {
-	t.Helper()
-	if out, err := p.command(t.Context(), p.program, append([]string{"kubectl"}, args...)...).CombinedOutput(); err != nil {
-		t.Fatalf("kubectl %v: %v\n%s", args, err, out)
-	}
-}
-
 // script runs a Python block as its reader would.
 func (p *platform) script(t *testing.T, k seed.Block) {
 	t.Helper()
-	cmd := p.command(t.Context(), p.python, "-W", "ignore", p.block(k.File))
+	cmd := exec.CommandContext(t.Context(), p.python, "-W", "ignore", p.block(k.File))
+	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+p.url, "MLFLOW_TRACKING_TOKEN="+p.token,
+		"MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true", "PYTHONDONTWRITEBYTECODE=1", "HOME="+t.TempDir())
 	if k.File == "10-tensorflow-client.py" {
 		cmd.Env = append(cmd.Env, "MODEL_URL="+p.forward(t, "tensorflow-serving", "8501"))
 	}

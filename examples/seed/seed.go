@@ -66,7 +66,7 @@ type Image struct {
 	Entrypoint []string
 }
 
-// Images of the corrected blocks. MLflow's and busybox's are not among them: the host's own tools are the same.
+// Images of the corrected blocks. MLflow's and busybox's are not among them: they are what their names say.
 var Images = []Image{
 	{Name: "tensorflow/tensorflow:2.19.0-gpu", Dir: "tensorflow"},
 	{Name: "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime", Dir: "pytorch"},

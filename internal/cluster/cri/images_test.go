@@ -26,8 +26,8 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/image"
-	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 )
 
 const (

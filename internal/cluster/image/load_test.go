@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 )
 
 func TestStore_Load_canceled(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cluster/agenttest"
 	"github.com/kiwerk/kiwerk/internal/cluster/image"
-	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 )
 
 // box runs one container of an image.

@@ -29,7 +29,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/image"
-	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 )
 
 func open(t testing.TB, dir string) *image.Store {

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/ids"
-	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 )
 
 var (

@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -61,6 +62,18 @@ func (p *Platform) Kubeconfig() string { return filepath.Join(p.DataDir(), "kube
 
 // Start returns when the platform is ready.
 func Start(ctx context.Context, o Options) (*Platform, error) {
+	p, err := Prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Kiwerk(ctx, append([]string{"up", "--detach", "--listen", "127.0.0.1:0"}, o.Up...)...); err != nil {
+		return nil, errors.Join(err, p.Stop()) // the launcher may live on
+	}
+	return p, nil
+}
+
+// Prepare makes the place of a platform that the caller starts.
+func Prepare(o Options) (*Platform, error) {
 	base, err := os.MkdirTemp("/var/tmp", "kiwerk-running-")
 	if err != nil {
 		return nil, err
@@ -68,9 +81,6 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	p := &Platform{base: base, output: o.Output, attr: &syscall.SysProcAttr{}}
 	if err := p.prepare(o); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(base))
-	}
-	if err := p.Kiwerk(ctx, append([]string{"up", "--detach", "--listen", "127.0.0.1:0"}, o.Up...)...); err != nil {
-		return nil, errors.Join(err, p.Stop()) // the launcher may live on
 	}
 	return p, nil
 }
@@ -112,11 +122,7 @@ func copyPrograms(from, to string) error {
 		return fmt.Errorf("%s holds no programs", from)
 	}
 	for _, program := range programs {
-		b, err := os.ReadFile(program)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(to, filepath.Base(program)), b, 0o755); err != nil {
+		if err := Link(program, filepath.Join(to, filepath.Base(program))); err != nil {
 			return err
 		}
 	}
@@ -124,6 +130,18 @@ func copyPrograms(from, to string) error {
 		return os.CopyFS(filepath.Join(to, "lib"), os.DirFS(filepath.Join(from, "lib")))
 	}
 	return nil
+}
+
+// Link gives a program a second name, or copies it where that cannot be: on another file system.
+func Link(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o755)
 }
 
 // Account finds the user, and makes it if there is none.
@@ -143,11 +161,26 @@ func Account(login string) (*user.User, error) {
 	return u, nil
 }
 
+// HasIDs tells whether a user has subordinate ids.
+func HasIDs(login string) bool {
+	b, err := os.ReadFile("/etc/subuid")
+	return err == nil && strings.Contains("\n"+string(b), "\n"+login+":")
+}
+
+// Command runs a program as the account, with the platform's programs and data directory.
+func (p *Platform) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.SysProcAttr = "/", p.attr
+	cmd.Env = []string{
+		"PATH=" + filepath.Dir(p.Program()) + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + filepath.Dir(p.DataDir()),
+		"LANG=C.UTF-8", "KIWERK_DATA_DIR=" + p.DataDir(),
+	}
+	return cmd
+}
+
 // Kiwerk runs a command of the program on the platform's data directory.
 func (p *Platform) Kiwerk(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, p.Program(), append([]string{"--data-dir", p.DataDir()}, args...)...)
-	cmd.Dir, cmd.SysProcAttr = "/", p.attr
-	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + filepath.Dir(p.DataDir()), "LANG=C.UTF-8"}
+	cmd := p.Command(ctx, p.Program(), args...)
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("kiwerk %s: %w", args[0], err)

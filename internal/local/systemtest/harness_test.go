@@ -89,23 +89,12 @@ var programs = sync.OnceValues(func() (string, error) {
 		if err != nil {
 			return dir, err
 		}
-		if err := link(from, filepath.Join(dir, name)); err != nil {
+		if err := running.Link(from, filepath.Join(dir, name)); err != nil {
 			return dir, err
 		}
 	}
 	return dir, os.Chmod(dir, 0o755)
 })
-
-func link(from, to string) error {
-	if os.Link(from, to) == nil {
-		return nil
-	}
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, b, 0o755)
-}
 
 func TestMain(m *testing.M) {
 	code := m.Run()

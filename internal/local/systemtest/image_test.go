@@ -22,8 +22,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/kiwerk/kiwerk/internal/cluster/image/imagetest"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 )
 
 // greeter is made of files of this machine and says what its configuration gave it.
