@@ -87,7 +87,7 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	tools, err := programs(ctx, "/usr/bin", "bash", "curl", "dig", "nc", "socat", "ip", "ss", "ipcs", "iperf")
+	tools, err := programs(ctx, "/usr/bin", "bash", "curl", "dig", "nc", "socat", "ip", "ss", "ipcs", "iperf", "getent")
 	if err != nil {
 		return nil, err
 	}

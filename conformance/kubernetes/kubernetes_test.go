@@ -76,7 +76,7 @@ func TestResults_damaged(t *testing.T) {
 }
 
 func TestLeftOut_everyLineHasAReason(t *testing.T) {
-	if _, err := readLeftOut("left-out.txt"); err != nil {
+	if _, err := readLeftOut("left-out.txt", asRoot); err != nil {
 		t.Error(err)
 	}
 	file := filepath.Join(t.TempDir(), "left-out.txt")
@@ -84,8 +84,29 @@ func TestLeftOut_everyLineHasAReason(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readLeftOut(file); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := readLeftOut(file, asUser); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestLeftOut_ofOneAccount(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "left-out.txt")
+	if err := os.WriteFile(file, []byte("all # a\nuser: ids # b\nroot: host: x # c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for account, want := range map[string][]string{asRoot: {"all", "host: x"}, asUser: {"all", "ids"}} {
+		list, err := readLeftOut(file, account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for re := range list {
+			got = append(got, re.String())
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", account, got, want)
 		}
 	}
 }

@@ -62,13 +62,13 @@ func run(ctx context.Context, s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	without, err := readLeftOut(s.leftOut)
+	account := asRoot
+	if s.user != "" || os.Geteuid() != 0 {
+		account = asUser
+	}
+	without, err := readLeftOut(s.leftOut, account)
 	if err != nil {
 		return err
-	}
-	account := "root"
-	if s.user != "" || os.Geteuid() != 0 {
-		account = "user"
 	}
 	results, err := openResults(filepath.Join(s.results, "kubernetes-"+account+".txt"), account, specs, without)
 	if err != nil {

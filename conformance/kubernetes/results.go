@@ -54,8 +54,9 @@ func (p part) has(name string) bool {
 	return int(h.Sum32()%uint32(p.of)) == p.index-1
 }
 
-// readLeftOut reads lines of an expression for names and a reason, separated by " # ".
-func readLeftOut(path string) (map[*regexp.Regexp]string, error) {
+// readLeftOut reads lines of an expression for names and a reason, separated by
+// " # ". "root:" or "user:" before the expression limits a line to one account.
+func readLeftOut(path, account string) (map[*regexp.Regexp]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -74,6 +75,12 @@ func readLeftOut(path string) (map[*regexp.Regexp]string, error) {
 		if !ok || strings.TrimSpace(reason) == "" {
 			return nil, fmt.Errorf("%s:%d: a spec without a reason (want: EXPRESSION # REASON)", path, line)
 		}
+		if who, rest, limited := strings.Cut(name, ": "); limited && (who == asRoot || who == asUser) {
+			if who != account {
+				continue
+			}
+			name = rest
+		}
 		re, err := regexp.Compile(strings.TrimSpace(name))
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, line, err)
@@ -82,6 +89,12 @@ func readLeftOut(path string) (map[*regexp.Regexp]string, error) {
 	}
 	return list, s.Err()
 }
+
+// Accounts that the platform runs as.
+const (
+	asRoot = "root"
+	asUser = "user"
+)
 
 // Outcomes in a result file.
 const (
