@@ -91,11 +91,11 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Debian's busybox has a shell that prefers its own applets where specs want
+	// the real nc, and that, as dash, drops variables with names like data-1.
+	shell := []imagetest.Entry{imagetest.Link("/bin/sh", "/usr/bin/bash")}
 	porter := filepath.Join(s.source, "test", "images", "agnhost", "porter")
 	agnhost := []imagetest.Entry{
-		// Not busybox', which prefers its own applets where specs want the real nc;
-		// nor dash, which drops variables whose names it could not read.
-		imagetest.Link("/bin/sh", "/usr/bin/bash"),
 		imagetest.Copy(s.program("agnhost"), "/agnhost", 0o755),
 		imagetest.Link("/agnhost-2", "agnhost"),
 		imagetest.Dir("/uploads", 0o755),
@@ -109,7 +109,7 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 		return nil, err
 	}
 	onAgnhost := func(more ...[]imagetest.Entry) [][]imagetest.Entry {
-		return append([][]imagetest.Entry{base, tools, agnhost}, more...)
+		return append([][]imagetest.Entry{base, tools, shell, agnhost}, more...)
 	}
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	page := func(name string) []imagetest.Entry {
@@ -119,7 +119,7 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 	web := v1.Config{Env: env, Entrypoint: []string{"/agnhost"}, Cmd: []string{"test-webserver"}}
 	return []archiveImage{
 		{[]string{e2eRegistry + "agnhost:2.66.1", e2eRegistry + "agnhost:2.55"}, onAgnhost(), v1.Config{Env: env, Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}}},
-		{[]string{e2eRegistry + "busybox:1.37.0-2"}, [][]imagetest.Entry{base}, v1.Config{Env: env, Cmd: []string{"sh"}}},
+		{[]string{e2eRegistry + "busybox:1.37.0-2"}, [][]imagetest.Entry{base, tools, shell}, v1.Config{Env: env, Cmd: []string{"sh"}}},
 		{[]string{kubeRegistry + "pause:3.10.2"}, onAgnhost(), v1.Config{Env: env, Entrypoint: []string{"/agnhost", "pause"}, User: "65535:65535"}},
 		{[]string{e2eRegistry + "nginx:1.27.0-2", e2eRegistry + "nginx:1.28.0-2"}, [][]imagetest.Entry{base, nginx}, v1.Config{Env: env, Entrypoint: []string{"nginx", "-g", "daemon off;"}}},
 		{[]string{e2eRegistry + "kitten:1.8"}, onAgnhost(page("kitten")), web},
