@@ -76,7 +76,7 @@ func (t *tree) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "kiwerk", Short: t.T(text.RootShort),
 		Example: "  kiwerk up\n  kiwerk demo quality-inspection",
-		Args:    noArguments,
+		Args:    t.noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 		// Errors are printed once, by report.
 		SilenceErrors: true, SilenceUsage: true,
@@ -87,7 +87,7 @@ func (t *tree) root() *cobra.Command {
 	root.SetOut(t.program.Out)
 	root.SetErr(t.program.Err)
 	root.SetIn(t.program.In)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	t.speakHelp(root)
 	f := root.PersistentFlags()
@@ -95,7 +95,7 @@ func (t *tree) root() *cobra.Command {
 	f.String("lang", "", t.T(text.FlagLang))
 	f.BoolVar(&t.noColor, "no-color", t.program.Getenv("NO_COLOR") != "", t.T(text.FlagNoColor))
 	f.BoolVarP(&t.session.Quiet, "quiet", "q", false, t.T(text.FlagQuiet))
-	root.AddCommand(t.up(), t.down(), t.status(), t.doctor(), t.demo(), t.lint(), t.pipeline(), t.kubectl(), t.version(), t.retrain(), t.image(), t.gpu(), t.node(), t.internal())
+	root.AddCommand(t.up(), t.down(), t.status(), t.doctor(), t.demo(), t.lint(), t.pipeline(), t.kubectl(), t.version(), t.retrain(), t.image(), t.gpu(), t.node(), t.completion(root), t.internal())
 	return root
 }
 

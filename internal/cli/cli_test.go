@@ -181,16 +181,9 @@ func TestTree_printsDataThatParses(t *testing.T) {
 			return
 		}
 		found++
-		if c.Name() == "submit" {
-			path = append(path, "--from", "train")
-		} else {
-			path = append(append([]string{}, path...), strings.Fields(c.Use)[1:]...)
-		}
+		path = argumentsOf(c, path)
 		for _, format := range formats {
 			args := append(append([]string{}, path...), "-o", format)
-			if c.Name() == "lint" {
-				args = append(args, "--rules")
-			}
 			r, _ := run(t, nil, args...)
 			var v map[string]any
 			var err error
@@ -232,7 +225,7 @@ func TestRun_usage(t *testing.T) {
 		"UnknownCommandBelow":    {args: []string{"node", "lst"}, code: ExitUsage, err: []string{`no command "kiwerk node lst"`, "try: kiwerk node list"}},
 		"UnknownHelp":            {args: []string{"help", "image", "lod"}, code: ExitUsage, err: []string{`no command "kiwerk image lod"`, "kiwerk image load"}},
 		"UnknownFlag":            {args: []string{"up", "--detached"}, code: ExitUsage, err: []string{"--detached", "try: kiwerk up --help"}},
-		"ExtraArgument":          {args: []string{"up", "now"}, code: ExitUsage, err: []string{"the call is: kiwerk up [flags]\n"}},
+		"ExtraArgument":          {args: []string{"up", "now"}, code: ExitUsage, err: []string{"the call is: kiwerk up [--…]\n"}},
 		"MissingArgument":        {args: []string{"retrain", "approve"}, code: ExitUsage, err: []string{"the call is: kiwerk retrain approve POLICY"}},
 		"German":                 {args: []string{"dwn", "--lang", "de"}, code: ExitUsage, err: []string{"Fehler: ", "gibt es nicht", "Versuchen Sie: "}},
 		"GermanFromLocale":       {args: []string{"dwn"}, env: map[string]string{"LANG": "de_DE.UTF-8"}, code: ExitUsage, err: []string{"Fehler: "}},
@@ -264,30 +257,13 @@ func TestRun_usage(t *testing.T) {
 	}
 }
 
-// TestHelp_isSaidInTheUsersLanguage looks for what the libraries would say by themselves.
-func TestHelp_isSaidInTheUsersLanguage(t *testing.T) {
-	var seen []any
-	p, _, _ := program(&seen, nil)
-	tree := &tree{program: p, session: Session{Text: text.For("de")}}
-	walk(tree.root(), nil, func(c *cobra.Command, path []string) {
-		if c.DisableFlagParsing || c.Hidden {
-			return
-		}
-		r, _ := run(t, nil, append(append([]string{}, path...), "--help", "--lang=de")...)
-		if r.code != ExitOK || !strings.Contains(r.out, "Aufruf:\n") || !strings.Contains(r.out, "Beispiele:\n") {
-			t.Errorf("%v: code %d\n%s%s", path, r.code, r.out, r.err)
-		}
-		for _, english := range []string{"Usage:", "Examples:", "Available Commands", "Flags:", "for more information", "help for", "(default"} {
-			if strings.Contains(r.out, english) {
-				t.Errorf("%v: %q in\n%s", path, english, r.out)
-			}
-		}
-	})
+// TestFlags_wrongOnesInGerman says what is wrong with a flag.
+func TestFlags_wrongOnesInGerman(t *testing.T) {
 	for args, want := range map[string]string{
 		"up --nope":            "den Schalter --nope gibt es nicht",
 		"up -z":                "den Schalter -z gibt es nicht",
 		"up --timeout=soon":    `der Schalter --timeout nimmt "soon" nicht an`,
-		"retrain approve":      "der Aufruf lautet: kiwerk retrain approve POLICY",
+		"retrain approve":      "der Aufruf lautet: kiwerk retrain approve REGEL",
 		"retrain list -o toml": "es gibt table, json, yaml",
 	} {
 		if r, _ := run(t, nil, append(strings.Fields(args), "--lang=de")...); r.code != ExitUsage || !strings.Contains(r.err, want) {

@@ -8,13 +8,13 @@ import (
 
 func (t *tree) demo() *cobra.Command {
 	demo := &cobra.Command{
-		Use: "demo", Short: t.T(text.DemoShort), Args: noArguments,
+		Use: "demo", Short: t.T(text.DemoShort), Args: t.noArguments,
 		Example: "  kiwerk demo quality-inspection",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	o := DemoOptions{Name: "quality-inspection"}
 	c := &cobra.Command{
-		Use: o.Name, Short: t.T(text.DemoQualityShort), Args: noArguments,
+		Use: o.Name, Short: t.T(text.DemoQualityShort), Args: t.noArguments,
 		Example: "  kiwerk demo quality-inspection\n  kiwerk demo quality-inspection --report report.json --bad-challenger",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("data-dir") {

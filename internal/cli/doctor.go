@@ -47,7 +47,7 @@ func (d *Diagnosis) Problems() int {
 
 func (t *tree) doctor() *cobra.Command {
 	c := &cobra.Command{
-		Use: "doctor", Short: t.T(text.DoctorShort), Args: noArguments,
+		Use: "doctor", Short: t.T(text.DoctorShort), Args: t.noArguments,
 		Example: "  kiwerk doctor\n  kiwerk doctor -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := t.program.Doctor(c.Context(), t.session)
@@ -76,7 +76,7 @@ var marks = map[string]string{LevelOK: "✓", LevelNote: "!", LevelProblem: "✗
 // Table prints a mark, the name and the sentence of each finding.
 func (d *Diagnosis) Table(w io.Writer, p *text.Printer) {
 	for _, f := range d.Findings {
-		fmt.Fprintf(w, "%s %-12s %s\n", marks[f.Level], f.Name, f.Text)
+		fmt.Fprintf(w, "%s %-12s %s\n", marks[f.Level], p.Label(f.Name), f.Text)
 		if f.Try != "" {
 			fmt.Fprintf(w, "  %-12s %s: %s\n", "", p.T(text.CommandTry), f.Try)
 		}

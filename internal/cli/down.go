@@ -11,7 +11,7 @@ import (
 func (t *tree) down() *cobra.Command {
 	var o DownOptions
 	c := &cobra.Command{
-		Use: "down", Short: t.T(text.DownShort), Args: noArguments,
+		Use: "down", Short: t.T(text.DownShort), Args: t.noArguments,
 		Example: "  kiwerk down\n  kiwerk down --data-dir ./state\n  kiwerk down --clean",
 		RunE:    func(c *cobra.Command, _ []string) error { return t.program.Down(c.Context(), t.session, o) },
 	}

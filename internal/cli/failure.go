@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -98,10 +99,19 @@ func report(w io.Writer, p *text.Printer, err error) {
 		fmt.Fprintf(w, "  %v\n", f.Cause)
 	}
 	if try := f.Try.In(p); try != "" {
+		if f.Try.Key == text.Verbatim { // a command, in which a word may stand for an argument
+			words := strings.Split(try, " ")
+			for i, word := range words {
+				if placeholder.FindString(word) == word {
+					words[i] = p.Label(word)
+				}
+			}
+			try = strings.Join(words, " ")
+		}
 		fmt.Fprintf(w, "%s: %s\n", p.T(text.CommandTry), try)
 	}
 }
 
-func usage(cause error, try string) error {
-	return &Failure{Code: ExitUsage, What: text.S(text.CommandUsage, cause.Error()), Try: text.S(text.Verbatim, try)}
+func usage(what text.Sentence, try string) error {
+	return &Failure{Code: ExitUsage, What: what, Try: text.S(text.Verbatim, try)}
 }

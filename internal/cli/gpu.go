@@ -62,7 +62,7 @@ func (g *GPUs) Table(w io.Writer, p *text.Printer) {
 		fmt.Fprintln(w, p.T(text.GPUNone))
 		return
 	}
-	rows := [][]string{{"GPU", "NAME", "MEMORY", "UTIL", "TEMP", "HEALTH", "PODS", "UUID"}}
+	rows := [][]string{p.Labels("GPU", "NAME", "MEMORY", "UTIL", "TEMP", "HEALTH", "PODS", "UUID")}
 	for _, i := range g.Items {
 		health := p.T(text.GPUHealthy)
 		if !i.Healthy {
@@ -95,12 +95,12 @@ const defaultXID = 79
 
 func (t *tree) gpu() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "gpu", Short: t.T(text.GPUShort), Args: noArguments,
+		Use: "gpu", Short: t.T(text.GPUShort), Args: t.noArguments,
 		Example: "  kiwerk gpu list\n  kiwerk gpu fail 0 --xid 79",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	list := &cobra.Command{
-		Use: "list", Short: t.T(text.GPUListShort), Args: noArguments,
+		Use: "list", Short: t.T(text.GPUListShort), Args: t.noArguments,
 		Example: "  kiwerk gpu list\n  kiwerk gpu list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			g, err := t.program.GPU.List(c.Context(), t.session)
@@ -113,7 +113,7 @@ func (t *tree) gpu() *cobra.Command {
 	t.printsData(list)
 	var xid uint64
 	fail := &cobra.Command{
-		Use: "fail GPU", Short: t.T(text.GPUFailShort), Args: exactly(1),
+		Use: "fail GPU", Short: t.T(text.GPUFailShort), Args: t.exactly(1),
 		Example: "  kiwerk gpu fail 0\n  kiwerk gpu fail 0 --xid 48",
 		RunE: func(c *cobra.Command, args []string) error {
 			g, err := t.program.GPU.Fail(c.Context(), t.session, args[0], xid)
@@ -123,7 +123,7 @@ func (t *tree) gpu() *cobra.Command {
 	fail.Flags().Uint64Var(&xid, "xid", defaultXID, t.T(text.FlagXID))
 	t.printsData(fail)
 	recover := &cobra.Command{
-		Use: "recover GPU", Aliases: []string{"heal"}, Short: t.T(text.GPURecoverShort), Args: exactly(1),
+		Use: "recover GPU", Aliases: []string{"heal"}, Short: t.T(text.GPURecoverShort), Args: t.exactly(1),
 		Example: "  kiwerk gpu recover 0\n  kiwerk gpu recover GPU-5bd81a1c-…",
 		RunE: func(c *cobra.Command, args []string) error {
 			g, err := t.program.GPU.Recover(c.Context(), t.session, args[0])

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,7 +44,7 @@ func (t *tree) help(w io.Writer, c *cobra.Command) {
 	if about == "" {
 		about = c.Short
 	}
-	fmt.Fprintf(w, "%s\n\n%s:\n%s\n\n%s:\n  %s\n", about, t.T(text.HelpExamples), c.Example, t.T(text.HelpUsage), strings.Replace(c.UseLine(), "[flags]", "[--…]", 1))
+	fmt.Fprintf(w, "%s\n\n%s:\n%s\n\n%s:\n  %s\n", about, t.T(text.HelpExamples), c.Example, t.T(text.HelpUsage), t.call(c))
 	var rows [][]string
 	for _, child := range c.Commands() {
 		if child.IsAvailableCommand() {
@@ -67,28 +68,39 @@ func (t *tree) help(w io.Writer, c *cobra.Command) {
 }
 
 func (t *tree) flags(w io.Writer, heading text.Key, all *pflag.FlagSet) {
-	ours := pflag.NewFlagSet("", pflag.ContinueOnError)
+	var rows [][]string
 	all.VisitAll(func(f *pflag.Flag) {
-		if pflag.Lookup(f.Name) != f { // libraries put theirs among the flags of the process
-			ours.AddFlag(f)
+		if f.Hidden || pflag.Lookup(f.Name) == f { // libraries put theirs among the flags of the process
+			return
 		}
+		name := "      --" + f.Name
+		if f.Shorthand != "" {
+			name = "  -" + f.Shorthand + ", --" + f.Name
+		}
+		kind, help := pflag.UnquoteUsage(f)
+		if kind != "" {
+			name += " " + t.session.Text.Label(kind)
+		}
+		if !slices.Contains([]string{"", "false", "0", "0s", "[]"}, f.DefValue) {
+			help += " (" + t.T(text.HelpDefault) + " " + f.DefValue + ")"
+		}
+		rows = append(rows, []string{name, help})
 	})
-	if !ours.HasAvailableFlags() {
-		return
+	if len(rows) > 0 {
+		fmt.Fprintf(w, "\n%s:\n", t.T(heading))
+		columns(w, rows)
 	}
-	usages := strings.ReplaceAll(ours.FlagUsages(), "(default ", "("+t.T(text.HelpDefault)+" ")
-	fmt.Fprintf(w, "\n%s:\n%s", t.T(heading), usages)
 }
 
 // noArguments is for commands that take none. Where there are commands below, the argument was meant for one.
-func noArguments(c *cobra.Command, args []string) error {
+func (t *tree) noArguments(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	if c.HasSubCommands() {
 		return unknownCommand(c, args[0])
 	}
-	return between(0, 0)(c, args)
+	return t.between(0, 0)(c, args)
 }
 
 // unknownCommand names those that are near.
@@ -108,15 +120,27 @@ func unknownCommand(parent *cobra.Command, name string) error {
 }
 
 // exactly asks for n arguments and says how the command is called.
-func exactly(n int) cobra.PositionalArgs { return between(n, n) }
+func (t *tree) exactly(n int) cobra.PositionalArgs { return t.between(n, n) }
 
-func between(least, most int) cobra.PositionalArgs {
+func (t *tree) between(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if least <= len(args) && len(args) <= most {
 			return nil
 		}
-		return &Failure{Code: ExitUsage, What: text.S(text.UsageArguments, c.UseLine()), Try: text.S(text.Verbatim, c.CommandPath()+" --help")}
+		return t.wrongCall(c)
 	}
+}
+
+func (t *tree) wrongCall(c *cobra.Command) error {
+	return usage(text.S(text.UsageArguments, t.call(c)), c.CommandPath()+" --help")
+}
+
+// placeholder is what stands for an argument in the call of a command.
+var placeholder = regexp.MustCompile(`\b[A-Z]{2,}\b`)
+
+// call is how a command is called, in the user's language.
+func (t *tree) call(c *cobra.Command) string {
+	return placeholder.ReplaceAllStringFunc(strings.Replace(c.UseLine(), "[flags]", "[--…]", 1), t.session.Text.Label)
 }
 
 // flagError says what is wrong with a flag in the user's language.
@@ -133,7 +157,7 @@ func flagError(c *cobra.Command, err error) error {
 	case errors.As(err, &invalid):
 		f.What = text.S(text.UsageFlagInvalid, invalid.GetFlag().Name, invalid.GetValue())
 	default:
-		return usage(err, c.CommandPath()+" --help")
+		return usage(text.S(text.CommandUsage, err.Error()), c.CommandPath()+" --help")
 	}
 	return f
 }

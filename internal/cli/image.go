@@ -86,8 +86,8 @@ func (i *Image) Name() string {
 }
 
 // Table prints one line per name.
-func (l *ImageList) Table(w io.Writer, _ *text.Printer) {
-	rows := [][]string{{"IMAGE", "ID", "SIZE", "ADDED", "SOURCE", "IN USE"}}
+func (l *ImageList) Table(w io.Writer, p *text.Printer) {
+	rows := [][]string{p.Labels("IMAGE", "ID", "SIZE", "ADDED", "SOURCE", "IN USE")}
 	for _, i := range l.Items {
 		names := i.Names
 		if len(names) == 0 {
@@ -98,16 +98,17 @@ func (l *ImageList) Table(w io.Writer, _ *text.Printer) {
 			if i.InUse {
 				used = "✓"
 			}
-			rows = append(rows, []string{n, i.short(), Bytes(i.Bytes), i.Added.Local().Format(time.DateTime), i.Source, used})
+			rows = append(rows, []string{n, i.short(), p.Bytes(i.Bytes), i.Added.Local().Format(time.DateTime), p.Label(i.Source), used})
 		}
 	}
 	columns(w, rows)
 }
 
 // Table prints one line per property.
-func (i *Image) Table(w io.Writer, _ *text.Printer) {
-	rows := [][]string{{"id", i.ID}}
+func (i *Image) Table(w io.Writer, p *text.Printer) {
+	var rows [][]string
 	add := func(name string, values ...string) {
+		name = p.Label(name)
 		for _, v := range values {
 			if v != "" {
 				rows = append(rows, []string{name, v})
@@ -115,12 +116,13 @@ func (i *Image) Table(w io.Writer, _ *text.Printer) {
 			}
 		}
 	}
+	add("id", i.ID)
 	add("names", i.Names...)
 	add("digests", i.Digests...)
-	add("size", Bytes(i.Bytes))
+	add("size", p.Bytes(i.Bytes))
 	add("layers", i.Layers...)
 	add("architecture", i.Architecture)
-	add("source", i.Source)
+	add("source", p.Label(i.Source))
 	add("entrypoint", strings.Join(i.Entrypoint, " "))
 	add("cmd", strings.Join(i.Cmd, " "))
 	add("env", i.Env...)
@@ -137,28 +139,12 @@ func (i *Image) Table(w io.Writer, _ *text.Printer) {
 
 // Table says it in a sentence.
 func (r *ImagesRemoved) Table(w io.Writer, p *text.Printer) {
-	fmt.Fprintln(w, p.T(text.ImageRemoved, len(r.Images), r.Layers, Bytes(r.Bytes)))
-}
-
-// Bytes is a size as people read it.
-func Bytes(n int64) string {
-	const kilo = 1000
-	v, unit := float64(n), "B"
-	for _, next := range []string{"kB", "MB", "GB", "TB"} {
-		if v < kilo {
-			break
-		}
-		v, unit = v/kilo, next
-	}
-	if unit == "B" {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, unit)
+	fmt.Fprintln(w, p.T(text.ImageRemoved, len(r.Images), r.Layers, p.Bytes(r.Bytes)))
 }
 
 func (t *tree) image() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "image", Short: t.T(text.ImageShort), Args: noArguments,
+		Use: "image", Short: t.T(text.ImageShort), Args: t.noArguments,
 		Example: "  kiwerk image load app.tar\n  kiwerk image list",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -169,12 +155,12 @@ func (t *tree) image() *cobra.Command {
 func (t *tree) imageLoad() *cobra.Command {
 	var name string
 	c := &cobra.Command{
-		Use: "load FILE", Short: t.T(text.ImageLoadShort), Args: exactly(1),
+		Use: "load FILE", Short: t.T(text.ImageLoadShort), Args: t.exactly(1),
 		Example: "  kiwerk image load app.tar\n  kiwerk image load ./oci-layout --name example.com/app:1\n  kiwerk image load - < app.tar.gz",
 		RunE: func(c *cobra.Command, args []string) error {
 			f, done, err := t.openImage(args[0])
 			if err != nil {
-				return &Failure{Code: ExitNotFound, What: text.S(text.ImageNoFile, args[0]), Cause: err}
+				return err
 			}
 			defer done()
 			l, err := t.program.Images.Load(c.Context(), t.session, f, name)
@@ -190,11 +176,14 @@ func (t *tree) imageLoad() *cobra.Command {
 func (t *tree) openImage(path string) (*os.File, func(), error) {
 	if path != "-" {
 		f, err := os.Open(path)
-		return f, func() { _ = f.Close() }, err // only read
+		if err != nil {
+			return nil, nil, &Failure{Code: ExitNotFound, What: text.S(text.ImageNoFile, path), Cause: err}
+		}
+		return f, func() { _ = f.Close() }, nil // only read
 	}
 	f, ok := t.program.In.(*os.File)
 	if !ok {
-		return nil, nil, errors.New("standard input is no file")
+		return nil, nil, usage(text.S(text.UsageStdin), "kiwerk image load - < FILE")
 	}
 	return f, func() {}, nil
 }
@@ -229,11 +218,11 @@ func (t *tree) imagePull() *cobra.Command {
 	var login Login
 	var fromStdin bool
 	c := &cobra.Command{
-		Use: "pull NAME", Short: t.T(text.ImagePullShort), Args: exactly(1),
+		Use: "pull NAME", Short: t.T(text.ImagePullShort), Args: t.exactly(1),
 		Example: "  kiwerk image pull python:3.12-slim\n  kiwerk image pull registry.example.com/team/app:1 --username me --password-stdin < password",
 		RunE: func(c *cobra.Command, args []string) error {
 			if fromStdin != (login.User != "") {
-				return usage(errors.New("--username and --password-stdin belong together"), "kiwerk image pull "+args[0]+" --username USER --password-stdin")
+				return usage(text.S(text.UsageLogin), "kiwerk image pull "+args[0]+" --username USER --password-stdin")
 			}
 			var with *Login
 			if fromStdin {
@@ -256,7 +245,7 @@ func (t *tree) imagePull() *cobra.Command {
 
 func (t *tree) imageList() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Short: t.T(text.ImageListShort), Args: noArguments,
+		Use: "list", Short: t.T(text.ImageListShort), Args: t.noArguments,
 		Example: "  kiwerk image list\n  kiwerk image list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			l, err := t.program.Images.List(c.Context(), t.session)
@@ -272,7 +261,7 @@ func (t *tree) imageList() *cobra.Command {
 
 func (t *tree) imageShow() *cobra.Command {
 	c := &cobra.Command{
-		Use: "show NAME", Short: t.T(text.ImageShowShort), Args: exactly(1),
+		Use: "show NAME", Short: t.T(text.ImageShowShort), Args: t.exactly(1),
 		Example: "  kiwerk image show app:1\n  kiwerk image show 0f1e2d3c4b5a -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			i, err := t.program.Images.Show(c.Context(), t.session, args[0])
@@ -288,7 +277,7 @@ func (t *tree) imageShow() *cobra.Command {
 
 func (t *tree) imageRm() *cobra.Command {
 	c := &cobra.Command{
-		Use: "rm NAME…", Short: t.T(text.ImageRmShort), Args: between(1, math.MaxInt),
+		Use: "rm NAME…", Short: t.T(text.ImageRmShort), Args: t.between(1, math.MaxInt),
 		Example: "  kiwerk image rm app:1\n  kiwerk image rm app:1 app:2 -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			sum := &ImagesRemoved{Images: []string{}}
@@ -310,7 +299,7 @@ func (t *tree) imageRm() *cobra.Command {
 func (t *tree) imagePrune() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use: "prune", Short: t.T(text.ImagePruneShort), Args: noArguments,
+		Use: "prune", Short: t.T(text.ImagePruneShort), Args: t.noArguments,
 		Example: "  kiwerk image prune\n  kiwerk image prune --all",
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := t.program.Images.Prune(c.Context(), t.session, all)

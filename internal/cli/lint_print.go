@@ -36,7 +36,7 @@ func (r *lintReport) Table(w io.Writer, p *text.Printer) {
 		if f.Path != "" {
 			where = strings.TrimSpace(where + " " + f.Path)
 		}
-		fmt.Fprintf(w, "%s:%d:%d: %s: %s (%s)\n", f.File, f.Line, f.Column, f.Severity, where, f.Rule)
+		fmt.Fprintf(w, "%s:%d:%d: %s: %s (%s)\n", f.File, f.Line, f.Column, p.Label(string(f.Severity)), where, f.Rule)
 		fmt.Fprintf(w, "  %s\n  %s: %s\n", f.Message, p.T(text.LintTry), f.Fix)
 	}
 }
@@ -82,14 +82,14 @@ func ruleList(p *text.Printer) *rules {
 }
 
 // Table prints a line per rule.
-func (r *rules) Table(w io.Writer, _ *text.Printer) {
-	rows := [][]string{{"ID", "SEVERITY", "FIX", "WHAT"}}
+func (r *rules) Table(w io.Writer, p *text.Printer) {
+	rows := [][]string{p.Labels("ID", "SEVERITY", "FIX", "WHAT")}
 	for _, l := range r.Rules {
 		fix := ""
 		if l.Fixes {
 			fix = "--fix"
 		}
-		rows = append(rows, []string{l.ID, string(l.Severity), fix, l.Title})
+		rows = append(rows, []string{l.ID, p.Label(string(l.Severity)), fix, l.Title})
 	}
 	columns(w, rows)
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -31,7 +30,7 @@ type NodeStatus struct {
 
 // Table prints one line per node.
 func (n *Nodes) Table(w io.Writer, p *text.Printer) {
-	rows := [][]string{{"NODE", "STATUS", "KIND", "CPU", "MEMORY", "GPUS", "PODS"}}
+	rows := [][]string{p.Labels("NODE", "STATUS", "KIND", "CPU", "MEMORY", "GPUS", "PODS")}
 	for _, i := range n.Items {
 		status, kind := "Ready", p.T(text.NodeReal)
 		if !i.Ready {
@@ -40,7 +39,7 @@ func (n *Nodes) Table(w io.Writer, p *text.Printer) {
 		if i.Simulated {
 			kind = p.T(text.NodeSimulated)
 		}
-		rows = append(rows, []string{i.Name, status, kind, i.CPU, i.Memory, strings.Join(pairs(i.GPUs), " "), fmt.Sprint(i.Pods)})
+		rows = append(rows, []string{i.Name, p.Label(status), kind, i.CPU, i.Memory, strings.Join(pairs(i.GPUs), " "), fmt.Sprint(i.Pods)})
 	}
 	columns(w, rows)
 }
@@ -68,12 +67,12 @@ func (n *NodesDone) Table(w io.Writer, p *text.Printer) {
 
 func (t *tree) node() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "node", Short: t.T(text.NodeShort), Args: noArguments,
+		Use: "node", Short: t.T(text.NodeShort), Args: t.noArguments,
 		Example: "  kiwerk node list\n  kiwerk node simulate --count 1000 --gpus 8",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	list := &cobra.Command{
-		Use: "list", Short: t.T(text.NodeListShort), Args: noArguments, Example: "  kiwerk node list\n  kiwerk node list -o json",
+		Use: "list", Short: t.T(text.NodeListShort), Args: t.noArguments, Example: "  kiwerk node list\n  kiwerk node list -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := t.program.Node.List(c.Context(), t.session)
 			if err != nil {
@@ -96,7 +95,7 @@ const (
 func (t *tree) nodeSimulate() *cobra.Command {
 	var o SimulateOptions
 	c := &cobra.Command{
-		Use: "simulate", Short: t.T(text.NodeSimulateShort), Long: t.T(text.NodeSimulateLong), Args: noArguments,
+		Use: "simulate", Short: t.T(text.NodeSimulateShort), Long: t.T(text.NodeSimulateLong), Args: t.noArguments,
 		Example: "  kiwerk node simulate --count 1000 --gpus 8\n  kiwerk node simulate -f gpu-node.yaml --gpus v100:4",
 		RunE: func(c *cobra.Command, _ []string) error {
 			n, err := t.program.Node.Simulate(c.Context(), t.session, o)
@@ -125,7 +124,7 @@ func (t *tree) nodeRemove() *cobra.Command {
 		Example: "  kiwerk node remove sim-0 sim-1\n  kiwerk node remove --simulated",
 		RunE: func(c *cobra.Command, args []string) error {
 			if simulated == (len(args) > 0) {
-				return usage(errors.New("want names or --simulated"), "kiwerk node remove --simulated")
+				return usage(text.S(text.UsageRemove), "kiwerk node remove --simulated")
 			}
 			n, err := t.program.Node.Remove(c.Context(), t.session, args, simulated)
 			return t.nodesDone(n, err, text.NodesRemoved)

@@ -9,7 +9,7 @@ import (
 
 func TestNode(t *testing.T) {
 	got, _ := run(t, nil, "--lang", "de", "node", "list")
-	if !strings.Contains(got.out, "gpu=2") || !strings.Contains(got.out, "NotReady   simuliert") {
+	if !strings.Contains(got.out, "gpu=2") || !strings.Contains(got.out, "nicht bereit   simuliert") {
 		t.Errorf("list:\n%s", got.out)
 	}
 	got, seen := run(t, nil, "node", "simulate", "--count", "1000", "--gpus", "8", "--taint", "a=b:NoSchedule", "--taint", "c:NoExecute")

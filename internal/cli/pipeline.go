@@ -32,7 +32,7 @@ type pipelines struct {
 func (t *tree) pipeline() *cobra.Command {
 	p := &pipelines{tree: t}
 	parent := &cobra.Command{
-		Use: "pipeline", Aliases: []string{"pipelines"}, Short: t.T(text.PipelineShort), Args: noArguments,
+		Use: "pipeline", Aliases: []string{"pipelines"}, Short: t.T(text.PipelineShort), Args: t.noArguments,
 		Example: "  kiwerk pipeline submit train.yaml --wait\n  kiwerk pipeline list\n  kiwerk pipeline logs train-x7k2p",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -56,7 +56,7 @@ func (t *tree) pipeline() *cobra.Command {
 
 func (p *pipelines) list() *cobra.Command {
 	c := &cobra.Command{
-		Use: "list", Short: p.T(text.PipelineListShort), Args: noArguments,
+		Use: "list", Short: p.T(text.PipelineListShort), Args: p.noArguments,
 		Example: "  kiwerk pipeline list\n  kiwerk pipeline list -n team-a -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var found argo.WorkflowList
@@ -79,7 +79,7 @@ func (p *pipelines) list() *cobra.Command {
 
 func (p *pipelines) show() *cobra.Command {
 	c := &cobra.Command{
-		Use: "show NAME", Short: p.T(text.PipelineShowShort), Args: exactly(1),
+		Use: "show NAME", Short: p.T(text.PipelineShowShort), Args: p.exactly(1),
 		Example: "  kiwerk pipeline show train-x7k2p\n  kiwerk pipeline show train-x7k2p -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			wf, err := p.get(c.Context(), args[0])
@@ -108,7 +108,7 @@ func (p *pipelines) submit() *cobra.Command {
 		Example: "  kiwerk pipeline submit train.yaml\n  kiwerk pipeline submit --from train -p epochs=20 --wait",
 		RunE: func(c *cobra.Command, args []string) error {
 			if (len(args) == 1) == (s.from != "") || len(args) > 1 {
-				return &Failure{Code: ExitUsage, What: text.S(text.UsageArguments, c.UseLine()), Try: text.S(text.Verbatim, c.CommandPath()+" --help")}
+				return p.wrongCall(c)
 			}
 			file := ""
 			if len(args) == 1 {
@@ -242,7 +242,7 @@ func (p *pipelines) await(ctx context.Context, name string, timeout time.Duratio
 
 func (p *pipelines) act(action string, short text.Key) *cobra.Command {
 	c := &cobra.Command{
-		Use: action + " NAME", Short: p.T(short), Args: exactly(1),
+		Use: action + " NAME", Short: p.T(short), Args: p.exactly(1),
 		Example: "  kiwerk pipeline " + action + " train-x7k2p",
 		RunE: func(c *cobra.Command, args []string) error {
 			var wf argo.Workflow
@@ -259,7 +259,7 @@ func (p *pipelines) act(action string, short text.Key) *cobra.Command {
 func (p *pipelines) logs() *cobra.Command {
 	var follow bool
 	c := &cobra.Command{
-		Use: "logs NAME [STEP]", Short: p.T(text.PipelineLogsShort), Args: between(1, 2),
+		Use: "logs NAME [STEP]", Short: p.T(text.PipelineLogsShort), Args: p.between(1, 2),
 		Example: "  kiwerk pipeline logs train-x7k2p\n  kiwerk pipeline logs train-x7k2p evaluate -f",
 		RunE: func(c *cobra.Command, args []string) error {
 			wf, err := p.get(c.Context(), args[0])

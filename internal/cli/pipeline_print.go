@@ -147,11 +147,13 @@ func (r *PipelineRun) row(p *text.Printer) []string {
 	return []string{r.Name, r.Template, r.Phase, r.Progress, r.Created.Local().Format(time.DateTime), took(p, r.Started, r.Finished), r.Message}
 }
 
-var runHeads = []string{"NAME", "TEMPLATE", "PHASE", "PROGRESS", "CREATED", "TOOK", "MESSAGE"}
+func runHeads(p *text.Printer) []string {
+	return p.Labels("NAME", "TEMPLATE", "PHASE", "PROGRESS", "CREATED", "TOOK", "MESSAGE")
+}
 
 // Table prints one line per workflow.
 func (r *PipelineRuns) Table(w io.Writer, p *text.Printer) {
-	rows := [][]string{runHeads}
+	rows := [][]string{runHeads(p)}
 	for i := range r.Items {
 		rows = append(rows, r.Items[i].row(p))
 	}
@@ -159,7 +161,9 @@ func (r *PipelineRuns) Table(w io.Writer, p *text.Printer) {
 }
 
 // Table prints the workflow in a line.
-func (r *PipelineRun) Table(w io.Writer, p *text.Printer) { columns(w, [][]string{runHeads, r.row(p)}) }
+func (r *PipelineRun) Table(w io.Writer, p *text.Printer) {
+	columns(w, [][]string{runHeads(p), r.row(p)})
+}
 
 // Table prints the workflow and its steps.
 func (d *PipelineDetails) Table(w io.Writer, p *text.Printer) {
@@ -174,7 +178,7 @@ func (d *PipelineDetails) Table(w io.Writer, p *text.Printer) {
 		return
 	}
 	fmt.Fprintln(w)
-	rows := [][]string{{"STEP", "PHASE", "TOOK", "OUTPUTS", "MESSAGE"}}
+	rows := [][]string{p.Labels("STEP", "PHASE", "TOOK", "OUTPUTS", "MESSAGE")}
 	for _, s := range d.Steps {
 		outputs := ""
 		for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {

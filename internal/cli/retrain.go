@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,7 +31,7 @@ type Retrainings struct {
 
 // Table prints one line per decision.
 func (r *Retrainings) Table(w io.Writer, p *text.Printer) {
-	rows := [][]string{{"TIME", "POLICY", "RETRAINING", "PHASE", "REASON", "MESSAGE"}}
+	rows := [][]string{p.Labels("TIME", "POLICY", "RETRAINING", "PHASE", "REASON", "MESSAGE")}
 	for _, i := range r.Items {
 		rows = append(rows, []string{i.Time.Local().Format(time.DateTime), i.Policy, i.ID, i.Phase, i.Reason, i.why(p)})
 	}
@@ -61,14 +60,14 @@ func (r *Retraining) why(p *text.Printer) string {
 
 func (t *tree) retrain() *cobra.Command {
 	parent := &cobra.Command{
-		Use: "retrain", Short: t.T(text.RetrainShort), Args: noArguments,
+		Use: "retrain", Short: t.T(text.RetrainShort), Args: t.noArguments,
 		Example: "  kiwerk retrain list\n  kiwerk retrain approve digits",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var namespace string
 	parent.PersistentFlags().StringVarP(&namespace, "project", "n", "default", t.T(text.FlagProject))
 	list := &cobra.Command{
-		Use: "list", Short: t.T(text.RetrainListShort), Args: noArguments,
+		Use: "list", Short: t.T(text.RetrainListShort), Args: t.noArguments,
 		Example: "  kiwerk retrain list\n  kiwerk retrain list -n team-a -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := t.program.Retrain.List(c.Context(), t.session, namespace)
@@ -82,11 +81,11 @@ func (t *tree) retrain() *cobra.Command {
 	var reject bool
 	var reason string
 	approve := &cobra.Command{
-		Use: "approve POLICY", Short: t.T(text.RetrainApproveShort), Args: exactly(1),
+		Use: "approve POLICY", Short: t.T(text.RetrainApproveShort), Args: t.exactly(1),
 		Example: "  kiwerk retrain approve digits\n  kiwerk retrain approve digits --reject --reason 'not enough night shifts'",
 		RunE: func(c *cobra.Command, args []string) error {
 			if reject && strings.TrimSpace(reason) == "" {
-				return usage(errors.New("--reject needs --reason"), "kiwerk retrain approve "+args[0]+" --reject --reason WHY")
+				return usage(text.S(text.UsageReject), "kiwerk retrain approve "+args[0]+" --reject --reason WHY")
 			}
 			if err := t.program.Retrain.Approve(c.Context(), t.session, namespace, args[0], !reject, reason); err != nil {
 				return err

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,11 +49,11 @@ type Network struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-func (n *Network) String() string {
+func (n *Network) in(p *text.Printer) string {
 	if n.PodCIDR == "" {
 		return n.Mode
 	}
-	return fmt.Sprintf("%s %s, egress %s", n.Mode, n.PodCIDR, n.Egress)
+	return p.T(text.StatusNetwork, n.Mode, n.PodCIDR, n.Egress)
 }
 
 // Pod as status shows it.
@@ -63,6 +64,15 @@ type Pod struct {
 	// Image says what ran in place of the images, if anything.
 	Image string `json:"image,omitempty"`
 	Port  string `json:"port,omitempty"`
+}
+
+// image is what ran in whose place, in the reader's language.
+func (pod *Pod) image(p *text.Printer) string {
+	image, what, taken := strings.Cut(pod.Image, " → ")
+	if !taken {
+		return image
+	}
+	return image + " → " + p.Label(what)
 }
 
 // Listener is a port that a process of a pod has opened on the host's network.
@@ -84,7 +94,7 @@ type Note struct {
 
 func (t *tree) status() *cobra.Command {
 	c := &cobra.Command{
-		Use: "status", Short: t.T(text.StatusShort), Args: noArguments,
+		Use: "status", Short: t.T(text.StatusShort), Args: t.noArguments,
 		Example: "  kiwerk status\n  kiwerk status -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			s, err := t.program.Status(c.Context(), t.session)
@@ -117,20 +127,20 @@ func (s *Status) Table(w io.Writer, p *text.Printer) {
 	if s.Started != nil {
 		rows = append(rows, []string{p.T(text.StatusStarted), s.Started.Local().Format(time.DateTime)})
 	}
-	rows = append(rows, named(s.Addresses)...)
+	rows = append(rows, named(p, s.Addresses)...)
 	if s.Network != nil {
-		rows = append(rows, []string{"network", s.Network.String()})
+		rows = append(rows, []string{p.Label("network"), s.Network.in(p)})
 	}
-	rows = append(rows, named(s.Versions)...)
+	rows = append(rows, named(p, s.Versions)...)
 	for _, name := range sortedKeys(s.Processes) {
-		rows = append(rows, []string{name, fmt.Sprintf("PID %d", s.Processes[name])})
+		rows = append(rows, []string{p.Label(name), fmt.Sprintf("PID %d", s.Processes[name])})
 	}
 	columns(w, rows)
 	if len(s.Pods) > 0 {
 		fmt.Fprintln(w)
-		rows := [][]string{{"NAMESPACE", "POD", "PHASE", "PORT", p.T(text.StatusRunsAs)}}
+		rows := [][]string{p.Labels("NAMESPACE", "POD", "PHASE", "PORT", "RUNS AS")}
 		for _, pod := range s.Pods {
-			rows = append(rows, []string{pod.Namespace, pod.Name, pod.Phase, pod.Port, pod.Image})
+			rows = append(rows, []string{pod.Namespace, pod.Name, pod.Phase, pod.Port, pod.image(p)})
 		}
 		columns(w, rows)
 	}
@@ -162,10 +172,10 @@ func (s *Status) state(p *text.Printer) string {
 	return p.T(text.StateStopped)
 }
 
-func named(m map[string]string) [][]string {
+func named(p *text.Printer, m map[string]string) [][]string {
 	var rows [][]string
 	for _, k := range sortedKeys(m) {
-		rows = append(rows, []string{k, m[k]})
+		rows = append(rows, []string{p.Label(k), m[k]})
 	}
 	return rows
 }

@@ -14,7 +14,7 @@ const startTimeout = 2 * time.Minute
 func (t *tree) up() *cobra.Command {
 	var o UpOptions
 	c := &cobra.Command{
-		Use: "up", Short: t.T(text.UpShort), Long: t.T(text.UpLong), Args: noArguments,
+		Use: "up", Short: t.T(text.UpShort), Long: t.T(text.UpLong), Args: t.noArguments,
 		Example: "  kiwerk up\n  kiwerk up --detach --data-dir ./state --listen 127.0.0.1:0\n  kiwerk up --simulate-gpus=h100:8\n  kiwerk up --images=oci",
 		RunE:    func(c *cobra.Command, _ []string) error { return t.program.Up(c.Context(), t.session, o) },
 	}

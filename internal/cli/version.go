@@ -13,7 +13,7 @@ import (
 
 func (t *tree) version() *cobra.Command {
 	c := &cobra.Command{
-		Use: "version", Short: t.T(text.VersionShort), Args: noArguments,
+		Use: "version", Short: t.T(text.VersionShort), Args: t.noArguments,
 		Example: "  kiwerk version\n  kiwerk version -o json",
 		RunE:    func(*cobra.Command, []string) error { return t.print(versions(buildinfo.Get())) },
 	}
@@ -24,8 +24,8 @@ func (t *tree) version() *cobra.Command {
 type versions buildinfo.Info
 
 // Table prints the parts in a stable order.
-func (v versions) Table(w io.Writer, _ *text.Printer) {
-	rows := [][]string{{"kiwerk", v.Version}, {"kubernetes", v.Kubernetes}, {"go", v.Go}, {"platform", v.Platform}}
+func (v versions) Table(w io.Writer, p *text.Printer) {
+	rows := [][]string{{p.Label("kiwerk"), v.Version}, {p.Label("kubernetes"), v.Kubernetes}, {p.Label("go"), v.Go}, {p.Label("platform"), v.Platform}}
 	for _, m := range []map[string]string{v.Libraries, v.APIs} {
 		for _, name := range slices.Sorted(maps.Keys(m)) {
 			rows = append(rows, []string{name, m[name]})

@@ -123,9 +123,9 @@ func (p *imageProgress) tell(n image.Progress, now time.Time) {
 		return
 	}
 	p.last = now
-	done := cli.Bytes(n.Bytes)
+	done := p.session.Text.Bytes(n.Bytes)
 	if n.Total > 0 {
-		done += " / " + cli.Bytes(n.Total)
+		done += " / " + p.session.Text.Bytes(n.Total)
 	}
 	fmt.Fprintln(p.session.Err, p.session.Text.T(text.ImageLayerBytes, n.Layer, n.Layers, done))
 }

@@ -55,7 +55,7 @@ const (
 	StatusState     Key = "status.state"
 	StatusDataDir   Key = "status.dataDir"
 	StatusStarted   Key = "status.started"
-	StatusRunsAs    Key = "status.runsAs"
+	StatusNetwork   Key = "status.network"
 	StatusListeners Key = "status.listeners"
 	StateReady      Key = "status.ready"
 	StateStarting   Key = "status.starting"
@@ -148,7 +148,7 @@ var commandTexts = map[Key]entry{
 	StatusState:     {"state", "Zustand"},
 	StatusDataDir:   {"data", "Daten"},
 	StatusStarted:   {"started", "gestartet"},
-	StatusRunsAs:    {"RUNS AS", "LÄUFT ALS"},
+	StatusNetwork:   {"%s %s, egress %s", "%s %s, nach außen: %s"},
 	StatusListeners: {"Ports that pods have opened on this machine:", "Ports, die Pods auf diesem Rechner geöffnet haben:"},
 	StateReady:      {"ready", "bereit"},
 	StateStarting:   {"starting (%s)", "startet (%s)"},

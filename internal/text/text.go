@@ -41,6 +41,22 @@ func (p *Printer) T(key Key, args ...any) string {
 	return p.p.Sprintf(string(key), args...)
 }
 
+// Bytes is a size as people read it.
+func (p *Printer) Bytes(n int64) string {
+	const kilo = 1000
+	v, unit := float64(n), "B"
+	for _, next := range []string{"kB", "MB", "GB", "TB"} {
+		if v < kilo {
+			break
+		}
+		v, unit = v/kilo, next
+	}
+	if unit == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return p.p.Sprintf("%.1f %s", v, unit)
+}
+
 // Fprintln writes the sentence of key and a line end.
 func (p *Printer) Fprintln(w io.Writer, key Key, args ...any) error {
 	_, err := fmt.Fprintln(w, p.T(key, args...))

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -27,6 +28,59 @@ func TestCatalogue_bothLanguagesHaveEachEntry(t *testing.T) {
 		if !slices.Equal(a, b) {
 			t.Errorf("%s: verbs differ: en %v, de %v", key, a, b)
 		}
+	}
+}
+
+// sameInBoth have no words of a language.
+var sameInBoth = []Key{
+	Verbatim, DoctorIDsTry, UpPhaseKubernetes, Seconds, UpTracking, UpKubectl, SeeLog, "lint.workflow-error.why", "lint.workflow-warning.why",
+	GPUSimTry, DemoPercent, DemoCount, DemoMegabytes,
+}
+
+func TestCatalogue_germanIsNotACopy(t *testing.T) {
+	m := catalogue()
+	for key, en := range m["en"] {
+		if same := slices.Contains(sameInBoth, key); same != (en == m["de"][key]) {
+			t.Errorf("%s: %q stands for both languages: %v, expected %v", key, en, en == m["de"][key], same)
+		}
+	}
+}
+
+func TestLabel(t *testing.T) {
+	if got := For("de").Labels("SIZE", "drift_p99"); !slices.Equal(got, []string{"GRÖSSE", "drift_p99"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := For("en").Label("SIZE"); got != "SIZE" {
+		t.Errorf("got %q", got)
+	}
+	for name, german := range labels {
+		if german == "" {
+			t.Errorf("%q has no German form", name)
+		}
+	}
+}
+
+// What doctor looks at has a name in both languages.
+func TestLabel_everyFindingOfDoctor(t *testing.T) {
+	files, err := filepath.Glob("../local/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	found := 0
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`finding\("([^"]+)"`).FindAllSubmatch(source, -1) {
+			found++
+			if name := string(m[1]); !Labelled(name) {
+				t.Errorf("%s: %q has no German form", file, name)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d findings were found", found)
 	}
 }
 
@@ -110,5 +164,16 @@ func TestDetect(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestPrinter_Bytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1_234_567: "1.2 MB", 5_000_000_000: "5.0 GB"} {
+		if got := For("en").Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+	if got := For("de").Bytes(1_234_567); got != "1,2 MB" {
+		t.Errorf("got %q", got)
 	}
 }
