@@ -49,24 +49,26 @@ var ErrNotPermitted = errors.New("not permitted")
 // ErrInvalidAddress means that nothing can be found by an address of this form.
 var ErrInvalidAddress = errors.New("invalid address")
 
+const addresses = "use models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN/PATH, https://… or file:///PATH"
+
 // Locate resolves any storageUri.
 func Locate(ctx context.Context, r Resolver, p Policy, namespace, uri string) (Model, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return Model{}, fmt.Errorf("storageUri: %w: %w", ErrInvalidAddress, err)
+		return Model{}, fmt.Errorf("%w: storageUri %q cannot be read; %s", ErrInvalidAddress, uri, addresses)
 	}
 	switch u.Scheme {
 	case "models", "runs":
 		return r.ResolveModel(ctx, namespace, uri)
 	case "http", "https":
 		if u.User != nil {
-			return Model{}, fmt.Errorf("storageUri must not carry credentials: %w", ErrNotPermitted)
+			return Model{}, fmt.Errorf("%w: storageUri carries a user name or password, which everybody could read; use an address without, or register the model", ErrNotPermitted)
 		}
 		return Model{Source: uri}, nil
 	case "file":
 		return p.file(u)
 	default:
-		return Model{}, fmt.Errorf("storageUri %q: %w: scheme %q is not supported; use models:/, runs:/, https:// or file://", uri, ErrInvalidAddress, u.Scheme)
+		return Model{}, fmt.Errorf("%w: storageUri %q has a scheme that is not supported; %s", ErrInvalidAddress, uri, addresses)
 	}
 }
 
@@ -75,14 +77,19 @@ func Locate(ctx context.Context, r Resolver, p Policy, namespace, uri string) (M
 func (p Policy) file(u *url.URL) (Model, error) {
 	clean := path.Clean(u.Path)
 	if u.Host != "" || !path.IsAbs(u.Path) || clean != strings.TrimSuffix(u.Path, "/") {
-		return Model{}, fmt.Errorf("storageUri %q: write file:///folder/model without dots: %w", u, ErrNotPermitted)
+		return Model{}, fmt.Errorf("%w: storageUri %q is no plain path; write file:///FOLDER/MODEL, without a host, dots or repeated slashes", ErrNotPermitted, u)
 	}
 	for _, root := range p.FileRoots {
 		if root = path.Clean(root); clean == root || strings.HasPrefix(clean, strings.TrimSuffix(root, "/")+"/") {
 			return Model{Source: "file://" + clean, Root: root}, nil
 		}
 	}
-	return Model{}, fmt.Errorf("storageUri %q lies below none of the folders in serving.fileRoots %q: %w", u, p.FileRoots, ErrNotPermitted)
+	if len(p.FileRoots) == 0 {
+		return Model{}, fmt.Errorf("%w: storageUri %q names a file of the machine, and serving.fileRoots of the platform's configuration permits no folder; "+
+			"register the model and use models:/NAME@ALIAS, or add its folder to serving.fileRoots and restart", ErrNotPermitted, u)
+	}
+	return Model{}, fmt.Errorf("%w: storageUri %q lies outside of the folders that serving.fileRoots of the platform's configuration permits (%s); "+
+		"move the model below one of them, or register it and use models:/NAME@ALIAS", ErrNotPermitted, u, strings.Join(p.FileRoots, ", "))
 }
 
 // Kinds that this capability serves.

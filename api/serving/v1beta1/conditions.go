@@ -33,9 +33,13 @@ const (
 	ReasonUnsupportedField = "UnsupportedField"
 	ReasonUnknownField     = "UnknownField"
 	ReasonModelNotFound    = "ModelNotFound"
-	ReasonLoading          = "ModelLoading"
-	ReasonLoadFailed       = "ModelLoadFailed"
-	ReasonNoReplicas       = "NoReadyReplicas"
+	// ReasonAddressNotPermitted: the storageUri leads where the platform's configuration lets nobody read.
+	ReasonAddressNotPermitted = "AddressNotPermitted"
+	// ReasonInvalidAddress: the storageUri has a form by which nothing can be found.
+	ReasonInvalidAddress = "InvalidAddress"
+	ReasonLoading        = "ModelLoading"
+	ReasonLoadFailed     = "ModelLoadFailed"
+	ReasonNoReplicas     = "NoReadyReplicas"
 )
 
 // SetCondition adds or changes a condition; the time moves only with the status.

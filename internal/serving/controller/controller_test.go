@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -295,10 +296,18 @@ func TestController_canarySplitsAndRollsBack(t *testing.T) {
 func TestController_namesWhatIsWrong(t *testing.T) {
 	w := start(t)
 	isvc := w.create(t, "models:/digits@nobody")
-	w.waitFor(t, isvc, func(s *v1beta1.InferenceService) bool {
-		c := s.Status.GetCondition(v1beta1.PredictorReady)
-		return c != nil && c.Reason == v1beta1.ReasonModelNotFound
-	})
+	wrong := func(reason string, words ...string) {
+		t.Helper()
+		w.waitFor(t, isvc, func(s *v1beta1.InferenceService) bool {
+			c := s.Status.GetCondition(v1beta1.PredictorReady)
+			return c != nil && c.Reason == reason && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(c.Message, word) })
+		})
+	}
+	wrong(v1beta1.ReasonModelNotFound)
+	w.change(t, isvc, "file:///etc/passwd", nil)
+	wrong(v1beta1.ReasonAddressNotPermitted, "file:///etc/passwd", "serving.fileRoots", "models:/NAME@ALIAS")
+	w.change(t, isvc, "s3://bucket/model.onnx", nil)
+	wrong(v1beta1.ReasonInvalidAddress, "s3://bucket", "use models:/NAME@ALIAS")
 	var all appsv1.DeploymentList
 	if err := w.List(t.Context(), &all, client.InNamespace(w.ns)); err != nil || len(all.Items) > 0 {
 		t.Errorf("%d deployments, %v", len(all.Items), err)

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -79,6 +80,10 @@ func refusal(seen observed) (reason, message string) {
 	switch {
 	case len(seen.problems) > 0:
 		return v1beta1.ReasonUnsupportedField, strings.Join(seen.problems, "; ")
+	case errors.Is(seen.locateErr, serving.ErrNotPermitted):
+		return v1beta1.ReasonAddressNotPermitted, seen.locateErr.Error()
+	case errors.Is(seen.locateErr, serving.ErrInvalidAddress):
+		return v1beta1.ReasonInvalidAddress, seen.locateErr.Error()
 	case seen.locateErr != nil:
 		return v1beta1.ReasonModelNotFound, seen.locateErr.Error()
 	default:

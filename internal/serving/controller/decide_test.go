@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,8 @@ func TestDecide_refusalTouchesNothing(t *testing.T) {
 	}{
 		"Problems":   {observed{problems: []string{"spec.transformer: not supported yet"}}, v1beta1.ReasonUnsupportedField},
 		"ModelIsNot": {observed{locateErr: errors.New("no such alias")}, v1beta1.ReasonModelNotFound},
+		"Forbidden":  {observed{locateErr: fmt.Errorf("%w: /etc/passwd", serving.ErrNotPermitted)}, v1beta1.ReasonAddressNotPermitted},
+		"NoAddress":  {observed{locateErr: fmt.Errorf("%w: gs://", serving.ErrInvalidAddress)}, v1beta1.ReasonInvalidAddress},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
