@@ -5,6 +5,7 @@
 //	kiwerk-agent hold R D …  holds the node's namespaces, starts the daemon, reaps shims
 //	kiwerk-agent shim DIR    runs one container
 //	kiwerk-agent init ID     is pid 1 of a container
+//	kiwerk-agent pod ID      is pid 1 of a pod whose containers share processes
 //	kiwerk-agent step -- C…  runs the command of a pipeline step
 //	kiwerk-agent pause       does nothing until it is told to end
 package main
@@ -44,6 +45,8 @@ func run(args []string) error {
 		return shim.Run(args[2], time.Now)
 	case "step":
 		os.Exit(step.Main(args[2:]))
+	case "pod":
+		return shim.PodInit()
 	case "init":
 		return shim.Init(time.Now)
 	}

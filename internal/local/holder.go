@@ -103,7 +103,7 @@ func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	if errors.Is(err, holder.ErrNotRunning) {
 		// The holder may have been killed; its containers have no parent of ours then.
 		n, err := shim.StopAll(ctx, filepath.Join(s.DataDir, runtimeStateDir, "containers"))
-		err = errors.Join(err, dropRest(ctx, s.DataDir, runtimeDir))
+		err = errors.Join(err, shim.EndPods(ctx, filepath.Join(s.DataDir, runtimeStateDir, "pods")), dropRest(ctx, s.DataDir, runtimeDir))
 		switch {
 		case err != nil:
 			return err

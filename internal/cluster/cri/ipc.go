@@ -3,10 +3,12 @@
 package cri
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -21,12 +23,10 @@ import (
 
 func (s *Server) podDir(id string) string { return filepath.Join(s.cfg.StateDir, "pods", id) }
 
-// namespacesFor says which namespaces a container shares, and with whom.
+// namespacesFor says which namespaces a container shares, and with whom; for
+// that of processes see joinProcesses.
 func (s *Server) namespacesFor(b *sandbox, n *runtimeapi.NamespaceOption, root *rootfs.Spec) (map[string]string, error) {
 	shared := map[string]string{}
-	if n.GetPid() == runtimeapi.NamespaceMode_NODE {
-		shared[shim.NamespacePID] = ""
-	}
 	if n.GetIpc() == runtimeapi.NamespaceMode_NODE {
 		shared[shim.NamespaceIPC], root.Shm = "", "/dev/shm"
 		return shared, nil
@@ -86,16 +86,24 @@ func unmountAll(at string) error {
 	}
 }
 
-// dropPodIPC removes what makePodIPC made.
-func (s *Server) dropPodIPC(id string) error {
+// dropPod ends what the pod shares, and removes it.
+func (s *Server) dropPod(id string) error {
 	dir := s.podDir(id)
-	for _, name := range []string{"ipc", "shm"} {
-		if err := unmountAll(filepath.Join(dir, name)); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), endPatience)
+	defer cancel()
+	if err := shim.EndPod(ctx, dir); err != nil {
+		return err
+	}
+	for _, at := range []string{filepath.Join(dir, "ipc"), filepath.Join(dir, "shm"), shim.PodNamespace(dir), shim.PodProc(dir)} {
+		if err := unmountAll(at); err != nil {
 			return err
 		}
 	}
 	return os.RemoveAll(dir)
 }
+
+// endPatience bounds the wait for processes that were killed.
+const endPatience = 10 * time.Second
 
 // cleanPodDirs removes those of pods that nobody knows, or all.
 func (s *Server) cleanPodDirs(all bool) error {
@@ -107,7 +115,7 @@ func (s *Server) cleanPodDirs(all bool) error {
 	defer s.mu.Unlock()
 	for _, e := range entries {
 		if b := s.sandboxes[e.Name()]; all || b == nil || !b.Ready {
-			err = errors.Join(err, s.dropPodIPC(e.Name()))
+			err = errors.Join(err, s.dropPod(e.Name()))
 		}
 	}
 	return err

@@ -302,7 +302,7 @@ func TestServer_refusals(t *testing.T) {
 		}, "is not between 0 and 4294967294"},
 		"NoCommand":   {func(c *runtimeapi.ContainerConfig) { c.Command, c.Image.Image = nil, "example.com/unknown" }, "has no entrypoint here"},
 		"Privileged":  {linux(&runtimeapi.LinuxContainerSecurityContext{Privileged: true}), "privileged containers are not supported"},
-		"TargetPID":   {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_TARGET}}), "debug container"},
+		"TargetPID":   {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_TARGET, TargetId: "x"}}), "is not one of this pod"},
 		"UserNS":      {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: 1, UsernsOptions: &runtimeapi.UserNamespace{}}}), "hostUsers"},
 		"SysAdmin":    {linux(&runtimeapi.LinuxContainerSecurityContext{Capabilities: &runtimeapi.Capability{AddCapabilities: []string{"SYS_ADMIN"}}}), "SYS_ADMIN"},
 		"Seccomp":     {linux(&runtimeapi.LinuxContainerSecurityContext{Seccomp: &runtimeapi.SecurityProfile{ProfileType: 2, LocalhostRef: "p.json"}}), "p.json"},
@@ -337,9 +337,6 @@ func TestServer_refusals(t *testing.T) {
 		"BadHostname":  {func(r *runtimeapi.RunPodSandboxRequest) { r.Config.Hostname = "a\nb" }, "hostname"},
 		"RuntimeClass": {func(r *runtimeapi.RunPodSandboxRequest) { r.RuntimeHandler = "gvisor" }, "gvisor"},
 		"Sysctls":      {func(r *runtimeapi.RunPodSandboxRequest) { r.Config.Linux.Sysctls = map[string]string{"net.x": "1"} }, "net.x"},
-		"SharedPID": {func(r *runtimeapi.RunPodSandboxRequest) {
-			r.Config.Linux.SecurityContext.NamespaceOptions.Pid = runtimeapi.NamespaceMode_POD
-		}, "shareProcessNamespace"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req := &runtimeapi.RunPodSandboxRequest{Config: &runtimeapi.PodSandboxConfig{

@@ -41,6 +41,8 @@ type sandbox struct {
 	// Network is what the pod asked for. Where pods share the host's network in any
 	// case, the kubelet still starts a pod anew whose status says otherwise than its specification.
 	Network runtimeapi.NamespaceMode
+	// SharedPIDs says that the containers live in one pid namespace, see startPod.
+	SharedPIDs bool `json:",omitempty"`
 	// Holder names the namespaces in which the pod was made.
 	Holder string `json:",omitempty"`
 }
@@ -172,6 +174,9 @@ func (s *Server) load(ctx context.Context) error {
 		}
 		s.sandboxes[b.ID] = &b
 		if err := s.settle(&b); err != nil {
+			return fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err)
+		}
+		if err := s.adoptPod(&b); err != nil {
 			return fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err)
 		}
 	}

@@ -28,13 +28,13 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 	if err := s.checkNetwork(cfg); err != nil {
 		return nil, err
 	}
-	m := cfg.GetMetadata()
+	m, namespaces := cfg.GetMetadata(), cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	b := &sandbox{
 		ID: newID(), Name: m.GetName(), Namespace: m.GetNamespace(), UID: m.GetUid(), Attempt: m.GetAttempt(),
 		Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(), Hostname: cfg.GetHostname(),
 		LogDirectory: cfg.GetLogDirectory(), ResolvConf: resolvConf(cfg.GetDnsConfig()),
 		CreatedAt: s.clock.Now(), Ready: true, Holder: s.holder,
-		Network: cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork(),
+		Network: namespaces.GetNetwork(), SharedPIDs: namespaces != nil && namespaces.GetPid() == runtimeapi.NamespaceMode_POD,
 	}
 	if b.LogDirectory != "" {
 		if err := os.MkdirAll(b.LogDirectory, 0o755); err != nil {
@@ -44,8 +44,13 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 	if err := s.connect(ctx, b, cfg); err != nil {
 		return nil, err
 	}
-	if err := s.saveSandbox(b); err != nil {
-		err = fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
+	err := s.startPod(b)
+	if err == nil {
+		if err = s.saveSandbox(b); err != nil {
+			err = errors.Join(fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err), s.dropPod(b.ID))
+		}
+	}
+	if err != nil {
 		s.ports.release(b.Port)
 		return nil, errors.Join(err, s.disconnect(context.WithoutCancel(ctx), b))
 	}
@@ -105,11 +110,11 @@ func (s *Server) stopSandbox(ctx context.Context, b *sandbox) error {
 		return fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
 	}
 	s.removeGroup(b.ID)
+	if err := s.dropPod(b.ID); err != nil {
+		return fmt.Errorf("what the containers of pod %s/%s share: %w", b.Namespace, b.Name, err)
+	}
 	if err := s.disconnect(ctx, b); err != nil {
 		return err
-	}
-	if err := s.dropPodIPC(b.ID); err != nil {
-		return fmt.Errorf("shared memory of pod %s/%s: %w", b.Namespace, b.Name, err)
 	}
 	if was {
 		s.ports.release(b.Port)
@@ -167,11 +172,15 @@ func (s *Server) PodSandboxStatus(_ context.Context, req *runtimeapi.PodSandboxS
 func (s *Server) sandboxStatus(b *sandbox) *runtimeapi.PodSandboxStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	pids := runtimeapi.NamespaceMode_CONTAINER
+	if b.SharedPIDs {
+		pids = runtimeapi.NamespaceMode_POD
+	}
 	return &runtimeapi.PodSandboxStatus{
 		Id: b.ID, Metadata: b.metadata(), State: b.state(), CreatedAt: b.CreatedAt.UnixNano(),
 		Network: &runtimeapi.PodSandboxNetworkStatus{Ip: s.address(b)},
 		Linux: &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{Options: &runtimeapi.NamespaceOption{
-			Network: b.Network, Pid: runtimeapi.NamespaceMode_CONTAINER, Ipc: runtimeapi.NamespaceMode_CONTAINER,
+			Network: b.Network, Pid: pids, Ipc: runtimeapi.NamespaceMode_CONTAINER,
 		}}},
 		Labels: b.Labels, Annotations: b.Annotations,
 	}

@@ -82,9 +82,6 @@ func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContaine
 	case len(cfg.GetCDIDevices()) > 0:
 		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
 	}
-	if sc.GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_NODE && slices.ContainsFunc(sc.GetCapabilities().GetAddCapabilities(), isPtrace) {
-		return errors.New("capability SYS_PTRACE cannot be added to a pod with hostPID here: it could enter the processes that hide the platform's data")
-	}
 	return checkNamespaces(sc.GetNamespaceOptions())
 }
 
@@ -93,12 +90,8 @@ func isPtrace(name string) bool {
 }
 
 func checkNamespaces(n *runtimeapi.NamespaceOption) error {
-	const hint = "every container has a namespace of its own here"
-	switch {
-	case n.GetPid() == runtimeapi.NamespaceMode_TARGET:
-		return fmt.Errorf("a debug container cannot join the processes of another: %s; use kubectl exec", hint)
-	case n.GetUsernsOptions() != nil && n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD:
-		return fmt.Errorf("hostUsers: false is not supported here")
+	if n.GetUsernsOptions() != nil && n.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD {
+		return errors.New("hostUsers: false is not supported here")
 	}
 	return nil
 }
@@ -112,9 +105,6 @@ func checkSandbox(cfg *runtimeapi.PodSandboxConfig, handler string) error {
 	}
 	if handler != "" {
 		return fail("runtime class handler %q does not exist here; leave runtimeClassName out", handler)
-	}
-	if ns := sc.GetNamespaceOptions(); ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD {
-		return fail("shareProcessNamespace is not supported: every container has a process namespace of its own here")
 	}
 	if err := checkNamespaces(sc.GetNamespaceOptions()); err != nil {
 		return fail("%v", err)

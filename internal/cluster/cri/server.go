@@ -293,7 +293,7 @@ func (s *Server) StopContainers(ctx context.Context) error {
 	}
 	wg.Wait()
 	s.removeGroup()
-	err := errors.Join(s.cleanPodDirs(true), s.endSandboxes())
+	err := errors.Join(s.endSandboxes(), s.cleanPodDirs(true))
 	select {
 	case stopErr := <-errs:
 		return errors.Join(stopErr, err)

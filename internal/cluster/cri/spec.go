@@ -91,13 +91,17 @@ func (s *Server) specFor(ctx context.Context, id string, b *sandbox, cfg *runtim
 	if s.groups == nil && rootfs.InUserNamespace() {
 		processes = allPids // real root would count what else runs as root
 	}
-	return shim.Spec{
+	spec := shim.Spec{
 		ID: id, Process: proc, Root: root, Hostname: b.Hostname, NetNS: b.NetNS,
 		LogPath: logPath(b, cfg), Socket: filepath.Join(s.socketDir(), id[:16]),
 		Stdin: cfg.GetStdin(), StdinOnce: cfg.GetStdinOnce(),
 		StopSignal: signalNumber(cfg.GetStopSignal()), Grace: c.grace(),
 		OOMScoreAdj: int(cfg.GetLinux().GetResources().GetOomScoreAdj()), Processes: processes, Namespaces: shared,
-	}, taken, nil
+	}
+	if err := s.joinProcesses(b, cfg.GetLinux().GetSecurityContext(), &spec); err != nil {
+		return fail(err)
+	}
+	return spec, taken, nil
 }
 
 // librariesOf are those that a program of ours loads when it runs (ONNX

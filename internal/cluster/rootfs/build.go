@@ -35,8 +35,7 @@ type diskDir struct {
 }
 
 // Build makes the root described by spec and moves the calling process into
-// it. The process must be alone in its mount namespace and in its pid
-// namespace, and must have a single file system context (no other threads that
+// it. The process must be alone in its mount namespace and must have a single file system context (no other threads that
 // rely on the old root).
 func Build(spec Spec) error {
 	b := &builder{Spec: spec, userNS: InUserNamespace()}

@@ -107,14 +107,7 @@ var (
 
 func (b *builder) mountKernel() error {
 	proc := b.root("/proc")
-	err := unix.Mount("proc", proc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
-	if errors.Is(err, unix.EPERM) && b.SharedProc {
-		err = bindTree("/proc", proc, false) // of the host: an ordinary user cannot mount it anew
-	}
-	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("proc: %w: parts of /proc are covered by other mounts, as in an unprivileged container; run on the host or in a container with --privileged", err)
-	}
-	if err != nil {
+	if err := b.mountProc(proc); err != nil {
 		return fmt.Errorf("proc: %w", err)
 	}
 	if !b.userNS {
@@ -123,6 +116,20 @@ func (b *builder) mountKernel() error {
 		}
 	}
 	return bindTree("/sys", b.root("/sys"), true)
+}
+
+func (b *builder) mountProc(proc string) error {
+	if b.ProcFD != 0 {
+		return errors.Join(unix.MoveMount(b.ProcFD, "", unix.AT_FDCWD, proc, unix.MOVE_MOUNT_F_EMPTY_PATH), unix.Close(b.ProcFD))
+	}
+	err := unix.Mount("proc", proc, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	if errors.Is(err, unix.EPERM) && b.SharedProc {
+		err = bindTree("/proc", proc, false) // of the host: an ordinary user cannot mount it anew
+	}
+	if errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w: parts of /proc are covered by other mounts, as in an unprivileged container; run on the host or in a container with --privileged", err)
+	}
+	return err
 }
 
 func protectProc(proc string) error {

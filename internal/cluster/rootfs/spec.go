@@ -32,6 +32,8 @@ type Spec struct {
 	// SharedProc says that the pid namespace is not the container's own, so that
 	// its /proc may have to be that of the host.
 	SharedProc bool `json:",omitempty"`
+	// ProcFD, if not 0, is a mount that becomes /proc, as it belongs to another pid namespace.
+	ProcFD int `json:"-"`
 	// Owner owns the home directory of the container.
 	OwnerUID, OwnerGID uint32
 }

@@ -124,17 +124,9 @@ func Adopt(ctx context.Context, dir string) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.PidfdOpen(state.PID, unix.PIDFD_NONBLOCK)
-	if errors.Is(err, unix.ESRCH) {
-		return nil, ErrGone
-	}
+	pidfd, err := pin(Member{PID: state.PID, Start: state.Start})
 	if err != nil {
-		return nil, fmt.Errorf("shim %d: %w", state.PID, err)
-	}
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
-	// Only after the process is pinned does its start time say that it is the right one.
-	if start, err := ProcessStart(state.PID); err != nil || start != state.Start {
-		return nil, errors.Join(ErrGone, pidfd.Close())
+		return nil, err
 	}
 	r := &Running{dir: dir, socket: spec.Socket, cgroup: spec.Cgroup, state: state, pidfd: pidfd, done: make(chan struct{})}
 	raw, err := pidfd.SyscallConn()
@@ -172,6 +164,11 @@ func awaitState(ctx context.Context, dir string) (State, error) {
 // watch waits for the end of a shim that is not our child.
 func (r *Running) watch(raw syscall.RawConn) {
 	defer close(r.done)
+	awaitEnd(raw)
+}
+
+// awaitEnd waits for the end of the process of a pidfd.
+func awaitEnd(raw syscall.RawConn) {
 	_ = raw.Read(func(fd uintptr) bool {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)

@@ -14,6 +14,12 @@
 // kills whatever is left in the pid namespace. When the shim is killed, init
 // sees its end of their socket close and does the same.
 //
+// Where processes are shared with others, by the pod ([StartPod] and
+// `kiwerk-agent pod`, its pid 1) or with a container that is debugged, init stays
+// outside of their pid namespace and forks into it; the container's mount
+// namespace tells then what ends with it. On the node's pid namespace, init
+// finds what is its own by descent.
+//
 // [Start] and [Adopt] are the daemon's side, [Run] and [Init] the agent's. The
 // package links only the standard library and x/sys, and knows nothing of
 // Kubernetes but the format of the log (CRI).

@@ -30,8 +30,9 @@ const (
 // mainID is the id of the container's own process; those of exec count from 1.
 const mainID = 0
 
-// Init is pid 1 of a container. It builds the root, starts the container's
-// process, reaps, starts what exec asks for, and ends with the process.
+// Init is pid 1 of a container, unless that shares the processes of others. It
+// builds the root, starts the container's process, reaps, starts what exec asks
+// for, and ends with the process.
 func Init(now func() time.Time) error {
 	link, err := fdsock.FromFile(os.NewFile(fdLink, "link"))
 	if err != nil {
@@ -52,6 +53,9 @@ type container struct {
 	now  func() time.Time
 	// jobs run on the one thread whose rights are those of the container.
 	jobs chan func()
+	// pids is the namespace to join, mountNS the container's own, where init is outside of its pid namespace.
+	pids    *os.File
+	mountNS string
 
 	mu      sync.Mutex // held while forking, so that no child is reaped before it is known
 	running map[int]int
@@ -68,6 +72,9 @@ func (c *container) start() error {
 		return fmt.Errorf("decode container specification: %w", err)
 	}
 	unix.Umask(0o022)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("close init to its container: %w", err)
+	}
 	entry, err := c.spec.Cgroup.Enter()
 	if err != nil {
 		return err
@@ -83,16 +90,26 @@ func (c *container) start() error {
 			return fmt.Errorf("set hostname %s: %w", c.spec.Hostname, err)
 		}
 	}
+	if err := c.openJoined(); err != nil {
+		return err
+	}
+	rootfs.OwnGroups() // asks /proc, which may be of another namespace later
 	c.spec.Root.OwnerUID, c.spec.Root.OwnerGID = c.spec.Process.UID, c.spec.Process.GID
 	if err := rootfs.Build(c.spec.Root); err != nil {
 		return err
 	}
-	ready := make(chan error)
+	ready := make(chan error, 1)
 	go c.spawner(entry, ready)
 	if err := <-ready; err != nil {
 		return err
 	}
-	return dropInitRights(c.spec.Process)
+	if !c.spec.joinsProcesses() { // else nothing in the container sees init
+		if err := limitAllThreads(c.spec.Process); err != nil {
+			return err
+		}
+	}
+	c.jobs <- func() { ready <- confineLast(c.spec.Process) }
+	return <-ready
 }
 
 func readSpec() ([]byte, error) {
@@ -114,6 +131,12 @@ func readSpec() ([]byte, error) {
 func (c *container) spawner(entry *cgroup.Entry, ready chan<- error) {
 	runtime.LockOSThread()
 	err := entry.Finish()
+	if err == nil && c.pids != nil {
+		err = errors.Join(unix.Setns(int(c.pids.Fd()), unix.CLONE_NEWPID), c.pids.Close())
+		if err != nil {
+			err = fmt.Errorf("join pid namespace: %w", err)
+		}
+	}
 	if err == nil {
 		err = confine(c.spec.Process)
 	}
@@ -128,26 +151,27 @@ func (c *container) spawner(entry *cgroup.Entry, ready chan<- error) {
 
 // confine gives up rights of the calling thread.
 func confine(p Process) error {
-	keep := map[uintptr]bool{}
-	for _, n := range p.Caps {
-		keep[n] = true
+	if err := dropBounding(p.Caps); err != nil {
+		return err
 	}
-	for n := uintptr(0); n <= 63; n++ {
-		if keep[n] {
-			continue
-		}
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, n, 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) {
-			break // one more than the kernel knows
-		}
-		if err != nil {
-			return fmt.Errorf("drop capability %d: %w", n, err)
+	if !p.NoNewPrivs { // only SYS_ADMIN may install a filter then
+		if err := filter(p.Seccomp); err != nil {
+			return err
 		}
 	}
-	if p.NoNewPrivs {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("no_new_privs: %w", err)
-		}
+	if err := limitThread(p); err != nil {
+		return fmt.Errorf("%w: a seccomp profile must allow capset where allowPrivilegeEscalation is not false", err)
+	}
+	return nil
+}
+
+// confineLast gives up what the calling thread needed until all of init was limited.
+func confineLast(p Process) error {
+	if !p.NoNewPrivs {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
 	}
 	return filter(p.Seccomp)
 }

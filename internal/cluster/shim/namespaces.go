@@ -23,10 +23,10 @@ var kinds = []struct {
 	{NamespacePID, unix.CLONE_NEWPID},
 }
 
-// sharesProcesses tells whether init is not pid 1 of a namespace that ends with it.
+// sharesProcesses tells whether the container is in the node's pid namespace.
 func (s Spec) sharesProcesses() bool {
-	_, shared := s.Namespaces[NamespacePID]
-	return shared
+	file, given := s.Namespaces[NamespacePID]
+	return given && file == ""
 }
 
 // inNamespaces starts init where it belongs: start gets the flags for what it has of its own.
@@ -37,19 +37,16 @@ func (s *shim) inNamespaces(start func(flags uintptr) (*os.Process, error)) (*os
 		file, given := s.spec.Namespaces[k.name]
 		if !given {
 			flags |= uintptr(k.flag)
-		} else if file != "" {
+		} else if file != "" && k.name != NamespacePID { // init stays outside of a joined pid namespace
 			join[file] = k.flag
 		}
 	}
 	if s.spec.NetNS != "" {
 		join[s.spec.NetNS] = unix.CLONE_NEWNET
 	}
-	if len(join) == 0 {
-		return start(flags)
-	}
 	var p *os.Process
 	err := thread.Own(func() error {
-		err := enterAll(join)
+		err := errors.Join(enterAll(join), boundInit(s.spec.Process))
 		if err == nil {
 			p, err = start(flags)
 		}
@@ -58,7 +55,7 @@ func (s *shim) inNamespaces(start func(flags uintptr) (*os.Process, error)) (*os
 	return p, err
 }
 
-// enterAll moves the calling thread, for pid namespaces its children.
+// enterAll moves the calling thread.
 func enterAll(join map[string]int) error {
 	for file, flag := range join {
 		fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -76,6 +73,10 @@ func enterAll(join map[string]int) error {
 // endOthers kills what descends from init until nothing is left, where the
 // kernel does not do so at the end of init.
 func (c *container) endOthers() {
+	if c.spec.joinsProcesses() {
+		endMountNamespace(c.mountNS)
+		return
+	}
 	if !c.spec.sharesProcesses() {
 		return
 	}

@@ -33,6 +33,8 @@ type shim struct {
 	init  *os.Process
 	ready *fdsock.Conn // nil after the answer
 	state State
+	// mountNS is the container's.
+	mountNS string
 
 	copies sync.WaitGroup // of the container's output
 	exit   Exit
@@ -115,6 +117,7 @@ func (s *shim) startInit() error {
 	if err != nil {
 		return fmt.Errorf("start container namespaces: %w", err)
 	}
+	s.mountNS, _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", s.init.Pid)) // may have ended, and all it started before
 	return s.identify()
 }
 
@@ -186,6 +189,9 @@ func (s *shim) follow() error {
 		s.execEvent(ev, files)
 	}
 	status, err := s.init.Wait()
+	if s.spec.joinsProcesses() && s.mountNS != "" {
+		endMountNamespace(s.mountNS) // their pid namespace goes on
+	}
 	close(s.ended)
 	if startErr != nil {
 		return startErr

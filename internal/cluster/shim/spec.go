@@ -35,6 +35,10 @@ type Spec struct {
 	// Namespaces are not made anew: by kind (NamespaceIPC and the like) the file
 	// of the one to join. An empty name stays in that of the holder.
 	Namespaces map[string]string `json:",omitempty"`
+	// Proc is the mount of /proc for the pid namespace to join.
+	Proc string `json:",omitempty"`
+	// Target is the init of another container whose pid namespace is joined; its /proc serves.
+	Target *Member `json:",omitempty"`
 }
 
 // Kinds of Namespaces.

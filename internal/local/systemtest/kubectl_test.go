@@ -144,7 +144,8 @@ func checkTerminal(p *platform) {
 	resize(p.t, master, 22, 99)
 	fmt.Fprint(master, "while [ \"$(stty size)\" != '22 99' ]; do sleep .05; done; echo re''sized\n")
 	seen.await("resized")
-	fmt.Fprint(master, "echo wait''ing; sleep 1000\n")
+	// What says so is in the foreground already, and gets the signal.
+	fmt.Fprint(master, "sh -c \"echo wait''ing; exec sleep 1000\"\n")
 	seen.await("waiting")
 	fmt.Fprint(master, "\x03exit 5\n")
 	err := cmd.Wait()
@@ -231,6 +232,12 @@ func checkDebug(p *platform) {
 	p.kubectl("wait", ended, "pod/tools", "--timeout=60s")
 	if out := p.kubectl("logs", "tools", "-c", "look"); out != "from the side" {
 		p.t.Errorf("debug: %q", out)
+	}
+	const within = "tr '\\0' ' ' < /proc/1/cmdline | cut -d' ' -f1,2; cat /proc/$(pgrep -of 'http[.]server')/root/tmp/index.html"
+	p.kubectl("debug", "web", "--image=busybox", "--container=within", "--target=main", "--", "sh", "-c", within)
+	p.kubectl("wait", ended, "pod/web", "--timeout=60s")
+	if out := p.kubectl("logs", "web", "-c", "within"); out != "kiwerk-agent init\npage" {
+		p.t.Errorf("debug --target: %q", out)
 	}
 }
 

@@ -51,6 +51,11 @@ spec:
 `, name, policy)
 }
 
+// sharing lets the containers of a pod share processes: it has a pid 1 of its own, which no daemon must lose either.
+func sharing(pod string) string {
+	return strings.Replace(pod, "\nspec:\n", "\nspec:\n  shareProcessNamespace: true\n", 1)
+}
+
 // python is a pod that runs a program, indented by six blanks.
 func python(name, program string) string {
 	return fmt.Sprintf(`
@@ -118,7 +123,11 @@ func TestKill_atRandomPoints(t *testing.T) {
 		p := up(t, who, dir)
 		manifest := ""
 		for i := range pods {
-			manifest += counter(fmt.Sprintf("c%d", i), "Always")
+			pod := counter(fmt.Sprintf("c%d", i), "Always")
+			if i%2 == 0 {
+				pod = sharing(pod)
+			}
+			manifest += pod
 		}
 		p.apply(manifest)
 		p.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=counter", "--timeout=120s")
@@ -252,7 +261,7 @@ func TestLost(t *testing.T) {
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir)
-		p.apply(counter("always", "Always") + counter("never", "Never"))
+		p.apply(sharing(counter("always", "Always")) + counter("never", "Never"))
 		p.kubectl("wait", "--for=condition=Ready", "pod/always", "pod/never", "--timeout=60s")
 		p.killHolder()
 
