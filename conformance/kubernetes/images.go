@@ -93,7 +93,7 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 	}
 	// Debian's busybox has a shell that prefers its own applets where specs want
 	// the real nc, and that, as dash, drops variables with names like data-1.
-	shell := []imagetest.Entry{imagetest.Link("/bin/sh", "/usr/bin/bash")}
+	shell := []imagetest.Entry{imagetest.Link("/bin/sh", "/usr/bin/bash"), imagetest.Link("/bin/bash", "/usr/bin/bash")}
 	porter := filepath.Join(s.source, "test", "images", "agnhost", "porter")
 	agnhost := []imagetest.Entry{
 		imagetest.Copy(s.program("agnhost"), "/agnhost", 0o755),
