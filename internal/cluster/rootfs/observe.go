@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,7 +47,7 @@ func listHost(dir string) ([]entry, error) {
 			if e.Target, err = os.Readlink(at); err != nil {
 				continue
 			}
-		case e.Mode.IsDir():
+		case e.Mode.IsDir() && !slices.Contains(fresh, at): // reading /proc takes long where much runs
 			e.Plain = plainDir(at)
 		}
 		entries = append(entries, e)
