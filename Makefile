@@ -114,8 +114,9 @@ fuzz: ## Every fuzz test for FUZZTIME (default 20s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),20s)
 
 .PHONY: bench
-bench: setup build ## Start-up, idle, jobs and tracking against peers, as text
+bench: setup build ## Start-up, idle, jobs, containers and tracking against peers, as text (docs/benchmarks.md)
 	go run ./bench/up
+	go run ./bench/node
 	go run ./bench/tracking
 
 ##@ Develop

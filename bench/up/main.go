@@ -32,7 +32,7 @@ import (
 // Bounds of the design.
 const (
 	boundReady  = 5.0
-	boundMemory = 600.0
+	boundMemory = 650.0 // with a network for each pod
 	boundCPU    = 5.0
 	boundJob    = 1.5
 	boundJobs   = 8.0

@@ -20,35 +20,83 @@ import (
 // root and its descendants those that run one of the platform's programs.
 // Containers are not counted: they live in pid namespaces of their own.
 func TreeMemory(root int, programs []string) (int64, error) {
-	children, err := processChildren()
+	tree, err := tree(root, programs)
 	if err != nil {
 		return 0, err
 	}
+	var sum int64
+	for _, p := range tree {
+		if p.Contained {
+			continue
+		}
+		if err := p.measure(); err != nil {
+			return 0, err
+		}
+		sum += p.Pss
+	}
+	if sum == 0 {
+		return 0, fmt.Errorf("no process of the platform was found below process %d", root)
+	}
+	return sum, nil
+}
+
+// Process is one that runs a program of the platform.
+type Process struct {
+	PID int
+	// Args is its command line.
+	Args []string
+	// Contained says that it lives in the pid namespace of a container.
+	Contained bool
+	// Pss is in bytes.
+	Pss int64
+}
+
+// Tree are root and those of its descendants that run one of programs, in containers too, with their memory.
+func Tree(root int, programs []string) ([]*Process, error) {
+	all, err := tree(root, programs)
+	for _, p := range all {
+		err = errors.Join(err, p.measure())
+	}
+	return all, err
+}
+
+func tree(root int, programs []string) ([]*Process, error) {
+	children, err := processChildren()
+	if err != nil {
+		return nil, err
+	}
 	namespace, err := os.Readlink(procFile(root, "ns/pid"))
 	if err != nil {
-		return 0, fmt.Errorf("process %d: %w", root, err)
+		return nil, fmt.Errorf("process %d: %w", root, err)
 	}
-	var sum int64
+	var found []*Process
 	for todo := []int{root}; len(todo) > 0; {
 		pid := todo[0]
 		todo = append(todo[1:], children[pid]...)
-		if own, err := os.Readlink(procFile(pid, "ns/pid")); err != nil || own != namespace {
+		own, err := os.Readlink(procFile(pid, "ns/pid"))
+		if err != nil {
 			continue
 		}
 		exe, err := os.Readlink(procFile(pid, "exe"))
 		if err != nil || !slices.Contains(programs, filepath.Base(exe)) {
 			continue
 		}
-		bytes, err := pss(pid)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return 0, err
+		p := &Process{PID: pid, Contained: own != namespace}
+		if line, err := os.ReadFile(procFile(pid, "cmdline")); err == nil {
+			p.Args = strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 		}
-		sum += bytes
+		found = append(found, p)
 	}
-	if sum == 0 {
-		return 0, fmt.Errorf("no process of the platform was found below process %d", root)
+	return found, nil
+}
+
+// measure leaves a process that has ended at nothing.
+func (p *Process) measure() (err error) {
+	p.Pss, err = pss(p.PID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return sum, nil
+	return err
 }
 
 func procFile(pid int, name string) string { return fmt.Sprintf("/proc/%d/%s", pid, name) }
