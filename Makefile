@@ -26,6 +26,8 @@ K8S_LDFLAGS        := -s -w \
 VERSION      := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 MODULE       := github.com/kiwerk/kiwerk
 LDFLAGS       = $(K8S_LDFLAGS) -X $(MODULE)/internal/buildinfo.version=$(VERSION)
+# The agent has to be small: functions begin at multiples of 16 bytes as C compilers put them, not of Go's 32.
+AGENT_LDFLAGS = $(LDFLAGS) -funcalign=16
 # Tests carry no version of Kiwerk: it changes with every commit and would link them all again.
 TEST_LDFLAGS  = $(K8S_LDFLAGS)
 
@@ -58,7 +60,8 @@ demo: setup build ## Set up, build and play the quality-inspection day: data, tr
 build: setup-system setup-onnxruntime ## Build the programs into bin/
 	@mkdir -p bin
 	$(WITH_CGO) go build -ldflags '-s -w -X $(MODULE)/internal/buildinfo.version=$(VERSION)' -o bin/ ./cmd/kiwerk-modelserver ./cmd/kiwerk-nvml
-	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kiwerk-agent ./cmd/kiwerk-nvidia-smi ./cmd/kiwerk-operator ./cmd/kiwerk
+	go build -ldflags '$(AGENT_LDFLAGS)' -o bin/ ./cmd/kiwerk-agent
+	go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kiwerk-nvidia-smi ./cmd/kiwerk-operator ./cmd/kiwerk
 
 .PHONY: setup
 setup: setup-system setup-python setup-onnxruntime ## Install what is needed: Python environment, ONNX Runtime, Go modules
