@@ -15,7 +15,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
-// down asks the launcher to stop and waits until it has. Without a launcher it
+// down asks the launcher to stop and waits until it is gone. Without a launcher it
 // stops what an ended platform has left running.
 func down(ctx context.Context, s cli.Session, o cli.DownOptions, getenv func(string) string) error {
 	if o.Clean {
@@ -41,11 +41,14 @@ func down(ctx context.Context, s cli.Session, o cli.DownOptions, getenv func(str
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // ends Recv
 	defer stop()
-	var e event
-	if _, err := c.Recv(&e); err != nil && !errors.Is(err, io.EOF) {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	for err == nil { // the connection ends with the launcher
+		var e event
+		_, err = c.Recv(&e)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !errors.Is(err, io.EOF) {
 		return err
 	}
 	fmt.Fprintln(s.Err, s.Text.T(text.UpStopped, s.DataDir))

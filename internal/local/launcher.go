@@ -33,6 +33,9 @@ type launcher struct {
 	detached bool
 	stopped  bool // cleanly, with all pods
 	network  networkState
+	// asked is the connection of the kiwerk down that asked for the stop. It ends
+	// with this process, when the directories are free: kiwerk down waits for that.
+	asked *fdsock.Conn
 	// discarded: the data directory is removed after the stop.
 	discarded bool
 	// onReady, if set, takes the place of printing addresses.
@@ -323,11 +326,12 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 				return failure(text.S(text.StartFailed, e.Phase), l.seeLog(), errors.New(e.Detail))
 			}
 		case <-ctx.Done():
-			return l.stop(d, nil)
+			return l.stop(d)
 		case c := <-stops:
-			return l.stop(d, c)
+			l.asked = c
+			return l.stop(d)
 		case <-timeout.C:
-			err := l.stop(d, nil)
+			err := l.stop(d)
 			return errors.Join(&cli.Failure{Code: cli.ExitNotReady, What: text.S(text.StartTimeout, l.options.Timeout.String(), phase), Try: l.seeLog()}, err)
 		}
 	}
@@ -358,8 +362,8 @@ func (l *launcher) lost(d *daemonProcess) error {
 	return failure(text.S(text.DaemonLost), l.seeLog(), err)
 }
 
-// stop ends pods, daemon and holder. asked is the connection of kiwerk down, if that caused it.
-func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
+// stop ends pods, daemon and holder.
+func (l *launcher) stop(d *daemonProcess) error {
 	fmt.Fprintln(l.progress.talk(), l.session.Text.T(text.UpStopping))
 	if err := d.conn.Send(order{Stop: true}); err != nil && !errors.Is(err, io.EOF) {
 		return l.lost(d)
@@ -383,10 +387,6 @@ func (l *launcher) stop(d *daemonProcess, asked *fdsock.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), graceOfDaemon)
 	defer cancel()
 	err = errors.Join(err, d.holder.Shutdown(ctx), leaveHost(ctx, l.dir.path), os.Remove(l.dir.file(runFile)))
-	if asked != nil {
-		_ = asked.Send(event{Kind: eventStopped}) // kiwerk down may be gone
-		_ = asked.Close()
-	}
 	if err == nil {
 		l.stopped = true
 		fmt.Fprintln(l.progress.talk(), l.session.Text.T(l.ending(), l.dir.path))

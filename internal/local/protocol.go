@@ -43,7 +43,7 @@ type event struct {
 	// Say is a detail in words, for the language of the terminal.
 	Say  *wireSentence `json:",omitempty"`
 	Took time.Duration
-	// Ready and stopped: what runs.
+	// Ready: what runs.
 	Run *runState `json:",omitempty"`
 	// Failure is what a failed launcher would have printed.
 	Failure *wireFailure `json:",omitempty"`
@@ -54,7 +54,6 @@ const (
 	eventNetwork = "network" // the network is as it was wanted; comes first
 	eventReady   = "ready"
 	eventFailed  = "failed"
-	eventStopped = "stopped"
 )
 
 // order is what a launcher tells the daemon, and kiwerk down the launcher.
