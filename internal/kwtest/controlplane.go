@@ -26,8 +26,8 @@ import (
 const EnvBinDir = "KIWERK_BIN_DIR"
 
 const (
-	startTimeout = 90 * time.Second
-	stopTimeout  = 20 * time.Second
+	startTimeout = 4 * time.Minute
+	stopTimeout  = 2 * time.Minute
 	dirPrefix    = "kwtest-"
 )
 

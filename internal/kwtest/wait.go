@@ -14,7 +14,7 @@ import (
 
 const (
 	// Patience is how long tests wait for what should happen at once; a busy machine may need much of it.
-	Patience = 60 * time.Second
+	Patience = 3 * time.Minute
 
 	eventuallyTick = 10 * time.Millisecond
 )

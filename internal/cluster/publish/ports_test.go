@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
 // here makes sockets in the test's own network.
@@ -76,12 +78,7 @@ func newPorts(t *testing.T) *ports {
 // free returns a port that nobody has.
 func free(t *testing.T) int32 {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return int32(l.Addr().(*net.TCPAddr).Port)
+	return int32(kwtest.FreePort(t))
 }
 
 var (
@@ -172,7 +169,7 @@ func TestPorts_udp(t *testing.T) {
 		}
 		defer c.Close()
 		buf := make([]byte, 100)
-		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
