@@ -38,7 +38,7 @@ func killAndAdopt(t *testing.T, who account, victim string, pid func(runState) i
 	dir := filepath.Join(home(t, who), "data")
 	p := up(t, who, dir)
 	p.apply(ticker("ticker"))
-	p.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+	p.kubectl("wait", "--for=condition=Ready", "pod/ticker", patience)
 	before := p.identity("ticker")
 	line := p.logLine("ticker", func(s string) bool { return strings.HasPrefix(s, "3 ") })
 	token := strings.Fields(line)[1]
@@ -57,7 +57,7 @@ func killAndAdopt(t *testing.T, who account, victim string, pid func(runState) i
 	}
 
 	again := up(t, who, dir)
-	again.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+	again.kubectl("wait", "--for=condition=Ready", "pod/ticker", patience)
 	if after := again.identity("ticker"); after != before {
 		t.Errorf("the pod was restarted:\nbefore %s\nafter  %s", before, after)
 	}
@@ -81,7 +81,7 @@ func TestKill_downEndsWhatIsLeft(t *testing.T) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir)
 		p.apply(ticker("ticker"))
-		p.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+		p.kubectl("wait", "--for=condition=Ready", "pod/ticker", patience)
 		p.notesGroups()
 		if err := unix.Kill(p.run.Launcher, unix.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -104,7 +104,7 @@ func TestStop_endsPods(t *testing.T) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir)
 		p.apply(ticker("ticker"))
-		p.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+		p.kubectl("wait", "--for=condition=Ready", "pod/ticker", patience)
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestStop_endsPods(t *testing.T) {
 			t.Errorf("the runtime directory is left: %v", err)
 		}
 		again := up(t, who, dir)
-		again.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/ticker", "--timeout=60s")
+		again.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/ticker", patience)
 	})
 }
 

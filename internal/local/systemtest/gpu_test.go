@@ -76,9 +76,10 @@ func TestGPU_simulated(t *testing.T) {
 		kwtest.Eventually(t, func() error {
 			clear(held)
 			for _, g := range p.gpus() {
-				free = g.UUID
 				if len(g.Holders) > 0 {
 					held[g.UUID] = true
+				} else {
+					free = g.UUID
 				}
 			}
 			if len(held) != 2 {
@@ -126,10 +127,10 @@ func TestGPU_simulated(t *testing.T) {
 			t.Fatalf("kiwerk gpu recover: code %d\n%s%s", code, out, errs)
 		}
 		p.allocatable("nvidia.com/gpu", 8)
-		events := p.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}")
-		if !strings.Contains(events, "GPUUnhealthy") || !strings.Contains(events, "GPURecovered") {
-			t.Errorf("no events tell of the failure: %s", events)
-		}
+		until(t, "events tell of failure and recovery", func() bool {
+			events := p.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}")
+			return strings.Contains(events, "GPUUnhealthy") && strings.Contains(events, "GPURecovered")
+		})
 		if _, _, code := call(t, who, p.dir, "gpu", "fail", "8"); code != 4 {
 			t.Errorf("failing a GPU that is not there: code %d, want 4", code)
 		}

@@ -26,8 +26,10 @@ import (
 
 // Limits are generous: the machine may be busy with other tests.
 const (
-	startLimit = 2 * time.Minute
-	callLimit  = 2 * time.Minute
+	startLimit = 4 * time.Minute
+	callLimit  = 4 * time.Minute
+	// patience is how long kubectl waits for what should happen soon.
+	patience = "--timeout=3m"
 )
 
 // account is who runs a platform.
@@ -294,7 +296,7 @@ func (p *platform) apply(manifest string) {
 // logLine follows the log of a pod until a line is accepted.
 func (p *platform) logLine(pod string, accept func(string) bool) string {
 	p.t.Helper()
-	return p.stream(accept, "logs", "-f", pod)
+	return p.stream(accept, "logs", "-f", pod, "--pod-running-timeout=3m")
 }
 
 // stream runs kubectl until it prints a line that is accepted.

@@ -35,11 +35,13 @@ apiVersion: v1
 kind: Pod
 metadata: {name: fails}
 spec:
-  restartPolicy: OnFailure
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: memory, emptyDir: {}}]
   containers:
   - name: main
     image: busybox
-    command: [sh, -c, 'echo said; exit 3']
+    volumeMounts: [{name: memory, mountPath: /memory}]
+    command: [sh, -c, 'test -e /memory/failed && exec sleep 100000; touch /memory/failed; echo said; exit 3']
 ---
 apiVersion: v1
 kind: Pod
@@ -70,7 +72,7 @@ func TestKubectl(t *testing.T) {
 	eachAccount(t, func(t *testing.T, who account) {
 		p := up(t, who, filepath.Join(home(t, who), "data"))
 		p.apply(kubectlPods)
-		p.kubectl("wait", "--for=condition=Ready", "pod/tools", "pod/once", "pod/web", "--timeout=60s")
+		p.kubectl("wait", "--for=condition=Ready", "pod/tools", "pod/once", "pod/web", patience)
 		for name, check := range map[string]func(*platform){
 			"Logs": checkLogs, "Exec": checkExec, "Terminal": checkTerminal, "Attach": checkAttach, "Run": checkRun,
 			"Copy": checkCopy, "PortForward": checkPortForward, "Top": checkTop, "Debug": checkDebug,
@@ -99,6 +101,7 @@ func (p *platform) try(in string, args ...string) (out, errs string, code int) {
 }
 
 func checkLogs(p *platform) {
+	p.stream(func(s string) bool { return s == "second" }, "logs", "-f", "tools", "-c", "main")
 	if out := p.kubectl("logs", "tools", "-c", "main"); out != "first\nsecond" {
 		p.t.Errorf("logs: %q", out)
 	}
@@ -106,13 +109,13 @@ func checkLogs(p *platform) {
 	if _, err := time.Parse(time.RFC3339Nano, stamp); err != nil || line != "second" {
 		p.t.Errorf("logs with timestamps: %q %q, %v", stamp, line, err)
 	}
-	p.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/fails", "--timeout=60s")
+	p.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "pod/fails", patience)
 	if out := p.kubectl("logs", "fails", "--previous"); out != "said" {
 		p.t.Errorf("previous logs: %q", out)
 	}
-	if out := p.kubectl("events", "--for", "pod/fails"); !strings.Contains(out, "Started") {
-		p.t.Errorf("events: %s", out)
-	}
+	until(p.t, "kubectl events shows the start", func() bool {
+		return strings.Contains(p.kubectl("events", "--for", "pod/fails"), "Started")
+	})
 }
 
 func checkExec(p *platform) {
@@ -159,7 +162,7 @@ func checkAttach(p *platform) {
 	if out, errs, _ := p.try("one\ntwo\n", "attach", "-i", "once"); out != "one\ntwo\nclosed\n" {
 		p.t.Errorf("attach: %q\n%s", out, errs)
 	}
-	p.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.terminated.exitCode}=4", "pod/once", "--timeout=60s")
+	p.kubectl("wait", "--for=jsonpath={.status.containerStatuses[0].state.terminated.exitCode}=4", "pod/once", patience)
 }
 
 func checkRun(p *platform) {
@@ -168,7 +171,7 @@ func checkRun(p *platform) {
 		p.t.Errorf("run -i: %q, %q, code %d", out, errs, code)
 	}
 	p.kubectl("run", "args", "--image=x", "--restart=Never", "--", "echo", "args", "alone")
-	p.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/args", "--timeout=60s")
+	p.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/args", patience)
 	if out := p.kubectl("logs", "args"); out != "args alone" {
 		p.t.Errorf("args without command: %q", out)
 	}
@@ -229,7 +232,7 @@ func checkTop(p *platform) {
 func checkDebug(p *platform) {
 	p.kubectl("debug", "tools", "--image=busybox", "--container=look", "--", "sh", "-c", "echo from the side")
 	const ended = "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.reason}=Completed"
-	p.kubectl("wait", ended, "pod/tools", "--timeout=60s")
+	p.kubectl("wait", ended, "pod/tools", patience)
 	if out := p.kubectl("logs", "tools", "-c", "look"); out != "from the side" {
 		p.t.Errorf("debug: %q", out)
 	}

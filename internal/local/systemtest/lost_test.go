@@ -87,7 +87,12 @@ const echoServer = `
 // echoClient counts over one connection; when that breaks, it ends.
 const echoClient = `
       import socket, time
-      c = socket.create_connection(("%s", %s))
+      while True:
+          try:
+              c = socket.create_connection(("%s", %s))
+              break
+          except ConnectionRefusedError:
+              time.sleep(.1)
       n = 0
       while True:
           n += 1
@@ -101,7 +106,7 @@ const echoClient = `
 func (p *platform) talk() {
 	p.t.Helper()
 	p.apply(python("server", echoServer))
-	p.kubectl("wait", "--for=condition=Ready", "pod/server", "--timeout=60s")
+	p.kubectl("wait", "--for=condition=Ready", "pod/server", patience)
 	where := strings.Fields(p.kubectl("get", "pod", "server", "-o", `jsonpath={.status.podIP} {.metadata.annotations.kiwerk\.dev/port}`))
 	if len(where) == 1 {
 		where = append(where, "8080") // a pod with a network of its own
@@ -130,7 +135,7 @@ func TestKill_atRandomPoints(t *testing.T) {
 			manifest += pod
 		}
 		p.apply(manifest)
-		p.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=counter", "--timeout=120s")
+		p.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=counter", patience)
 		p.talk()
 		before := p.identities()
 		if err := unix.Kill(p.run.Daemon, unix.SIGKILL); err != nil {
@@ -142,7 +147,7 @@ func TestKill_atRandomPoints(t *testing.T) {
 			startAndKill(t, who, dir, random)
 		}
 		again := up(t, who, dir)
-		again.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=counter", "--timeout=60s")
+		again.kubectl("wait", "--for=condition=Ready", "pod", "-l", "app=counter", patience)
 		if after := again.identities(); after != before {
 			t.Errorf("pods were restarted:\nbefore\n%s\nafter\n%s", before, after)
 		}
@@ -262,7 +267,7 @@ func TestLost(t *testing.T) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir)
 		p.apply(sharing(counter("always", "Always")) + counter("never", "Never"))
-		p.kubectl("wait", "--for=condition=Ready", "pod/always", "pod/never", "--timeout=60s")
+		p.kubectl("wait", "--for=condition=Ready", "pod/always", "pod/never", patience)
 		p.killHolder()
 
 		again := up(t, who, dir)
@@ -270,14 +275,14 @@ func TestLost(t *testing.T) {
 			t.Errorf("the next start says\n%s", out)
 		}
 		again.restarted("always", 1, "HolderLost")
-		again.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", "--timeout=60s")
+		again.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/never", patience)
 
 		again.reboot()
 		third := up(t, who, dir)
 		third.restarted("always", 2, "MachineRestarted")
 		third.notesGroups()
 		third.hang()
-		if out, errs, code := call(t, who, dir, "down", "--clean", "--timeout", "4s"); code != 0 || !strings.Contains(errs, "Ended daemon") {
+		if out, errs, code := call(t, who, dir, "down", "--clean", "--timeout", "12s"); code != 0 || !strings.Contains(errs, "Ended daemon") {
 			t.Errorf("down --clean: code %d\n%s%s", code, out, errs)
 		}
 		third.wait()
@@ -350,8 +355,8 @@ func (p *platform) reboot() {
 // restarted waits until a pod's container runs again, and tells why it had ended.
 func (p *platform) restarted(pod string, times int, reason string) {
 	p.t.Helper()
-	p.kubectl("wait", fmt.Sprintf("--for=jsonpath={.status.containerStatuses[0].restartCount}=%d", times), "pod/"+pod, "--timeout=60s")
-	p.kubectl("wait", "--for=condition=Ready", "pod/"+pod, "--timeout=60s")
+	p.kubectl("wait", fmt.Sprintf("--for=jsonpath={.status.containerStatuses[0].restartCount}=%d", times), "pod/"+pod, patience)
+	p.kubectl("wait", "--for=condition=Ready", "pod/"+pod, patience)
 	if got := p.kubectl("get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}"); got != reason {
 		p.t.Errorf("reason of the end of %s: %q, expected %q", pod, got, reason)
 	}

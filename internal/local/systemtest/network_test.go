@@ -69,14 +69,14 @@ spec:
   containers:
   - name: main
     image: python
-    command: [python3, -uc, "import socket, time\nc = socket.create_connection(('%s', 9000)); c.settimeout(20)\nn = 0\nwhile True:\n  n += 1; c.sendall(b'x'); assert c.recv(1) == b'x'; print(n); time.sleep(.1)\n"]
+    command: [python3, -uc, "import socket, time\nwhile True:\n  try:\n    c = socket.create_connection(('%s', 9000)); break\n  except ConnectionRefusedError:\n    time.sleep(.1)\nc.settimeout(100)\nn = 0\nwhile True:\n  n += 1; c.sendall(b'x'); assert c.recv(1) == b'x'; print(n); time.sleep(.1)\n"]
 `, to)
 }
 
 const fetch = `
 import sys, urllib.request, urllib.error
 try:
-    r = urllib.request.urlopen(sys.argv[1], timeout=10); print(r.status, r.read(200).decode())
+    r = urllib.request.urlopen(sys.argv[1], timeout=60); print(r.status, r.read(200).decode())
 except urllib.error.HTTPError as e:
     print(e.code)
 `
@@ -100,9 +100,9 @@ func TestNetwork(t *testing.T) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir, "--network", "pod")
 		p.apply(webAndTalk)
-		p.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=100s")
+		p.kubectl("wait", "--for=condition=Ready", "pod", "--all", patience)
 		p.apply(talker(p.kubectl("get", "pod", "echo", "-o", "jsonpath={.status.podIP}")))
-		p.kubectl("wait", "--for=condition=Ready", "pod/talk", "--timeout=60s")
+		p.kubectl("wait", "--for=condition=Ready", "pod/talk", patience)
 		before := p.ips()
 		checkAddresses(t, p)
 		checkPlatformFromPods(t, p)
@@ -251,7 +251,7 @@ func TestNetwork_ofTheHost(t *testing.T) {
 	who := accounts(t)[0]
 	p := up(t, who, filepath.Join(home(t, who), "data"), "--network", "host")
 	p.apply(ticker("ticker"))
-	p.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+	p.kubectl("wait", "--for=condition=Ready", "pod/ticker", patience)
 	if port := p.kubectl("get", "pod", "ticker", "-o", `jsonpath={.metadata.annotations.kiwerk\.dev/port}`); port == "" {
 		t.Error("the pod was not given a port")
 	}

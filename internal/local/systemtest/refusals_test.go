@@ -98,7 +98,7 @@ func TestUp_second(t *testing.T) {
 	}
 	for _, q := range []*platform{p, other} {
 		q.apply(ticker("ticker"))
-		q.kubectl("wait", "--for=condition=Ready", "pod/ticker", "--timeout=60s")
+		q.kubectl("wait", "--for=condition=Ready", "pod/ticker", patience)
 	}
 }
 

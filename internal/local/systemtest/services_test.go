@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
 // web is three replicas on one port, a set with names of its own, and who asks them.
@@ -89,11 +91,11 @@ func TestServices(t *testing.T) {
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir, "--network", "pod")
-		balanced := freePort(t)
+		balanced := kwtest.FreePort(t)
 		p.apply(fmt.Sprintf(web, balanced))
-		p.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-		p.kubectl("rollout", "status", "statefulset/job", "--timeout=90s")
-		p.kubectl("wait", "--for=condition=Ready", "pod/client", "pod/stranger", "--timeout=60s")
+		p.kubectl("rollout", "status", "deployment/web", patience)
+		p.kubectl("rollout", "status", "statefulset/job", patience)
+		p.kubectl("wait", "--for=condition=Ready", "pod/client", "pod/stranger", patience)
 
 		ip := p.kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
 		for _, c := range []struct{ url, want string }{
@@ -103,9 +105,9 @@ func TestServices(t *testing.T) {
 			{"http://job-0.job:8080", "job-0"},
 			{"http://job-1.job.default.svc.cluster.local:8080", "job-1"},
 		} {
-			if got := p.inPod("client", c.url); !strings.HasPrefix(got, c.want) {
-				t.Errorf("from a pod %s answers %q, want %s…", c.url, got, c.want)
-			}
+			until(t, fmt.Sprintf("from a pod %s answers %s…", c.url, c.want), func() bool {
+				return strings.HasPrefix(p.inPod("client", c.url), c.want)
+			})
 		}
 		if got := p.kubectl("exec", "client", "--", "sh", "-c", askAPI); got != "403" {
 			t.Errorf("the API server answers a pod's token with %q, want 403: known, but without rights", got)
@@ -122,7 +124,7 @@ import ssl, urllib.request, urllib.error
 dir = "/var/run/secrets/kubernetes.io/serviceaccount/"
 ask = urllib.request.Request("https://kubernetes.default/api/v1/secrets", headers={"Authorization": "Bearer " + open(dir + "token").read()})
 try:
-    print(urllib.request.urlopen(ask, timeout=10, context=ssl.create_default_context(cafile=dir + "ca.crt")).status)
+    print(urllib.request.urlopen(ask, timeout=60, context=ssl.create_default_context(cafile=dir + "ca.crt")).status)
 except urllib.error.HTTPError as e:
     print(e.code)
 E`
@@ -138,20 +140,21 @@ func (p *platform) inPod(pod, url string) string {
 // reachable asks from the host by load balancer and node port.
 func (p *platform) reachable(t *testing.T, balanced int) {
 	t.Helper()
-	p.kubectl("wait", "--for=condition=kiwerk.dev/Published", "service/web", "--timeout=60s")
+	p.kubectl("wait", "--for=condition=kiwerk.dev/Published", "service/web", patience)
 	if got := p.kubectl("get", "service", "web", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}"); got != "127.0.0.1" {
 		t.Errorf("the load balancer's address is %q", got)
 	}
 	nodePort := p.kubectl("get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
 	for _, at := range []string{fmt.Sprintf("localhost:%d", balanced), "127.0.0.1:" + nodePort} {
-		if got, err := onHost(at); err != nil || !strings.HasPrefix(got, "web-") {
-			t.Errorf("on the host %s answers %q, %v", at, got, err)
-		}
+		until(t, "on the host "+at+" answers", func() bool {
+			got, err := onHost(at)
+			return err == nil && strings.HasPrefix(got, "web-")
+		})
 	}
 }
 
 func onHost(address string) (string, error) {
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: callLimit, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + address)
 	if err != nil {
 		return "", err
@@ -159,16 +162,6 @@ func onHost(address string) (string, error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	return strings.TrimSpace(string(b)), err
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 const (
@@ -201,7 +194,7 @@ func (p *platform) policies(t *testing.T, url string) {
 		t.Errorf("a pod that no policy allows is answered %q", got)
 	}
 	p.kubectl("rollout", "restart", "deployment/web")
-	p.kubectl("rollout", "status", "deployment/web", "--timeout=90s") // probes pass
+	p.kubectl("rollout", "status", "deployment/web", patience) // probes pass
 	if got := p.inPod("stranger", url); got != "" {
 		t.Errorf("of new pods a pod that no policy allows is answered %q", got)
 	}
@@ -221,9 +214,9 @@ func (p *platform) survivesDaemon(t *testing.T, balanced int) {
 		_, err := onHost(fmt.Sprintf("localhost:%d", balanced))
 		return err == nil
 	})
-	if got := again.inPod("client", "http://job-0.job:8080"); got != "job-0" {
-		t.Errorf("after a crash the name job-0.job answers %q", got)
-	}
+	until(t, "after a crash the name job-0.job answers", func() bool {
+		return again.inPod("client", "http://job-0.job:8080") == "job-0"
+	})
 	restarts := again.kubectl("get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}")
 	if strings.Trim(restarts, "0 ") != "" {
 		t.Errorf("restarts after a crash of the daemon: %s", restarts)

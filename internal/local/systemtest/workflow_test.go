@@ -119,7 +119,7 @@ func killInTraining(t *testing.T, who account, pid func(runState) int) {
 	p.wait()
 
 	again := up(t, who, dir)
-	again.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "workflow/crash", "--timeout=120s")
+	again.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "workflow/crash", patience)
 	if after := again.steps(); after != before {
 		t.Errorf("the pods are not those of before the kill:\nbefore\n%s\nafter\n%s", before, after)
 	}
@@ -134,7 +134,7 @@ func killInTraining(t *testing.T, who account, pid func(runState) int) {
 func (p *platform) podOf(step string) string {
 	p.t.Helper()
 	name := strings.TrimPrefix(p.stream(func(s string) bool { return strings.HasPrefix(s, "pod/crash-"+step+"-") }, "get", "pods", "--watch", "-o", "name"), "pod/")
-	p.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/"+name, "--timeout=60s")
+	p.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/"+name, patience)
 	return name
 }
 
