@@ -59,11 +59,13 @@ func at(object map[string]any, path ...string) []string {
 
 // mainOf is the container that a check is about.
 func mainOf(o *unstructured.Unstructured) string {
-	list, _, _ := unstructured.NestedSlice(o.Object, "spec", "containers") // a pod has some
-	names := make([]string, len(list))
-	for i, c := range list {
-		if m, ok := c.(map[string]any); ok {
-			names[i] = fmt.Sprint(m["name"])
+	var names []string
+	for _, kind := range []string{"containers", "initContainers"} {
+		list, _, _ := unstructured.NestedSlice(o.Object, "spec", kind) // a pod has some
+		for _, c := range list {
+			if m, ok := c.(map[string]any); ok {
+				names = append(names, fmt.Sprint(m["name"]))
+			}
 		}
 	}
 	if len(names) == 0 || slices.Contains(names, "main") {

@@ -36,7 +36,9 @@ import (
 const (
 	namespace = "checks"
 	// patience is for all checks together: they run side by side on a busy machine.
-	patience = 150 * time.Second
+	patience = 5 * time.Minute
+	// lookAgain is for what changes without a change of an object, as logs do.
+	lookAgain = time.Second
 )
 
 func TestNode(t *testing.T) {
@@ -307,8 +309,10 @@ func (w *world) see(o *unstructured.Unstructured) {
 	w.changed = make(chan struct{})
 }
 
-// until waits for something to become true, or for ctx; it looks at each change.
+// until waits for something to become true, or for ctx; it looks at each change, and now and then.
 func (w *world) until(ctx context.Context, done func() bool) {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
 	for {
 		w.mu.Lock()
 		changed := w.changed
@@ -318,6 +322,7 @@ func (w *world) until(ctx context.Context, done func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
