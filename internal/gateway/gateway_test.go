@@ -470,8 +470,8 @@ func TestGateway_splitsAsTold(t *testing.T) {
 			}
 		}
 	}
-	if sigma := math.Sqrt(n * share * (1 - share)); math.Abs(float64(count)-n*share) > 3*sigma {
-		t.Errorf("%d of %d went to the canary, want %v ± %.0f", count, n, n*share, 3*sigma)
+	if sigma := math.Sqrt(n * share * (1 - share)); math.Abs(float64(count)-n*share) > 5*sigma { // by chance once in two million runs
+		t.Errorf("%d of %d went to the canary, want %v ± %.0f", count, n, n*share, 5*sigma)
 	}
 }
 
@@ -504,6 +504,13 @@ func TestGateway_rollOutDropsNothing(t *testing.T) {
 		p.route("m", nil, map[string]int64{"m-" + version: 50, "m-" + fmt.Sprint(i-1): 50})
 		p.until(200, "POST", p.path("m")+"/v1/models/m/versions/"+version+":predict", `{"instances":[1]}`)
 		p.route("m", nil, map[string]int64{"m-" + version: 100})
+		before := sent.Load()
+		kwtest.Eventually(t, func() error { // there is load, however slow the machine is
+			if n := sent.Load() - before; n < 100 {
+				return fmt.Errorf("%d requests were answered", n)
+			}
+			return nil
+		})
 		// The kubelet sends SIGTERM at the same time as the deletion is told.
 		if err := p.client.Delete(t.Context(), old); err != nil {
 			t.Error(err)
@@ -519,9 +526,6 @@ func TestGateway_rollOutDropsNothing(t *testing.T) {
 	stop()
 	group.Wait()
 	t.Logf("%d requests", sent.Load())
-	if sent.Load() < 500 {
-		t.Errorf("only %d requests were sent", sent.Load())
-	}
 }
 
 // One of two pods is killed without a word: requests go to the other one.
@@ -551,9 +555,12 @@ func TestGateway_waitsForAPod(t *testing.T) {
 	p.route("m", nil, map[string]int64{"m-1": 100})
 	pod := p.pod("a", "m", "m-1", "1", m.port, false)
 	p.until(503, "GET", p.path("m")+"/v2/models/m/ready", "")
-	if got := p.ask("GET", p.path("m")+"/v1/models/m", ""); got.status != 503 || !strings.Contains(got.body, `"state": "LOADING"`) {
-		t.Errorf("got %d %s", got.status, got.body)
-	}
+	kwtest.Eventually(t, func() error { // until the gateway has read shares and pod
+		if got := p.ask("GET", p.path("m")+"/v1/models/m", ""); got.status != 503 || !strings.Contains(got.body, `"state": "LOADING"`) {
+			return fmt.Errorf("got %d %s", got.status, got.body)
+		}
+		return nil
+	})
 	answered := make(chan reply, 1)
 	go func() {
 		got, err := p.try("POST", p.path("m")+"/v1/models/m:predict", `{"instances":[1]}`)
@@ -571,10 +578,13 @@ func TestGateway_waitsForAPod(t *testing.T) {
 func TestGateway_givesUpAfterItsLimits(t *testing.T) {
 	p := start(t, func(d *gateway.Deps) { d.Limits.Pending = 50 * time.Millisecond })
 	p.route("none", nil, map[string]int64{"m-1": 100})
-	got := p.until(503, "POST", p.path("none")+"/v1/models/none:predict", `{"instances":[1]}`)
-	if !strings.Contains(got.body, "none of its pods is ready") || got.header.Get("Retry-After") == "" {
-		t.Errorf("got %s %v", got.body, got.header)
-	}
+	kwtest.Eventually(t, func() error { // until the gateway has read the shares
+		got := p.ask("POST", p.path("none")+"/v1/models/none:predict", `{"instances":[1]}`)
+		if got.status != 503 || !strings.Contains(got.body, "none of its pods is ready") || got.header.Get("Retry-After") == "" {
+			return fmt.Errorf("got %d %s %v", got.status, got.body, got.header)
+		}
+		return nil
+	})
 	m := p.modelServer("slow", "slow", "1")
 	second := int64(1)
 	p.route("slow", func(i *v1beta1.InferenceService) { i.Spec.Predictor.TimeoutSeconds = &second }, map[string]int64{"s-1": 100})

@@ -156,14 +156,17 @@ func (w *world) waitFor(t *testing.T, isvc *v1beta1.InferenceService, met func(*
 	kwtest.WaitFor(t, w.WithWatch, isvc, met)
 }
 
-// versions of the revisions that get requests, with their shares.
+// versions of the revisions that get requests, with their shares. Of a state
+// that is no longer, a revision may be gone.
 func (w *world) versions(t *testing.T, isvc *v1beta1.InferenceService) map[string]int64 {
 	t.Helper()
 	m := map[string]int64{}
 	for _, target := range isvc.Status.Components[v1beta1.PredictorComponent].Traffic {
 		var d appsv1.Deployment
-		if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: target.RevisionName}, &d); err != nil {
+		if err := w.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: target.RevisionName}, &d); client.IgnoreNotFound(err) != nil {
 			t.Fatal(err)
+		} else if err != nil {
+			continue
 		}
 		m[d.Annotations[v1beta1.AnnotationModelVersion]] = *target.Percent
 	}
