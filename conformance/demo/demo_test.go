@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -28,7 +27,7 @@ import (
 
 const (
 	demoLimit  = 6 * time.Minute
-	startLimit = 2 * time.Minute
+	startLimit = 4 * time.Minute
 )
 
 // report holds what is asserted; the names are those that users see.
@@ -100,7 +99,7 @@ func TestDemo_closesTheLoop(t *testing.T) {
 		t.Errorf("drift_detected %v, promoted %v, false_alarms %d, requests_failed %d", r.DriftDetected, r.Promoted, r.FalseAlarms, r.RequestsFailed)
 	}
 	sigma := math.Sqrt(r.CanaryShareAsked * (1 - r.CanaryShareAsked) / float64(max(r.CanaryRequests, 1)))
-	if r.CanaryShareAsked <= 0 || math.Abs(r.CanaryShareObserved-r.CanaryShareAsked) > 3*sigma {
+	if r.CanaryShareAsked <= 0 || math.Abs(r.CanaryShareObserved-r.CanaryShareAsked) > 5*sigma { // by chance once in two million runs
 		t.Errorf("canary share: asked %v, observed %v of %d requests", r.CanaryShareAsked, r.CanaryShareObserved, r.CanaryRequests)
 	}
 	if r.PlatformRSSMB <= 0 || r.PlatformRSSMB > 700 {
@@ -192,7 +191,7 @@ type platform struct {
 
 func start(t *testing.T, dataDir string) *platform {
 	t.Helper()
-	address := freeAddress(t)
+	address := fmt.Sprintf("127.0.0.1:%d", kwtest.FreePort(t))
 	cmd := exec.Command(program(t), "up", "--data-dir", dataDir, "--listen", address)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -216,16 +215,6 @@ func start(t *testing.T, dataDir string) *platform {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (p *platform) untilHealthy(ended chan error) {

@@ -33,7 +33,7 @@ import (
 )
 
 const (
-	startLimit = 2 * time.Minute
+	startLimit = 4 * time.Minute
 	readyLimit = 4 * time.Minute
 	tick       = 200 * time.Millisecond
 	namespace  = "default"
