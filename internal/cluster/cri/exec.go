@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -93,11 +94,34 @@ func (s *Server) exec(ctx context.Context, id string, cmd []string, in io.Reader
 	return exit.Code, nil
 }
 
-func copyOut(w io.Writer, r io.Reader) {
+func copyOut(w io.Writer, r *os.File) {
 	if w == nil {
 		w = io.Discard
 	}
-	_, _ = io.Copy(w, r) // the reader of the output may go at any time
+	// The reader of the output may go at any time.
+	if _, err := io.Copy(w, r); errors.Is(err, os.ErrDeadlineExceeded) {
+		_, _ = w.Write(rest(r))
+	}
+}
+
+// rest is what a pipe holds, without waiting for more. Whoever reads the output
+// may have been so slow that the deadline passed before all was read that the
+// ended process wrote.
+func rest(r *os.File) []byte {
+	raw, err := r.SyscallConn()
+	if err != nil || r.SetReadDeadline(time.Time{}) != nil {
+		return nil
+	}
+	var b []byte
+	_ = raw.Read(func(fd uintptr) bool { // fails when r was closed
+		if size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil {
+			b = make([]byte, size)
+			n, _ := unix.Read(int(fd), b) // nothing there is an error, too
+			b = b[:max(n, 0)]
+		}
+		return true
+	})
+	return b
 }
 
 func execError(c *container, err error) error {

@@ -78,6 +78,36 @@ func TestServer_Exec(t *testing.T) {
 	}
 }
 
+// slowReader takes what comes first only after something has been done.
+type slowReader struct {
+	got    bytes.Buffer
+	before func()
+}
+
+func (s *slowReader) Write(p []byte) (int, error) {
+	if s.got.Len() == 0 {
+		s.before()
+	}
+	return s.got.Write(p)
+}
+
+// TestServer_Exec_slowReader takes output long after its process has ended, while another holds the pipe open.
+func TestServer_Exec_slowReader(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("slow")
+	id := n.run(sb, sc, shell("echo ready; sleep 1000"))
+	out := &slowReader{before: func() {
+		wait := []string{"sh", "-c", "touch /tmp/go; until test -e /tmp/done; do sleep .02; done; sleep 1.2"}
+		if _, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: wait}); err != nil {
+			t.Error(err)
+		}
+	}}
+	code, err := n.srv.ExecTo(t.Context(), id, out, "sh", "-c", "echo first; until test -e /tmp/go; do sleep .02; done; sleep 1000 & echo last; touch /tmp/done")
+	if err != nil || code != 0 || out.got.String() != "first\nlast\n" {
+		t.Errorf("code %d, %v, output %q", code, err, &out.got)
+	}
+}
+
 func TestServer_Attach(t *testing.T) {
 	n := newNode(t)
 	sb, sc := n.sandbox("attach")
