@@ -3,6 +3,7 @@ package nvml
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,9 +29,10 @@ func TestMain(m *testing.M) {
 		case role == "child-hangs":
 			continue
 		case role == "child-lingers": // as its output does with one who inherits it
-			heir := exec.Command("sleep", "1")
+			lives, started := heirOf(os.Args[0])
+			heir := exec.Command("sh", "-c", `while test -e "$0"; do sleep .02; done`, lives)
 			heir.Stdout = os.Stdout
-			if err := heir.Start(); err != nil {
+			if errors.Join(heir.Start(), os.WriteFile(started, nil, 0o600)) != nil {
 				os.Exit(1)
 			}
 		case strings.Contains(s.Text(), AskSystem):
@@ -44,6 +46,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(0)
 }
+
+// heirOf are two files: the heir of a child lives while the first is there, and has started when the second is.
+func heirOf(path string) (lives, started string) { return path + ".lives", path + ".started" }
 
 func open(t *testing.T, role string) *Driver {
 	t.Helper()
@@ -111,9 +116,21 @@ func TestDriver_hangs(t *testing.T) {
 func TestDriver_lingers(t *testing.T) {
 	d := open(t, "lingers")
 	d.patience = 20 * time.Millisecond
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := d.Samples(ctx); err == nil || !strings.Contains(err.Error(), "deadline") {
+	lives, started := heirOf(d.path)
+	if err := os.WriteFile(lives, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for t.Context().Err() == nil {
+			if _, err := os.Stat(started); err == nil {
+				return
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}()
+	if _, err := d.Samples(ctx); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Fatalf("error %v", err)
 	}
 	lost := d.lost
@@ -122,6 +139,9 @@ func TestDriver_lingers(t *testing.T) {
 	}
 	if _, err := d.Samples(t.Context()); err == nil || !strings.Contains(err.Error(), "does not end") {
 		t.Errorf("error %v", err)
+	}
+	if err := os.Remove(lives); err != nil {
+		t.Fatal(err)
 	}
 	<-lost.gone
 	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
