@@ -41,7 +41,7 @@ const (
 	roleControlPlane = "control-plane"
 	roleNode         = "node"
 
-	startTimeout = 2 * time.Minute
+	startTimeout = 4 * time.Minute
 	readyFD      = 3
 )
 

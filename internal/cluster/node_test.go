@@ -164,9 +164,12 @@ func TestCluster_withNode(t *testing.T) {
 				t.Errorf("events of %s, which means nothing here: %s", reason, out)
 			}
 		}
-		if out := mustKubectl(t, cell.Kubeconfig, "get", "events", "--field-selector", "reason=Started", "-o", "name"); out == "" {
-			t.Error("no event tells of a started container")
-		}
+		kwtest.Eventually(t, func() error {
+			if out := mustKubectl(t, cell.Kubeconfig, "get", "events", "--field-selector", "reason=Started", "-o", "name"); out == "" {
+				return errors.New("no event tells of a started container")
+			}
+			return nil
+		})
 	})
 	t.Run("VolumeIsShared", func(t *testing.T) { volumeIsShared(t, cell, c) })
 	t.Run("RestrictedPods", func(t *testing.T) { restrictedPods(t, cell, c) })
@@ -224,8 +227,8 @@ func volumeIsShared(t *testing.T, cell *cell, c client.WithWatch) {
 	}
 }
 
-// The bound of a single job, on whatever else the machine does, is generous here; bench measures it.
-const jobPatience = 20 * time.Second
+// How long a job takes is measured in bench; here the machine may be busy.
+const jobPatience = 2 * time.Minute
 
 func TestCluster_twoSideBySide(t *testing.T) {
 	first, second := newCell(t), newCell(t)

@@ -58,7 +58,12 @@ spec:
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mustKubectl(t, cell.Kubeconfig, "apply", "-f", file)
+	kwtest.Eventually(t, func() error { // until the namespace has its service account
+		if code, out, errOut := kubectlRun(t, cell.Kubeconfig, "apply", "-f", file); code != 0 {
+			return fmt.Errorf("apply: exit code %d: %s%s", code, out, errOut)
+		}
+		return nil
+	})
 	pod := shell("strict", "seed", "")
 	if os.Geteuid() != 0 {
 		kwtest.Eventually(t, func() error {

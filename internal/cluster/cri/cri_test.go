@@ -22,6 +22,9 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 )
 
+// patience is how long a test waits for what should happen at once: the machine may be busy.
+const patience = 2 * time.Minute
+
 func TestMain(m *testing.M) { agenttest.Main(m) }
 
 func TestAsOrdinaryUser(t *testing.T) { agenttest.AsUser(t) }
@@ -53,7 +56,7 @@ func newNode(t testing.TB) *node {
 	}}
 	n.start()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_, _ = n.srv, n.srv.StopContainers(ctx)
 		n.stop()
@@ -77,7 +80,7 @@ func (n *node) start() {
 }
 
 func (n *node) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := n.srv.Stop(ctx); err != nil {
 		n.t.Error(err)
@@ -130,7 +133,7 @@ func (n *node) status(id string) *runtimeapi.ContainerStatus {
 // awaitExit waits for the stop event of a container.
 func (n *node) awaitExit(id string) *runtimeapi.ContainerStatus {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
 	events, err := n.rt.GetContainerEvents(ctx, &runtimeapi.GetEventsRequest{})
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// patience bounds one call: a stop may have been asked to wait for centuries.
-const patience = 3 * time.Second
+// fuzzPatience bounds one call: a stop may have been asked to wait for centuries.
+const fuzzPatience = 3 * time.Second
 
 // expected are the codes with which a call may end. Unknown and Internal mean
 // that the runtime did not see what was wrong; a panic ends the test.
@@ -61,7 +61,7 @@ func FuzzServer(f *testing.F) {
 		if len(raw) == 0 {
 			m.mutate(req.ProtoReflect(), 0)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), fuzzPatience)
 		defer cancel()
 		err := n.invoke(ctx, d, req, newMessage(t, d.Output()))
 		if code := status.Code(err); !slices.Contains(expected, code) {

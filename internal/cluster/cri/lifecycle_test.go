@@ -30,7 +30,7 @@ func (n *node) ready(id string) {
 	n.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
 		if data, err := os.ReadFile(n.status(id).GetLogPath()); err == nil && strings.Contains(string(data), "ready") {
 			return
 		}
@@ -123,7 +123,7 @@ func TestServer_sandboxes(t *testing.T) {
 // TestServer_events checks what an evented kubelet hears of one container.
 func TestServer_events(t *testing.T) {
 	n := newNode(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	stream, err := n.rt.GetContainerEvents(ctx, &runtimeapi.GetEventsRequest{})
 	if err != nil {
@@ -169,7 +169,7 @@ func TestServer_events(t *testing.T) {
 // waitSubscribed makes pods until the first subscriber must have been there.
 func waitSubscribed(t *testing.T, n *node) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for i := 0; n.srv.Subscribers() == 0; i++ {
 		if ctx.Err() != nil {
@@ -269,7 +269,7 @@ func TestServer_StopContainers(t *testing.T) {
 	cfg.Annotations = map[string]string{"io.kubernetes.pod.terminationGracePeriod": "20"}
 	id := n.run(sb, sc, cfg)
 	n.ready(id)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := n.srv.StopContainers(ctx); err != nil {
 		t.Fatal(err)

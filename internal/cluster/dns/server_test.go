@@ -83,7 +83,7 @@ func ask(t *testing.T, s *Server, network, name string, qtype uint16, change ...
 	for _, f := range change {
 		f(q)
 	}
-	m, _, err := (&dns.Client{Net: network, Timeout: 10 * time.Second, UDPSize: 4096}).Exchange(q, s.Addr().String())
+	m, _, err := (&dns.Client{Net: network, Timeout: time.Minute, UDPSize: 4096}).Exchange(q, s.Addr().String())
 	if err != nil {
 		t.Fatalf("%s %s: %v", network, name, err)
 	}

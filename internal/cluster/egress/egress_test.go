@@ -52,7 +52,7 @@ func TestStack_carriesPods(t *testing.T) {
 		inPod(t, pod, func() error { return talk("tcp4", "203.0.113.7:80", 3<<20) })
 		inPod(t, pod, func() error { return talk("udp4", "203.0.113.8:53", 900) })
 		inPod(t, pod, func() error {
-			_, err := net.DialTimeout("tcp4", "203.0.113.9:81", 5*time.Second)
+			_, err := net.DialTimeout("tcp4", "203.0.113.9:81", time.Minute)
 			if !errors.Is(err, unix.ECONNREFUSED) {
 				return fmt.Errorf("a refused connection: %w", err)
 			}
@@ -94,12 +94,12 @@ func refusedBeyondBound(s *Stack) error {
 
 // talk sends a text and expects the name of its destination and the text back.
 func talk(proto, address string, size int) error {
-	c, err := net.DialTimeout(proto, address, 5*time.Second)
+	c, err := net.DialTimeout(proto, address, time.Minute)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return err
 	}
 	text := strings.Repeat("x", size)

@@ -22,7 +22,7 @@ func newServer(t *testing.T, dir string) *Server {
 	}
 	t.Cleanup(func() { os.RemoveAll(run) })
 	s := New(Config{Dir: dir, RuntimeDir: run, Logger: slog.New(slog.DiscardHandler)})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := s.Init(ctx); err != nil {
 		t.Fatal(err)

@@ -68,7 +68,7 @@ func fillDisk(dir string) error {
 	if err := mountDisk(dir, diskSize); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	s := New(Config{Dir: dir + "/data", RuntimeDir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err := s.Init(ctx); err != nil {
@@ -107,7 +107,7 @@ func startOnFullDisk(dir string) error {
 		return err
 	}
 	s := New(Config{Dir: dir + "/data", RuntimeDir: dir, Logger: slog.New(slog.DiscardHandler)})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if err := s.Init(ctx); err != nil {
 		return err

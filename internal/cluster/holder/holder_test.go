@@ -143,7 +143,7 @@ func newPlace(t *testing.T) *place {
 		if errors.Is(err, holder.ErrNotRunning) {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := errors.Join(err, c.Shutdown(ctx)); err != nil {
 			t.Error(err)
@@ -196,7 +196,7 @@ func (p *place) say(t *testing.T, line string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintln(conn, line)
 	answer, err := io.ReadAll(conn)
 	if err != nil {

@@ -55,7 +55,7 @@ func (b *box) run(t *testing.T) string {
 	if r != nil {
 		select {
 		case <-r.Done():
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("the container does not end")
 		}
 	}

@@ -420,7 +420,7 @@ func TestStore_Pull_killed(t *testing.T) {
 	}
 	select {
 	case <-second:
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("the second layer is never asked for")
 	}
 	if err := child.Process.Kill(); err != nil {
@@ -459,18 +459,18 @@ func TestStore_Reachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var answer error
 	for range 3 {
-		if err := s.Reachable(t.Context(), "example.com/app:1"); !errors.Is(err, image.ErrUnreachable) {
-			t.Errorf("a silent registry: %v", err)
+		if answer = s.Reachable(t.Context(), "example.com/app:1"); !errors.Is(answer, image.ErrUnreachable) {
+			t.Errorf("a silent registry: %v", answer)
 		}
 	}
 	if n := silent.asked.Load(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 	clk.add(time.Hour)
-	begun := time.Now()
-	if err := s.Reachable(t.Context(), "example.com/app:1"); !errors.Is(err, image.ErrUnreachable) || time.Since(begun) > time.Second {
-		t.Errorf("an old answer: %v after %v", err, time.Since(begun))
+	if err := s.Reachable(t.Context(), "example.com/app:1"); err != answer { //nolint:errorlint // That very error: nobody was waited for.
+		t.Errorf("an old answer: %v, want the one of before: %v", err, answer)
 	}
 }
 

@@ -94,7 +94,7 @@ func TestCluster_Clean(t *testing.T) {
 	other := stub(t, "kiwerk-agent", "shim", filepath.Join(c.DataDir+"2", "runtime", "containers", "1"))
 	reaped := make(chan error, 1)
 	go func() { reaped <- hangs.Wait() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended, err := c.Clean(ctx)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 
 const (
 	// answerLimit is long enough for a busy machine; what is dropped is waited for shorter.
-	answerLimit = 5 * time.Second
+	answerLimit = 30 * time.Second
 	dropLimit   = 400 * time.Millisecond
-	settleLimit = 30 * time.Second
+	settleLimit = 2 * time.Minute
 	pollEvery   = 20 * time.Millisecond
 )
 

@@ -91,7 +91,7 @@ func dial(t *testing.T, from *Attachment, address string) net.Conn {
 	t.Helper()
 	var c net.Conn
 	connect := func() (err error) {
-		c, err = net.DialTimeout("tcp4", address, 5*time.Second)
+		c, err = net.DialTimeout("tcp4", address, time.Minute)
 		return err
 	}
 	err := error(nil)
@@ -104,7 +104,7 @@ func dial(t *testing.T, from *Attachment, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -349,12 +349,12 @@ func runIn(from *Attachment, f func() error) error {
 
 // reaches connects and sends to listeners of the node, which must be who gets it.
 func reaches(l net.Listener, packets net.PacketConn) error {
-	until := time.Now().Add(5 * time.Second)
+	until := time.Now().Add(time.Minute)
 	if err := errors.Join(l.(*net.TCPListener).SetDeadline(until), packets.SetDeadline(until)); err != nil {
 		return err
 	}
 	for _, network := range []string{"tcp4", "udp4"} {
-		c, err := net.DialTimeout(network, l.Addr().String(), 5*time.Second)
+		c, err := net.DialTimeout(network, l.Addr().String(), time.Minute)
 		if err != nil {
 			return err
 		}

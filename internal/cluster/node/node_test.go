@@ -105,7 +105,7 @@ func TestWaitReady_ignoresOldReports(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Delete(context.WithoutCancel(t.Context()), n) })
 
-	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	short, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	err := node.WaitReady(short, kwtest.Config(t), name, begun)
 	if err == nil || !strings.Contains(err.Error(), "has not reported since this start") {

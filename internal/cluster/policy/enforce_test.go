@@ -195,7 +195,7 @@ func TestController_egress(t *testing.T) {
 func TestController_openConnections(t *testing.T) {
 	w := newWorld(t)
 	connect := func(p nettest.Pod) net.Conn {
-		c, err := p.Dial("tcp4", w.web.IP.String()+":8080", 5*time.Second)
+		c, err := p.Dial("tcp4", w.web.IP.String()+":8080", time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestController_openConnections(t *testing.T) {
 		PodSelector: *selects("web"),
 		Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{{PodSelector: selects("client")}}}},
 	})}, nil)
-	if _, err := nettest.Say(friend, 5*time.Second); err != nil {
+	if _, err := nettest.Say(friend, time.Minute); err != nil {
 		t.Errorf("an allowed connection: %v", err)
 	}
 	if got, err := nettest.Say(stranger, 400*time.Millisecond); err == nil {
@@ -215,7 +215,7 @@ func TestController_openConnections(t *testing.T) {
 	}
 	w.check(t, nil, nil)
 	// What was dropped meanwhile is sent again by TCP.
-	if _, err := nettest.Say(stranger, 20*time.Second); err != nil {
+	if _, err := nettest.Say(stranger, 2*time.Minute); err != nil {
 		t.Errorf("a connection that is allowed again: %v", err)
 	}
 }

@@ -164,12 +164,12 @@ func TestProxy(t *testing.T) {
 	}
 	follows(t, api, client, b)
 	// The rules outlive the daemon, and the next one takes them over. Connections do not notice.
-	c, err := client.Dial("tcp4", "10.96.0.20:80", 5*time.Second)
+	c, err := client.Dial("tcp4", "10.96.0.20:80", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	before, err := nettest.Say(c, 5*time.Second)
+	before, err := nettest.Say(c, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestProxy(t *testing.T) {
 	}
 	start(t, api)
 	follows(t, api, client, a)
-	if after, err := nettest.Say(c, 5*time.Second); err != nil || after != before {
+	if after, err := nettest.Say(c, time.Minute); err != nil || after != before {
 		t.Errorf("an open connection answers %q, %v, want %q", after, err, before)
 	}
 }

@@ -148,9 +148,12 @@ func (b *box) output(t *testing.T) string {
 	return out.String()
 }
 
+// patience is how long a test waits for what should happen at once: the machine may be busy.
+const patience = 2 * time.Minute
+
 func wait(t testing.TB, done <-chan struct{}) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	select {
 	case <-done:
@@ -164,7 +167,7 @@ func (b *box) awaitOutput(t *testing.T, text string) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-tick.C {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
 		if data, err := os.ReadFile(b.spec.LogPath); err == nil && strings.Contains(string(data), text) {
 			return
 		}
@@ -513,7 +516,7 @@ func TestRun_killedShim(t *testing.T) {
 	if e := b.exit(t); e.Reason != shim.ReasonShimLost || e.Code != 137 {
 		t.Errorf("exit %+v", e)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		start, err := shim.ProcessStart(st.InitPID)
 		if err != nil || start != st.InitStart || zombie(st.InitPID) {
 			break
