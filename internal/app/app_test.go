@@ -31,7 +31,7 @@ func listen(t *testing.T, f *Front) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.Stop(ctx); err != nil {
 			t.Error(err)

@@ -398,8 +398,12 @@ func TestUntilStalled(t *testing.T) {
 	}))
 	defer server.Close()
 	defer close(release)
-	client := http.Client{Transport: untilStalled{http.DefaultTransport, 100 * time.Millisecond}}
 	for path, want := range map[string]string{"/goes-on": "", "/stalls": "sent nothing for 100ms"} {
+		limit := time.Minute
+		if want != "" {
+			limit = 100 * time.Millisecond
+		}
+		client := http.Client{Transport: untilStalled{http.DefaultTransport, limit}}
 		resp, err := client.Get(server.URL + path)
 		if err != nil {
 			t.Fatal(err)
