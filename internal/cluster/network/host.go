@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -51,11 +52,44 @@ func hostName(dataDir string) string {
 // JoinHost links the network namespace of process pid with the host's, where
 // it is called, and lets the host carry the node's packets on. It needs root.
 func JoinHost(ctx context.Context, dataDir string, pid int) (Uplink, error) {
+	unlock, err := lockHost(ctx)
+	if err != nil {
+		return Uplink{}, err
+	}
+	defer unlock()
 	u, err := joinHost(ctx, dataDir, pid)
 	if err != nil {
-		return Uplink{}, errors.Join(fmt.Errorf("link the node with this host's network: %w", err), LeaveHost(context.WithoutCancel(ctx), dataDir))
+		return Uplink{}, errors.Join(fmt.Errorf("link the node with this host's network: %w", err), undo(context.WithoutCancel(ctx), dataDir))
 	}
 	return u, nil
+}
+
+const lockTick = 10 * time.Millisecond
+
+// lockHost lets one process at a time change the host's network: what it has
+// found must still be there when it changes it. The lock lies on the network
+// namespace itself and leaves no file.
+func lockHost(ctx context.Context) (unlock func(), err error) {
+	f, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(lockTick)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil // only read
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock this host's network: %w", err), f.Close())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("another cluster has been changing this host's network for too long: %w", ctx.Err()), f.Close())
+		}
+	}
 }
 
 func joinHost(ctx context.Context, dataDir string, pid int) (Uplink, error) {
@@ -248,6 +282,15 @@ func hostRules(name string, u Uplink, mark bool) string {
 // LeaveHost removes what [JoinHost] has made for a data directory. It may be
 // called when there is nothing.
 func LeaveHost(ctx context.Context, dataDir string) error {
+	unlock, err := lockHost(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return undo(ctx, dataDir)
+}
+
+func undo(ctx context.Context, dataDir string) error {
 	if _, err := NftProgram(); err != nil {
 		return nil //nolint:nilerr // Without it nothing was made.
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -135,6 +136,35 @@ func TestJoinHost_cleansUpAfterACrash(t *testing.T) {
 	tables, err := hostTableNames(t.Context())
 	if err != nil || len(tables) != 1 || tables[0] != hostName("/data/next") {
 		t.Errorf("tables %v, %v", tables, err)
+	}
+}
+
+// TestJoinHost_sideBySide has clusters that start, stop and crash at the same time: none may fail for another's sake.
+func TestJoinHost_sideBySide(t *testing.T) {
+	open(t, folder(t))
+	const clusters, rounds = 6, 4
+	var side sync.WaitGroup
+	for i := range clusters {
+		dir, pid := fmt.Sprintf("/data/%d", i), otherNode(t)
+		side.Go(func() {
+			for range rounds {
+				if _, err := JoinHost(t.Context(), dir, pid); err != nil {
+					t.Errorf("%s joins: %v", dir, err)
+				}
+				if i%2 == 0 { // as when the holder ends first
+					if link, err := netlink.LinkByName(hostLinks + hostName(dir)); err == nil {
+						_ = netlink.LinkDel(link) // LeaveHost tells
+					}
+				}
+				if err := LeaveHost(t.Context(), dir); err != nil {
+					t.Errorf("%s leaves: %v", dir, err)
+				}
+			}
+		})
+	}
+	side.Wait()
+	if tables, err := hostTableNames(t.Context()); err != nil || len(tables) > 0 {
+		t.Errorf("tables %v are left, %v", tables, err)
 	}
 }
 
