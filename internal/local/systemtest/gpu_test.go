@@ -93,10 +93,10 @@ func TestGPU_simulated(t *testing.T) {
 				t.Errorf("the pod does not see %s, which it holds:\n%s", uuid, log)
 			}
 		}
-		_, metrics := p.request("GET", "/metrics", bearer(p.token()))
-		if n := strings.Count(metrics, `namespace="default",pci_bus_id=`); n == 0 || !strings.Contains(metrics, "DCGM_FI_DEV_GPU_UTIL{") {
-			t.Errorf("no metrics of the pod's GPUs")
-		}
+		until(t, "there are metrics of the pod's GPUs", func() bool {
+			_, metrics := p.request("GET", "/metrics", bearer(p.token()))
+			return strings.Contains(metrics, `namespace="default",pci_bus_id=`) && strings.Contains(metrics, "DCGM_FI_DEV_GPU_UTIL{")
+		})
 
 		// The daemon's crash is not seen by the pod, and the next one knows who holds what.
 		before := p.kubectl("get", "pod", "two", "-o", "jsonpath={.status.containerStatuses[0].containerID}")

@@ -102,9 +102,10 @@ func TestImage_loaded(t *testing.T) {
 		want := "hello from " + who.uidIn() + " in /work"
 		p.logLine("train", func(l string) bool { return l == want })
 		p.stream(func(l string) bool { return strings.Contains(l, "(OCI image sha256:") }, "get", "events", "--watch", "-o", "jsonpath={.message}{\"\\n\"}")
-		if out, _, _ := call(t, who, data, "status"); !strings.Contains(out, "train:latest → OCI image sha256:") {
-			t.Errorf("status does not name the image:\n%s", out)
-		}
+		until(t, "status names the image", func() bool {
+			out, _, _ := call(t, who, data, "status")
+			return strings.Contains(out, "train:latest → OCI image sha256:")
+		})
 		if out, errs, code := call(t, who, data, "image", "rm", "train"); code != 1 || !strings.Contains(errs, "is used by container default/train") {
 			t.Errorf("rm of an image in use: code %d\n%s%s", code, out, errs)
 		}
