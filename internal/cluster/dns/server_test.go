@@ -17,12 +17,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
 // upstream is a real name server of the test.
 func upstream(t *testing.T, h dns.HandlerFunc) string {
 	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	udp, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", kwtest.FreePort(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,7 @@ func startServer(t *testing.T, z *Zone, upstreams ...string) *Server {
 		Address: netip.MustParseAddr("127.0.0.1"), Zone: z, Logger: slog.New(slog.DiscardHandler),
 		Forward: &Forwarder{Upstreams: func() []string { return upstreams }, Clock: clocktesting.NewFakePassiveClock(time.Unix(1, 0))},
 	})
-	s.port = 0
+	s.port = uint16(kwtest.FreePort(t))
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type here struct{ net.ListenConfig }
 // backend answers each line and each datagram with its name.
 func backend(t *testing.T, name string) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", join(localhost, free(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
