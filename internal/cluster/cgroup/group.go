@@ -187,7 +187,7 @@ func (g Group) OOMKills() (uint64, error) {
 
 // removePatience bounds the wait for killed processes to be gone.
 const (
-	removePatience = 2 * time.Second
+	removePatience = 10 * time.Second
 	removeTick     = 5 * time.Millisecond
 )
 
