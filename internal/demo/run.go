@@ -34,7 +34,7 @@ const (
 const (
 	pipelineLimit = 5 * time.Minute
 	readyLimit    = 2 * time.Minute
-	windowLimit   = time.Minute
+	windowLimit   = 2 * time.Minute
 	retrainLimit  = 5 * time.Minute
 	canaryLimit   = 5 * time.Minute
 )

@@ -550,7 +550,7 @@ func TestGateway_survivesADeadPod(t *testing.T) {
 }
 
 func TestGateway_waitsForAPod(t *testing.T) {
-	p := start(t, nil)
+	p := start(t, func(d *gateway.Deps) { d.Limits.Pending, d.Limits.Timeout = kwtest.Patience, kwtest.Patience })
 	m := p.modelServer("half_plus_two", "m", "1")
 	p.route("m", nil, map[string]int64{"m-1": 100})
 	pod := p.pod("a", "m", "m-1", "1", m.port, false)
