@@ -5,7 +5,9 @@ package local
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -38,8 +40,20 @@ func runtimeDirOf(real string, getenv func(string) string) string {
 // maxRuntimeBase leaves room for our folders and the name of a socket.
 const maxRuntimeBase = 48
 
+// runtimeDirTries is how often another cluster may remove the outer folder under
+// us: it does so when its own was the last one in it.
+const runtimeDirTries = 100
+
 // makeRuntimeDir makes the folder and refuses one that somebody else has put there.
 func makeRuntimeDir(dir string) error {
+	err := tryRuntimeDir(dir)
+	for try := 1; errors.Is(err, fs.ErrNotExist) && try < runtimeDirTries; try++ {
+		err = tryRuntimeDir(dir)
+	}
+	return err
+}
+
+func tryRuntimeDir(dir string) error {
 	for _, d := range []string{filepath.Dir(dir), dir} {
 		if err := os.Mkdir(d, 0o700); err != nil && !os.IsExist(err) {
 			return failure(text.S(text.RuntimeDirUnusable, d), text.Sentence{}, err)

@@ -4,6 +4,7 @@ package local
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,6 +262,29 @@ func TestUserNamespaceRemedy_namesTheSetting(t *testing.T) {
 		})
 		if got != s.command {
 			t.Errorf("%s: %q", s.name, got)
+		}
+	}
+}
+
+// TestMakeRuntimeDir_besideOthers has another cluster that removes the folder around its own again and again.
+func TestMakeRuntimeDir_besideOthers(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "kiwerk")
+	ctx, cancel := context.WithCancel(t.Context())
+	var other sync.WaitGroup
+	other.Go(func() {
+		for ctx.Err() == nil {
+			_ = os.Remove(base) // fails while there is something in it
+		}
+	})
+	defer other.Wait()
+	defer cancel()
+	for range 2000 {
+		dir := filepath.Join(base, "own")
+		if err := makeRuntimeDir(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
