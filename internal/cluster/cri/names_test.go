@@ -139,8 +139,14 @@ func TestHostPorts(t *testing.T) {
 		ip   string
 		ok   bool
 	}{
-		{80, "0.0.0.0", true}, {80, "::", true}, {80, "127.0.0.1", true}, {80, network.NodeIP.String(), true},
-		{53, "127.0.0.1", false}, {80, "192.0.2.1", false}, {80, "::1", false}, {80, "here", false},
+		{80, "0.0.0.0", true},
+		{80, "::", true},
+		{80, "127.0.0.1", true},
+		{80, network.NodeIP.String(), true},
+		{53, "127.0.0.1", false},
+		{80, "192.0.2.1", false},
+		{80, "::1", false},
+		{80, "here", false},
 	} {
 		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: 80, HostIp: c.ip}})
 		if (err == nil) != c.ok || c.ok && list[0].IP.IsValid() != (c.ip == "127.0.0.1") {
