@@ -236,9 +236,9 @@ func checkDebug(p *platform) {
 	if out := p.kubectl("logs", "tools", "-c", "look"); out != "from the side" {
 		p.t.Errorf("debug: %q", out)
 	}
-	const within = "tr '\\0' ' ' < /proc/1/cmdline | cut -d' ' -f1,2; cat /proc/$(pgrep -of 'http[.]server')/root/tmp/index.html"
+	const within = "tr '\\0' ' ' < /proc/1/cmdline | cut -d' ' -f1,2; until f=/proc/$(pgrep -of 'http[.]server')/root/tmp/index.html; test -s $f; do sleep .1; done; cat $f"
 	p.kubectl("debug", "web", "--image=busybox", "--container=within", "--target=main", "--", "sh", "-c", within)
-	p.kubectl("wait", ended, "pod/web", "--timeout=60s")
+	p.kubectl("wait", ended, "pod/web", patience)
 	if out := p.kubectl("logs", "web", "-c", "within"); out != "kiwerk-agent init\npage" {
 		p.t.Errorf("debug --target: %q", out)
 	}
