@@ -26,6 +26,10 @@ type Kind struct {
 	// unknown fields are kept where they stand directly under spec; below that the
 	// API server itself refuses them or warns, as the client asks it to.
 	Spec *apiextensionsv1.JSONSchemaProps
+	// About says in a sentence what the kind is for.
+	About string
+	// Status describes what we report; nil says nothing of it.
+	Status *apiextensionsv1.JSONSchemaProps
 	// Columns of kubectl get.
 	Columns []apiextensionsv1.CustomResourceColumnDefinition
 }
@@ -38,14 +42,16 @@ func (k Kind) CRD() *apiextensionsv1.CustomResourceDefinition {
 		spec = *k.Spec
 	}
 	spec.XPreserveUnknownFields = &keep
+	status := apiextensionsv1.JSONSchemaProps{Type: "object"}
+	if k.Status != nil {
+		status = *k.Status
+	}
+	status.XPreserveUnknownFields, status.Nullable = &keep, false
 	version := apiextensionsv1.CustomResourceDefinitionVersion{
 		Name: k.Version, Served: true, Storage: true, AdditionalPrinterColumns: k.Columns,
 		Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
-			Type: "object",
-			Properties: map[string]apiextensionsv1.JSONSchemaProps{
-				"spec":   spec,
-				"status": {Type: "object", XPreserveUnknownFields: &keep},
-			},
+			Type: "object", Description: k.About,
+			Properties: map[string]apiextensionsv1.JSONSchemaProps{"spec": spec, "status": status},
 		}},
 	}
 	if !k.NoStatus {

@@ -36,6 +36,8 @@ func Kinds() []kube.Kind {
 		{Name: "Age", Type: "date", Description: "When the workflow was started", JSONPath: ".status.startedAt"},
 		{Name: "Progress", Type: "string", Description: "Finished steps", JSONPath: ".status.progress"},
 		{Name: "Message", Type: "string", Description: "Why it is in this phase", JSONPath: ".status.message"},
+		{Name: "Template", Type: "string", Description: "Template that it runs", JSONPath: ".spec.workflowTemplateRef.name", Priority: 1},
+		{Name: "Finished", Type: "date", Description: "When it ended", JSONPath: ".status.finishedAt", Priority: 1},
 	}
 	group, version := argo.GroupVersion.Group, argo.GroupVersion.Version
 	return []kube.Kind{

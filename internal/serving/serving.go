@@ -94,18 +94,27 @@ func (p Policy) file(u *url.URL) (Model, error) {
 
 // Kinds that this capability serves.
 func Kinds() []kube.Kind {
-	column := func(name, typ, path string) apiextensionsv1.CustomResourceColumnDefinition {
-		return apiextensionsv1.CustomResourceColumnDefinition{Name: name, Type: typ, JSONPath: path}
+	column := func(name, typ, path, about string) apiextensionsv1.CustomResourceColumnDefinition {
+		return apiextensionsv1.CustomResourceColumnDefinition{Name: name, Type: typ, JSONPath: path, Description: about}
+	}
+	wide := func(name, typ, path, about string) apiextensionsv1.CustomResourceColumnDefinition {
+		c := column(name, typ, path, about)
+		c.Priority = 1
+		return c
 	}
 	gv := v1beta1.GroupVersion
 	return []kube.Kind{{
 		Group: gv.Group, Version: gv.Version, Kind: "InferenceService", Plural: "inferenceservices", ShortNames: []string{"isvc"},
 		Columns: []apiextensionsv1.CustomResourceColumnDefinition{
-			column("URL", "string", ".status.url"),
-			column("Ready", "string", `.status.conditions[?(@.type=="Ready")].status`),
-			column("Prev", "integer", `.status.components.predictor.traffic[?(@.tag=="prev")].percent`),
-			column("Latest", "integer", `.status.components.predictor.traffic[?(@.latestRevision==true)].percent`),
-			column("Age", "date", ".metadata.creationTimestamp"),
+			column("URL", "string", ".status.url", "Address of the endpoint"),
+			column("Ready", "string", `.status.conditions[?(@.type=="Ready")].status`, "Whether it answers"),
+			column("Prev", "integer", `.status.components.predictor.traffic[?(@.tag=="prev")].percent`, "Share of the former revision, in percent"),
+			column("Latest", "integer", `.status.components.predictor.traffic[?(@.latestRevision==true)].percent`, "Share of the newest revision, in percent"),
+			column("Age", "date", ".metadata.creationTimestamp", "Time since it was made"),
+			wide("Revision", "string", ".status.components.predictor.latestRolledoutRevision", "Revision that is rolled out"),
+			wide("Model", "string", ".spec.predictor.model.storageUri", "Where the model is"),
+			wide("Reason", "string", `.status.conditions[?(@.type=="Ready")].reason`, "Why it is not ready"),
+			wide("Message", "string", `.status.conditions[?(@.type=="Ready")].message`, "What stands in the way"),
 		},
 	}}
 }

@@ -9,3 +9,4 @@
 package v1alpha1
 
 //go:generate controller-gen object paths=.
+//go:generate go run github.com/kiwerk/kiwerk/internal/kube/describe modelmonitor.go retrainpolicy.go groupversion.go

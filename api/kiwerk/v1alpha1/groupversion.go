@@ -18,11 +18,14 @@ func AddToScheme(s *runtime.Scheme) error {
 
 // EndpointRef names an InferenceService of the same namespace.
 type EndpointRef struct {
+	// Name of the InferenceService, in the namespace of this object.
 	Name string `json:"name"`
 }
 
 // ModelRef is a version of a registered model.
 type ModelRef struct {
-	Name    string `json:"name"`
+	// Name of the registered model.
+	Name string `json:"name"`
+	// Version of it, a number.
 	Version string `json:"version"`
 }

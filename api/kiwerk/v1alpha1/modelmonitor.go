@@ -27,13 +27,20 @@ type ModelMonitorList struct {
 
 // ModelMonitorSpec is what the user wants.
 type ModelMonitorSpec struct {
-	EndpointRef EndpointRef      `json:"endpointRef"`
-	Reference   ReferenceSpec    `json:"reference,omitempty"`
-	Windows     WindowsSpec      `json:"windows,omitempty"`
-	Test        TestSpec         `json:"test,omitempty"`
-	Samples     SamplesSpec      `json:"samples,omitempty"`
+	// EndpointRef is what is watched. An endpoint has one monitor.
+	EndpointRef EndpointRef `json:"endpointRef"`
+	// Reference is what the predictions are compared with; by default reference.csv of the run that trained the version that serves.
+	Reference ReferenceSpec `json:"reference,omitempty"`
+	// Windows divide the predictions into parts that are judged.
+	Windows WindowsSpec `json:"windows,omitempty"`
+	// Test says when a feature has drifted.
+	Test TestSpec `json:"test,omitempty"`
+	// Samples says what is kept of a prediction.
+	Samples SamplesSpec `json:"samples,omitempty"`
+	// Performance is judged by the labels that come back, if this is set.
 	Performance *PerformanceSpec `json:"performance,omitempty"`
-	Webhook     *WebhookSpec     `json:"webhook,omitempty"`
+	// Webhook is told of alerts.
+	Webhook *WebhookSpec `json:"webhook,omitempty"`
 	// Suspend stops judging; predictions are still recorded.
 	Suspend bool `json:"suspend,omitempty"`
 }
@@ -51,24 +58,25 @@ type ReferenceSpec struct {
 
 // WindowsSpec divides the stream of predictions.
 type WindowsSpec struct {
-	// Size is the number of rows of a window; 0 is 100.
+	// Size is the number of predictions in a window; 0 or unset is 100.
 	Size int `json:"size,omitempty"`
-	// MinRows with fewer of which nothing is judged; 0 is 30.
+	// MinRows are the fewest comparable rows of a window that get a verdict; 0 or unset is 30.
 	MinRows int `json:"minRows,omitempty"`
-	// Alarm when a feature drifted in Confirm of the last Of windows; 0 is 2 of 3.
+	// Confirm is in how many of the last windows (of) the same feature must have drifted before an alarm; 0 or unset is 2.
 	Confirm int `json:"confirm,omitempty"`
-	Of      int `json:"of,omitempty"`
+	// Of is how many of the last windows count for confirm; 0 or unset is 3.
+	Of int `json:"of,omitempty"`
 }
 
 // TestSpec is the statistical test.
 type TestSpec struct {
-	// Ties is exact (given the ties in the data) or scipy (as if there were none).
+	// Ties is exact (default: given the ties in the data, right for whole numbers) or scipy (as if there were none).
 	Ties string `json:"ties,omitempty"`
-	// Alpha is the error that a window is allowed over all features; 0 is 0.05.
+	// Alpha is the error that a window is allowed over all features, a probability; 0 or unset is 0.05.
 	Alpha float64 `json:"alpha,omitempty"`
 	// Correction for several features: benjamini-hochberg (default), bonferroni or none.
 	Correction string `json:"correction,omitempty"`
-	// MinEffect is the smallest distance D between the distributions that matters; 0 is 0.1.
+	// MinEffect is the smallest distance D between the distributions that matters, from 0 (same) to 1 (disjoint); 0 or unset is 0.1.
 	MinEffect float64 `json:"minEffect,omitempty"`
 }
 
@@ -76,23 +84,23 @@ type TestSpec struct {
 type SamplesSpec struct {
 	// Record keeps the features of each row. Otherwise only counts per quantile of the reference are kept.
 	Record bool `json:"record,omitempty"`
-	// Retention of all that is recorded of a prediction.
+	// Retention of all that is recorded of a prediction, as 720h; unset takes that of the platform, 30 days.
 	Retention *metav1.Duration `json:"retention,omitempty"`
-	// MaskedFields are never kept, only counted.
+	// MaskedFields are features, by their names, that are never kept, only counted.
 	MaskedFields []string `json:"maskedFields,omitempty"`
 }
 
 // PerformanceSpec judges by the labels that come back.
 type PerformanceSpec struct {
-	// Metric is accuracy.
+	// Metric is accuracy, the only one so far.
 	Metric string `json:"metric,omitempty"`
-	// Minimum below which the performance counts as degraded.
+	// Minimum is the accuracy below which the performance counts as degraded, from 0 to 1.
 	Minimum float64 `json:"minimum"`
-	// AlertBelow raises an alert; 0 is Minimum.
+	// AlertBelow is the accuracy below which an alert is raised, from 0 to 1, at most minimum; 0 or unset is minimum.
 	AlertBelow float64 `json:"alertBelow,omitempty"`
-	// MinLabelled labels before anything is said; 0 is 50.
+	// MinLabelled is the number of labels without which nothing is said; 0 or unset is 50.
 	MinLabelled int `json:"minLabelled,omitempty"`
-	// Window is the number of newest labelled predictions that count; 0 is 200.
+	// Window is the number of newest labelled predictions that count; 0 or unset is 200.
 	Window int `json:"window,omitempty"`
 }
 
@@ -104,46 +112,62 @@ type WebhookSpec struct {
 
 // SecretKeyRef names a key of a Secret of the same namespace.
 type SecretKeyRef struct {
+	// Name of the Secret.
 	Name string `json:"name"`
-	// Key is "url" if empty.
+	// Key of the Secret; empty is url.
 	Key string `json:"key,omitempty"`
 }
 
 // ModelMonitorStatus is how the monitor stands.
 type ModelMonitorStatus struct {
-	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
-	Conditions         []metav1.Condition `json:"conditions,omitempty"`
+	// ObservedGeneration is the generation of the spec that the status is about.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready, ReferenceReady, Drifted (True is bad), Performing, Notified, Stalled, SpecWarning.
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Champion is the model version that is being watched.
-	Champion  *ChampionStatus  `json:"champion,omitempty"`
+	Champion *ChampionStatus `json:"champion,omitempty"`
+	// Reference is what is compared with.
 	Reference *ReferenceStatus `json:"reference,omitempty"`
 	// Windows of the champion that were judged last, newest first.
 	Windows []WindowStatus `json:"windows,omitempty"`
-	// Evaluated windows of the champion have a verdict, Drifted are some of them; Insufficient ones had too few rows for one.
-	Evaluated    int64 `json:"evaluated"`
-	Drifted      int64 `json:"drifted"`
+	// Evaluated windows of the champion have a verdict.
+	Evaluated int64 `json:"evaluated"`
+	// Drifted windows are some of those evaluated.
+	Drifted int64 `json:"drifted"`
+	// Insufficient windows had too few rows for a verdict.
 	Insufficient int64 `json:"insufficient"`
 	// FirstDriftedWindow is where the drift that is being reported began.
-	FirstDriftedWindow *WindowStatus      `json:"firstDriftedWindow,omitempty"`
-	Performance        *PerformanceStatus `json:"performance,omitempty"`
-	Alerts             AlertsStatus       `json:"alerts,omitempty"`
+	FirstDriftedWindow *WindowStatus `json:"firstDriftedWindow,omitempty"`
+	// Performance is what labels say of the champion.
+	Performance *PerformanceStatus `json:"performance,omitempty"`
+	// Alerts counts what was raised.
+	Alerts AlertsStatus `json:"alerts,omitempty"`
 }
 
 // ChampionStatus is the model version that answers, canaries apart.
 type ChampionStatus struct {
-	Model        string `json:"model"`
+	// Model is the name of the registered model.
+	Model string `json:"model"`
+	// ModelVersion is the version that answers.
 	ModelVersion string `json:"modelVersion"`
-	Revision     string `json:"revision,omitempty"`
-	Run          string `json:"run,omitempty"`
+	// Revision of the InferenceService that serves it.
+	Revision string `json:"revision,omitempty"`
+	// Run that trained it.
+	Run string `json:"run,omitempty"`
 }
 
 // ReferenceStatus is what is compared with.
 type ReferenceStatus struct {
-	Run      string `json:"run"`
+	// Run that logged the artifact.
+	Run string `json:"run"`
+	// Artifact is its path in the run.
 	Artifact string `json:"artifact"`
 	// Digest is the sha256 of the artifact.
-	Digest   string `json:"digest"`
-	Rows     int    `json:"rows"`
-	Features int    `json:"features"`
+	Digest string `json:"digest"`
+	// Rows of the artifact.
+	Rows int `json:"rows"`
+	// Features that are compared.
+	Features int `json:"features"`
 }
 
 // Verdicts of windows.
@@ -155,45 +179,59 @@ const (
 
 // WindowStatus is what was found in a window.
 type WindowStatus struct {
+	// ModelVersion that answered.
 	ModelVersion string `json:"modelVersion"`
-	Index        int64  `json:"index"`
-	// Start and End are the times of the first and the last prediction.
-	Start   metav1.MicroTime `json:"start"`
-	End     metav1.MicroTime `json:"end"`
-	Rows    int              `json:"rows"`
-	Verdict string           `json:"verdict"`
-	// DriftedFeatures is their number, Features names those that drifted most, at most five.
-	DriftedFeatures int             `json:"driftedFeatures"`
-	Features        []FeatureStatus `json:"features,omitempty"`
+	// Index of the window; the first after a change of the champion is 0.
+	Index int64 `json:"index"`
+	// Start is the time of the first prediction.
+	Start metav1.MicroTime `json:"start"`
+	// End is the time of the last prediction.
+	End metav1.MicroTime `json:"end"`
+	// Rows that were compared.
+	Rows int `json:"rows"`
+	// Verdict is NoDrift, Drift or InsufficientData.
+	Verdict string `json:"verdict"`
+	// DriftedFeatures is how many features drifted.
+	DriftedFeatures int `json:"driftedFeatures"`
+	// Features that drifted most, at most five.
+	Features []FeatureStatus `json:"features,omitempty"`
 	// MaxEffect is the largest distance D of any feature.
 	MaxEffect float64 `json:"maxEffect"`
-	// Accuracy of the labelled rows when the window was judged.
-	Labelled int      `json:"labelled,omitempty"`
+	// Labelled rows when the window was judged.
+	Labelled int `json:"labelled,omitempty"`
+	// Accuracy of the labelled rows, from 0 to 1.
 	Accuracy *float64 `json:"accuracy,omitempty"`
 }
 
 // FeatureStatus is what was found of a feature.
 type FeatureStatus struct {
+	// Name of the feature.
 	Name string `json:"name"`
 	// D is the distance of the distributions, or the lower end of its interval.
 	D float64 `json:"d"`
-	// P is the p-value, or the upper end of its interval; AdjustedP is corrected for the number of features.
-	P         float64 `json:"p"`
+	// P is the p-value, or the upper end of its interval.
+	P float64 `json:"p"`
+	// AdjustedP is the p-value corrected for the number of features.
 	AdjustedP float64 `json:"adjustedP"`
 }
 
 // PerformanceStatus is what labels say of the champion.
 type PerformanceStatus struct {
+	// Accuracy of the newest labelled predictions, from 0 to 1.
 	Accuracy float64 `json:"accuracy"`
-	Labelled int     `json:"labelled"`
-	// From and To are the times of the predictions that count.
+	// Labelled predictions that count.
+	Labelled int `json:"labelled"`
+	// From is the time of the first prediction that counts.
 	From metav1.MicroTime `json:"from"`
-	To   metav1.MicroTime `json:"to"`
+	// To is the time of the last prediction that counts.
+	To metav1.MicroTime `json:"to"`
 }
 
 // AlertsStatus counts what was raised.
 type AlertsStatus struct {
-	Total  int64 `json:"total"`
+	// Total of alerts that were ever raised.
+	Total int64 `json:"total"`
+	// Firing alerts are not resolved yet.
 	Firing int64 `json:"firing"`
 	// LastID of the alert that was raised last.
 	LastID string `json:"lastID,omitempty"`

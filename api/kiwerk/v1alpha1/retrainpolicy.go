@@ -30,21 +30,28 @@ type RetrainPolicyList struct {
 
 // RetrainPolicySpec is what the user wants.
 type RetrainPolicySpec struct {
-	EndpointRef EndpointRef  `json:"endpointRef"`
-	Triggers    TriggersSpec `json:"triggers"`
-	// MinLabelled samples that must have come back before training; 0 is 100.
-	MinLabelled int         `json:"minLabelled,omitempty"`
-	Dataset     DatasetSpec `json:"dataset"`
+	// EndpointRef is the endpoint whose model is trained again.
+	EndpointRef EndpointRef `json:"endpointRef"`
+	// Triggers are the reasons to begin.
+	Triggers TriggersSpec `json:"triggers"`
+	// MinLabelled is the number of labelled samples that must have come back before training; 0 or unset is 100.
+	MinLabelled int `json:"minLabelled,omitempty"`
+	// Dataset takes up the samples.
+	Dataset DatasetSpec `json:"dataset"`
 	// Include is "previous" to train on the former training version as well, else empty.
-	Include string   `json:"include,omitempty"`
-	Gate    GateSpec `json:"gate,omitempty"`
+	Include string `json:"include,omitempty"`
+	// Gate is the part of the samples that neither model is trained on.
+	Gate GateSpec `json:"gate,omitempty"`
 	// Template is the WorkflowTemplate that trains.
-	Template           TemplateSpec `json:"template"`
-	ServiceAccountName string       `json:"serviceAccountName,omitempty"`
-	// Cooldown after the end of a retraining before the next may begin; unset is 1 h.
-	Cooldown   *metav1.Duration `json:"cooldown,omitempty"`
-	Challenger ChallengerSpec   `json:"challenger,omitempty"`
-	Canary     CanarySpec       `json:"canary,omitempty"`
+	Template TemplateSpec `json:"template"`
+	// ServiceAccountName that the workflow runs under; empty takes that of the template.
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+	// Cooldown after the end of a retraining before the next may begin, as 30m; unset is 1h.
+	Cooldown *metav1.Duration `json:"cooldown,omitempty"`
+	// Challenger says what a new model must reach.
+	Challenger ChallengerSpec `json:"challenger,omitempty"`
+	// Canary is the way out to all requests.
+	Canary CanarySpec `json:"canary,omitempty"`
 	// Approval is auto (default) or manual.
 	Approval string `json:"approval,omitempty"`
 	// Suspend begins no retraining; one that runs goes on.
@@ -55,14 +62,16 @@ type RetrainPolicySpec struct {
 // kiwerk.dev/retrain works always.
 type TriggersSpec struct {
 	// Drift that a ModelMonitor of the endpoint reports.
-	Drift       bool                `json:"drift,omitempty"`
-	Schedule    *ScheduleTrigger    `json:"schedule,omitempty"`
+	Drift bool `json:"drift,omitempty"`
+	// Schedule is a time table.
+	Schedule *ScheduleTrigger `json:"schedule,omitempty"`
+	// Performance is the measured performance of the champion.
 	Performance *PerformanceTrigger `json:"performance,omitempty"`
 }
 
 // ScheduleTrigger is a time table.
 type ScheduleTrigger struct {
-	// Cron has five fields.
+	// Cron has five fields: minute, hour, day of the month, number of the month, day of the week.
 	Cron string `json:"cron"`
 	// TimeZone is a name of the tz database; empty is UTC.
 	TimeZone string `json:"timeZone,omitempty"`
@@ -70,11 +79,13 @@ type ScheduleTrigger struct {
 
 // PerformanceTrigger is the measured performance of the champion.
 type PerformanceTrigger struct {
+	// Below this accuracy, from 0 to 1, over at least 50 labels a retraining begins.
 	Below float64 `json:"below"`
 }
 
 // DatasetSpec names the data set whose versions are trained on.
 type DatasetSpec struct {
+	// Name of the data set.
 	Name string `json:"name"`
 	// GateName is the data set that the parts held back become; empty is NAME-gate.
 	GateName string `json:"gateName,omitempty"`
@@ -84,9 +95,9 @@ type DatasetSpec struct {
 
 // GateSpec is the part that neither model was trained on.
 type GateSpec struct {
-	// Fraction of the new samples; 0 is 0.25.
+	// Fraction of the new samples that is held back, from 0 to 0.9; 0 or unset is 0.25.
 	Fraction float64 `json:"fraction,omitempty"`
-	// MinRows below which no challenger is accepted; 0 is 20.
+	// MinRows held back without which no challenger is accepted; 0 or unset is 20.
 	MinRows int `json:"minRows,omitempty"`
 }
 
@@ -102,23 +113,25 @@ type TemplateSpec struct {
 	VersionOutput string `json:"versionOutput,omitempty"`
 	// Parameters that are passed as they are.
 	Parameters []Parameter `json:"parameters,omitempty"`
-	// Timeout of the workflow; unset is 6 h.
+	// Timeout of the workflow, as 6h; unset is 6h.
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 }
 
 // Parameter of a workflow.
 type Parameter struct {
-	Name  string `json:"name"`
+	// Name of the parameter.
+	Name string `json:"name"`
+	// Value of it.
 	Value string `json:"value"`
 }
 
 // ChallengerSpec is what a new model must reach.
 type ChallengerSpec struct {
-	// Metric is accuracy.
+	// Metric is accuracy, the only one so far.
 	Metric string `json:"metric,omitempty"`
-	// MinImprovement over the champion on the gate part. With 0 the challenger must still be better.
+	// MinImprovement over the accuracy of the champion on the gate part, from 0 to 1. With 0 the challenger must still be better.
 	MinImprovement float64 `json:"minImprovement,omitempty"`
-	// ReadyTimeout within which the challenger must answer; unset is 10 min.
+	// ReadyTimeout within which the challenger must answer, as 10m; unset is 10m.
 	ReadyTimeout *metav1.Duration `json:"readyTimeout,omitempty"`
 }
 
@@ -126,21 +139,24 @@ type ChallengerSpec struct {
 type CanarySpec struct {
 	// Steps in order; empty is one step of 10 % for 100 requests.
 	Steps []CanaryStep `json:"steps,omitempty"`
-	// MaxErrorRate of the challenger; unset is 0.01.
+	// MaxErrorRate is the share of failed requests of the challenger beyond which it is taken back, from 0 to 1; unset is 0.01.
 	MaxErrorRate *float64 `json:"maxErrorRate,omitempty"`
-	// MaxAccuracyDrop of the measured accuracy against the champion in the same time; unset is 0.05.
+	// MaxAccuracyDrop is how much lower than that of the champion the measured accuracy may be in the same time, from 0 to 1; unset is 0.05.
 	MaxAccuracyDrop *float64 `json:"maxAccuracyDrop,omitempty"`
-	// MinLabelled labels of each version before their accuracies are compared; 0 is 30.
+	// MinLabelled is the number of labels of each version before their accuracies are compared; 0 or unset is 30.
 	MinLabelled int `json:"minLabelled,omitempty"`
-	// StepTimeout after which a step that lacks requests is rolled back; unset is 24 h.
+	// StepTimeout after which a step that lacks requests is rolled back, as 24h; unset is 24h.
 	StepTimeout *metav1.Duration `json:"stepTimeout,omitempty"`
 }
 
 // CanaryStep ends when both, MinRequests of the challenger and Duration, are reached.
 type CanaryStep struct {
-	Percent     int64            `json:"percent"`
-	MinRequests int              `json:"minRequests,omitempty"`
-	Duration    *metav1.Duration `json:"duration,omitempty"`
+	// Percent of the requests that the challenger gets, from 1 to 100, more than in the step before.
+	Percent int64 `json:"percent"`
+	// MinRequests that the challenger must have answered.
+	MinRequests int `json:"minRequests,omitempty"`
+	// Duration that must have passed, as 10m.
+	Duration *metav1.Duration `json:"duration,omitempty"`
 }
 
 // Values of fields.
@@ -211,8 +227,10 @@ func (p RetrainPhase) Ended() bool {
 
 // RetrainPolicyStatus is how the policy stands.
 type RetrainPolicyStatus struct {
-	ObservedGeneration int64              `json:"observedGeneration,omitempty"`
-	Conditions         []metav1.Condition `json:"conditions,omitempty"`
+	// ObservedGeneration is the generation of the spec that the status is about.
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready, ReferencesFound, Retraining, ApprovalNeeded, Succeeded, Stalled, SpecWarning.
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// Count of retrainings that were begun; it is part of their names.
 	Count int64 `json:"count"`
 	// Current is the retraining that runs, or the last one.
@@ -231,40 +249,57 @@ type RetrainPolicyStatus struct {
 
 // RetrainingStatus is one retraining.
 type RetrainingStatus struct {
-	ID      string       `json:"id"`
-	Phase   RetrainPhase `json:"phase"`
-	Trigger TriggerInfo  `json:"trigger"`
-	// Started and Ended are times of the retraining as a whole, PhaseStarted of the phase.
-	Started      metav1.MicroTime  `json:"started"`
-	PhaseStarted metav1.MicroTime  `json:"phaseStarted"`
-	Ended        *metav1.MicroTime `json:"ended,omitempty"`
-	// SamplesFrom and SamplesTo bound the predictions that are trained on.
-	SamplesFrom metav1.MicroTime  `json:"samplesFrom"`
-	SamplesTo   *metav1.MicroTime `json:"samplesTo,omitempty"`
-	// Samples that were found, and the distinct rows of each part.
-	Samples      int `json:"samples,omitempty"`
+	// ID of the retraining, the name of its workflow.
+	ID string `json:"id"`
+	// Phase in which it stands, or in which it ended.
+	Phase RetrainPhase `json:"phase"`
+	// Trigger is why it began.
+	Trigger TriggerInfo `json:"trigger"`
+	// Started is when it began.
+	Started metav1.MicroTime `json:"started"`
+	// PhaseStarted is when the phase began.
+	PhaseStarted metav1.MicroTime `json:"phaseStarted"`
+	// Ended is when it was over.
+	Ended *metav1.MicroTime `json:"ended,omitempty"`
+	// SamplesFrom is the time of the first prediction that may be trained on.
+	SamplesFrom metav1.MicroTime `json:"samplesFrom"`
+	// SamplesTo is the time of the last one.
+	SamplesTo *metav1.MicroTime `json:"samplesTo,omitempty"`
+	// Samples with a label that were found.
+	Samples int `json:"samples,omitempty"`
+	// TrainingRows are the distinct rows to train on.
 	TrainingRows int `json:"trainingRows,omitempty"`
+	// PreviousRows are those of the former version among the training data.
 	PreviousRows int `json:"previousRows,omitempty"`
-	GateRows     int `json:"gateRows,omitempty"`
-	// Dataset and Gate are data-set versions as NAME/VERSION, with their digests.
-	Dataset       string `json:"dataset,omitempty"`
+	// GateRows are the distinct rows that were held back.
+	GateRows int `json:"gateRows,omitempty"`
+	// Dataset is the version to train on, as NAME/VERSION.
+	Dataset string `json:"dataset,omitempty"`
+	// DatasetDigest is its sha256.
 	DatasetDigest string `json:"datasetDigest,omitempty"`
-	Gate          string `json:"gate,omitempty"`
-	GateDigest    string `json:"gateDigest,omitempty"`
+	// Gate is the version that was held back, as NAME/VERSION.
+	Gate string `json:"gate,omitempty"`
+	// GateDigest is its sha256.
+	GateDigest string `json:"gateDigest,omitempty"`
 	// Workflow that trains.
-	Workflow    string `json:"workflow,omitempty"`
+	Workflow string `json:"workflow,omitempty"`
+	// WorkflowUID is the uid of the workflow.
 	WorkflowUID string `json:"workflowUID,omitempty"`
-	// Champion and Challenger are versions of the model.
-	Champion   *ModelRef `json:"champion,omitempty"`
+	// Champion is the version that served when it began.
+	Champion *ModelRef `json:"champion,omitempty"`
+	// Challenger is the version that the workflow made.
 	Challenger *ModelRef `json:"challenger,omitempty"`
 	// ChampionURI is the storageUri to go back to.
-	ChampionURI string       `json:"championURI,omitempty"`
-	Score       *ScoreStatus `json:"score,omitempty"`
+	ChampionURI string `json:"championURI,omitempty"`
+	// Score compares both on the part that was held back.
+	Score *ScoreStatus `json:"score,omitempty"`
 	// CanaryStep is the index of the step that runs.
-	CanaryStep int           `json:"canaryStep,omitempty"`
-	Canary     *CanaryStatus `json:"canary,omitempty"`
-	// Reason and Message tell why the phase is what it is.
-	Reason  string `json:"reason,omitempty"`
+	CanaryStep int `json:"canaryStep,omitempty"`
+	// Canary is what the challenger did with its share.
+	Canary *CanaryStatus `json:"canary,omitempty"`
+	// Reason why the phase is what it is, in one word.
+	Reason string `json:"reason,omitempty"`
+	// Message tells it in a sentence.
 	Message string `json:"message,omitempty"`
 }
 
@@ -273,7 +308,8 @@ type TriggerInfo struct {
 	// Kind is drift, schedule, performance or manual.
 	Kind string `json:"kind"`
 	// Key tells one trigger from the next.
-	Key     string `json:"key"`
+	Key string `json:"key"`
+	// Message tells it in a sentence.
 	Message string `json:"message"`
 	// AlertID of the monitor's alert.
 	AlertID string `json:"alertID,omitempty"`
@@ -289,32 +325,46 @@ const (
 
 // ScoreStatus compares both models on the gate part.
 type ScoreStatus struct {
-	Metric     string  `json:"metric"`
-	Champion   float64 `json:"champion"`
+	// Metric that was compared.
+	Metric string `json:"metric"`
+	// Champion is the score of the former model, from 0 to 1.
+	Champion float64 `json:"champion"`
+	// Challenger is the score of the new model, from 0 to 1.
 	Challenger float64 `json:"challenger"`
-	Rows       int     `json:"rows"`
-	// OnlyChampion and OnlyChallenger are the rows that only one of them got right; P is McNemar's exact p-value.
-	OnlyChampion   int     `json:"onlyChampion"`
-	OnlyChallenger int     `json:"onlyChallenger"`
-	P              float64 `json:"p"`
+	// Rows on which both were asked.
+	Rows int `json:"rows"`
+	// OnlyChampion counts the rows that only the champion got right.
+	OnlyChampion int `json:"onlyChampion"`
+	// OnlyChallenger counts the rows that only the challenger got right.
+	OnlyChallenger int `json:"onlyChallenger"`
+	// P is McNemar's exact p-value.
+	P float64 `json:"p"`
 }
 
 // CanaryStatus is what the challenger did with its share in the step that runs.
 type CanaryStatus struct {
-	Percent     int64            `json:"percent"`
+	// Percent of the requests that the challenger gets.
+	Percent int64 `json:"percent"`
+	// StepStarted is when the step began.
 	StepStarted metav1.MicroTime `json:"stepStarted"`
-	Revision    string           `json:"revision,omitempty"`
-	// Requests of the challenger in this step, Errors of all steps.
-	Requests int   `json:"requests"`
-	Errors   int64 `json:"errors"`
-	// ErrorsBefore and RequestsBefore are the counters when the canary began.
-	ErrorsBefore   int64 `json:"errorsBefore,omitempty"`
+	// Revision of the InferenceService that serves the challenger.
+	Revision string `json:"revision,omitempty"`
+	// Requests of the challenger in this step.
+	Requests int `json:"requests"`
+	// Errors of the challenger in all steps.
+	Errors int64 `json:"errors"`
+	// ErrorsBefore is the counter of errors when the canary began.
+	ErrorsBefore int64 `json:"errorsBefore,omitempty"`
+	// RequestsBefore is the counter of requests when the canary began.
 	RequestsBefore int64 `json:"requestsBefore,omitempty"`
-	// Labelled rows and accuracy of both since the canary began.
-	ChallengerLabelled int     `json:"challengerLabelled,omitempty"`
+	// ChallengerLabelled rows since the canary began.
+	ChallengerLabelled int `json:"challengerLabelled,omitempty"`
+	// ChallengerAccuracy of them, from 0 to 1.
 	ChallengerAccuracy float64 `json:"challengerAccuracy,omitempty"`
-	ChampionLabelled   int     `json:"championLabelled,omitempty"`
-	ChampionAccuracy   float64 `json:"championAccuracy,omitempty"`
+	// ChampionLabelled rows since the canary began.
+	ChampionLabelled int `json:"championLabelled,omitempty"`
+	// ChampionAccuracy of them, from 0 to 1.
+	ChampionAccuracy float64 `json:"championAccuracy,omitempty"`
 }
 
 // Conditions of a RetrainPolicy beside Ready, Reconciling and Stalled.

@@ -38,6 +38,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/data"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/kindtest"
 	"github.com/kiwerk/kiwerk/internal/monitor"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 )
@@ -464,13 +465,23 @@ func TestReconciler_warnsOfUnknownFields(t *testing.T) {
 	}
 }
 
+func TestKinds_explain(t *testing.T) {
+	for _, k := range Kinds() {
+		kindtest.Check(t, k)
+	}
+}
+
 func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {
 	f := newFixture(t)
 	for field, spec := range map[string]string{
 		"spec.windows.size": `{"endpointRef":{"name":"x"},"windows":{"size":"many"}}`,
-		"spec.test.alpha":   `{"endpointRef":{"name":"x"},"test":{"alpha":5}}`,
-		"spec.test.ties":    `{"endpointRef":{"name":"x"},"test":{"ties":"some"}}`,
-		"spec.endpointRef":  `{"windows":{"size":50}}`,
+		"spec.test.alpha: Invalid value: 7: must be from 0 to 0.5; it is a probability of error; leave it out for 0.05": `{"endpointRef":{"name":"x"},"test":{"alpha":7}}`,
+		"spec.windows.of: Invalid value: -1: must be from 0 to 100; leave it out for the last 3 windows":                `{"endpointRef":{"name":"x"},"windows":{"of":-1}}`,
+		"spec.performance.minimum: Invalid value: 95: must be from 0 to 1; it is an accuracy, so 90 % is 0.9":           `{"endpointRef":{"name":"x"},"performance":{"minimum":95}}`,
+		`spec.samples.retention: Invalid value: "30d": must be a duration such as 90s, 10m, 6h or 1h30m`:                `{"endpointRef":{"name":"x"},"samples":{"retention":"30d"}}`,
+		`spec.samples.retention: Invalid value: "-1h": must be a duration`:                                              `{"endpointRef":{"name":"x"},"samples":{"retention":"-1h"}}`,
+		"spec.test.ties":   `{"endpointRef":{"name":"x"},"test":{"ties":"some"}}`,
+		"spec.endpointRef": `{"windows":{"size":50}}`,
 	} {
 		raw := &unstructured.Unstructured{}
 		if err := json.Unmarshal([]byte(`{"apiVersion":"kiwerk.dev/v1alpha1","kind":"ModelMonitor","metadata":{"name":"x"},"spec":`+spec+`}`), &raw.Object); err != nil {

@@ -218,36 +218,43 @@ func (r *Reconciler) dropState(uid types.UID) {
 // Kinds that this package serves.
 func Kinds() []kube.Kind {
 	spec := kube.SchemaOf(v1alpha1.ModelMonitorSpec{})
-	const half, most = 0.5, 10_000
+	const half, most, million = 0.5, 10_000, 1_000_000
 	for path, change := range map[string]func(*apiextensionsv1.JSONSchemaProps){
 		"endpointRef.name":        kube.NotEmpty,
-		"windows.size":            kube.Between(0, most),
-		"windows.minRows":         kube.Between(0, most),
-		"windows.confirm":         kube.Between(0, 100),
-		"windows.of":              kube.Between(0, 100),
+		"windows.size":            kube.Between(0, most, "leave it out for windows of 100 predictions"),
+		"windows.minRows":         kube.Between(0, most, "leave it out for 30 rows"),
+		"windows.confirm":         kube.Between(0, 100, "leave it out for 2 of the last windows"),
+		"windows.of":              kube.Between(0, 100, "leave it out for the last 3 windows"),
 		"test.ties":               kube.OneOf("", v1alpha1.TiesExact, v1alpha1.TiesScipy),
-		"test.alpha":              kube.Between(0, half),
+		"test.alpha":              kube.Between(0, half, "it is a probability of error; leave it out for 0.05"),
 		"test.correction":         kube.OneOf("", v1alpha1.CorrectionBH, v1alpha1.CorrectionBonferroni, v1alpha1.CorrectionNone),
-		"test.minEffect":          kube.Between(0, 1),
+		"test.minEffect":          kube.Between(0, 1, "it is a distance between distributions; leave it out for 0.1"),
+		"samples.maskedFields":    kube.AtMost(most),
 		"performance.metric":      kube.OneOf("", v1alpha1.MetricAccuracy),
-		"performance.minimum":     kube.Between(0, 1),
-		"performance.alertBelow":  kube.Between(0, 1),
-		"performance.minLabelled": kube.Between(0, 1_000_000),
-		"performance.window":      kube.Between(0, 1_000_000),
+		"performance.minimum":     kube.Between(0, 1, "it is an accuracy, so 90 % is 0.9"),
+		"performance.alertBelow":  kube.Between(0, 1, "it is an accuracy, so 85 % is 0.85; leave it out for the minimum"),
+		"performance.minLabelled": kube.Between(0, million, "leave it out for 50 labels"),
+		"performance.window":      kube.Between(0, million, "leave it out for the newest 200 labelled predictions"),
 		"webhook.secretRef.name":  kube.NotEmpty,
 	} {
 		kube.At(spec, path, change)
 	}
 	return []kube.Kind{{
 		Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Kind: "ModelMonitor", Plural: "modelmonitors",
-		ShortNames: []string{"mon"}, Spec: spec,
+		ShortNames: []string{"mon"}, Spec: spec, Status: kube.StatusSchemaOf(v1alpha1.ModelMonitorStatus{}), About: v1alpha1.ModelMonitor{}.SwaggerDoc()[""],
 		Columns: []apiextensionsv1.CustomResourceColumnDefinition{
-			{Name: "Endpoint", Type: "string", JSONPath: ".spec.endpointRef.name"},
-			{Name: "Version", Type: "string", JSONPath: ".status.champion.modelVersion"},
-			{Name: "Windows", Type: "integer", JSONPath: ".status.evaluated"},
-			{Name: "Drifted", Type: "string", JSONPath: `.status.conditions[?(@.type=="Drifted")].status`},
-			{Name: "Accuracy", Type: "number", JSONPath: ".status.performance.accuracy"},
-			{Name: "Ready", Type: "string", JSONPath: `.status.conditions[?(@.type=="Ready")].status`},
+			{Name: "Endpoint", Type: "string", JSONPath: ".spec.endpointRef.name", Description: "InferenceService that is watched"},
+			{Name: "Version", Type: "string", JSONPath: ".status.champion.modelVersion", Description: "Model version that answers"},
+			{Name: "Windows", Type: "integer", JSONPath: ".status.evaluated", Description: "Windows of this version that have a verdict"},
+			{Name: "Drifted", Type: "string", JSONPath: `.status.conditions[?(@.type=="Drifted")].status`, Description: "Whether the inputs have drifted"},
+			{Name: "Accuracy", Type: "number", JSONPath: ".status.performance.accuracy", Description: "Measured accuracy of the newest labelled predictions"},
+			{Name: "Ready", Type: "string", JSONPath: `.status.conditions[?(@.type=="Ready")].status`, Description: "Whether there is a reference to compare with"},
+			{Name: "Reason", Type: "string", JSONPath: `.status.conditions[?(@.type=="Ready")].reason`, Description: "Why it is ready or not"},
+			{Name: "Age", Type: "date", JSONPath: ".metadata.creationTimestamp", Description: "Time since it was made"},
+			{Name: "Firing", Type: "integer", Priority: 1, JSONPath: ".status.alerts.firing", Description: "Alerts that are not resolved"},
+			{Name: "Labelled", Type: "integer", Priority: 1, JSONPath: ".status.performance.labelled", Description: "Labels behind the accuracy"},
+			{Name: "Reference", Type: "string", Priority: 1, JSONPath: ".status.reference.run", Description: "Run whose artifact is compared with"},
+			{Name: "Message", Type: "string", Priority: 1, JSONPath: `.status.conditions[?(@.type=="Ready")].message`, Description: "What stands in the way"},
 		},
 	}}
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/data"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/kindtest"
 	"github.com/kiwerk/kiwerk/internal/retrain"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 )
@@ -695,13 +696,21 @@ func TestReconciler_warnsOfUnknownFields(t *testing.T) {
 	w.until(w, p, func(s *v1alpha1.RetrainPolicyStatus) bool { return warning(s) == "" })
 }
 
+func TestKinds_explain(t *testing.T) {
+	for _, k := range retrain.Kinds() {
+		kindtest.Check(t, k)
+	}
+}
+
 func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {
 	w := newWorld(t)
 	for field, spec := range map[string]string{
-		"spec.minLabelled":             `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"minLabelled":"many"}`,
-		"spec.approval":                `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"approval":"perhaps"}`,
-		"spec.template":                `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"}}`,
-		"spec.canary.steps[0].percent": `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"canary":{"steps":[{"percent":101}]}}`,
+		"spec.gate.fraction: Invalid value: 25: must be from 0 to 0.9; it is a share, so a quarter is 0.25": `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"gate":{"fraction":25}}`,
+		`spec.cooldown: Invalid value: "1 hour": must be a duration such as 90s`:                            `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"cooldown":"1 hour"}`,
+		"spec.minLabelled": `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"minLabelled":"many"}`,
+		"spec.approval":    `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"approval":"perhaps"}`,
+		"spec.template":    `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"}}`,
+		"spec.canary.steps[0].percent: Invalid value: 101: must be from 1 to 100": `{"endpointRef":{"name":"x"},"triggers":{},"dataset":{"name":"d"},"template":{"name":"t"},"canary":{"steps":[{"percent":101}]}}`,
 	} {
 		u := &unstructured.Unstructured{}
 		w.must(json.Unmarshal([]byte(`{"apiVersion":"kiwerk.dev/v1alpha1","kind":"RetrainPolicy","metadata":{"name":"x"},"spec":`+spec+`}`), &u.Object))
