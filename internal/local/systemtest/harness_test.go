@@ -27,9 +27,9 @@ import (
 // Limits are generous: the machine may be busy with other tests.
 const (
 	startLimit = 4 * time.Minute
-	callLimit  = 4 * time.Minute
+	callLimit  = 6 * time.Minute
 	// patience is how long kubectl waits for what should happen soon.
-	patience = "--timeout=3m"
+	patience = "--timeout=5m"
 )
 
 // account is who runs a platform.
@@ -296,7 +296,7 @@ func (p *platform) apply(manifest string) {
 // logLine follows the log of a pod until a line is accepted.
 func (p *platform) logLine(pod string, accept func(string) bool) string {
 	p.t.Helper()
-	return p.stream(accept, "logs", "-f", pod, "--pod-running-timeout=3m")
+	return p.stream(accept, "logs", "-f", pod, "--pod-running-timeout=5m")
 }
 
 // stream runs kubectl until it prints a line that is accepted.
