@@ -177,7 +177,7 @@ func TestServer_inferBinary(t *testing.T) {
 
 // A request under way is answered, and so is one that comes while the server says that it goes.
 func TestMain_drains(t *testing.T) {
-	r := serve(t, "slow", "--concurrency=4", "--drain=1s")
+	r := serve(t, "slow", "--concurrency=4", "--drain=4s") // enough for two requests on a busy machine
 	answered := make(chan int, 1)
 	go func() {
 		// Several seconds of work, so that it is under way for certain.
