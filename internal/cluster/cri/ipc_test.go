@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -78,9 +79,10 @@ func TestServer_hostNamespaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	left := "sleep " + strconv.Itoa(100_000+os.Getpid()) // of no other run of this test
 	cfg := secured(`echo $$ > /tmp/pid; readlink /proc/self/ns/ipc; test -d /proc/`+strconv.Itoa(os.Getpid())+` && echo sees host
 ls /proc/1/root/etc >/dev/null 2>&1 && echo enters pid 1; ls /proc/`+strconv.Itoa(os.Getpid())+`/root/etc >/dev/null 2>&1 && echo enters the daemon
-setsid sleep 98765 & sleep 0; echo ready; while :; do sleep 0.02; done`,
+setsid `+left+` & sleep 0; echo ready; while :; do sleep 0.02; done`,
 		&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_NODE, Ipc: runtimeapi.NamespaceMode_NODE}})
 	for name, end := range map[string]func(id string){
 		"Killed": func(id string) {
@@ -105,8 +107,14 @@ setsid sleep 98765 & sleep 0; echo ready; while :; do sleep 0.02; done`,
 			if st := n.status(id); st.GetExitCode() != 137 {
 				t.Errorf("status %v", st)
 			}
-			if out, err := exec.Command("pgrep", "-f", "sleep 98765").Output(); err == nil {
-				t.Errorf("processes of the container are left: %s", out)
+			for late := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) { // a killed process ends a moment later
+				out, err := exec.Command("pgrep", "-xf", left).Output()
+				if err != nil {
+					break
+				}
+				if time.Now().After(late) {
+					t.Fatalf("processes of the container are left: %s", out)
+				}
 			}
 		})
 	}
