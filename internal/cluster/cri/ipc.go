@@ -34,7 +34,7 @@ func (s *Server) namespacesFor(b *sandbox, n *runtimeapi.NamespaceOption, root *
 	s.ipc.Lock()
 	defer s.ipc.Unlock()
 	dir := s.podDir(b.ID)
-	if err := makePodIPC(dir); err != nil {
+	if err := makePodIPC(dir, b.IPCSysctls); err != nil {
 		return nil, fmt.Errorf("shared memory of the pod: %w", err)
 	}
 	shared[shim.NamespaceIPC], root.Shm = filepath.Join(dir, "ipc"), filepath.Join(dir, "shm")
@@ -42,7 +42,7 @@ func (s *Server) namespacesFor(b *sandbox, n *runtimeapi.NamespaceOption, root *
 }
 
 // makePodIPC makes what is not there yet, also after a holder was lost with its mounts.
-func makePodIPC(dir string) error {
+func makePodIPC(dir string, sysctls map[string]string) error {
 	ns, shm := filepath.Join(dir, "ipc"), filepath.Join(dir, "shm")
 	var st unix.Statfs_t
 	if err := unix.Statfs(ns, &st); err == nil && st.Type == unix.NSFS_MAGIC {
@@ -63,6 +63,9 @@ func makePodIPC(dir string) error {
 	}
 	err := thread.Own(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+			return err
+		}
+		if err := setSysctls(sysctls); err != nil {
 			return err
 		}
 		return unix.Mount("/proc/thread-self/ns/ipc", ns, "", unix.MS_BIND, "")

@@ -127,3 +127,24 @@ setsid `+left+` & sleep 0; echo ready; while :; do sleep 0.02; done`,
 		t.Errorf("hostPID with SYS_PTRACE: %v", err)
 	}
 }
+
+// TestServer_ipcSysctls gives one pod switches of its own.
+func TestServer_ipcSysctls(t *testing.T) {
+	n := newNode(t)
+	cfg := &runtimeapi.PodSandboxConfig{
+		Metadata: &runtimeapi.PodSandboxMetadata{Name: "sysctls", Namespace: "default", Uid: "uid-sysctls"}, LogDirectory: filepath.Join(n.data, "logs", "sysctls"),
+		Linux: &runtimeapi.LinuxPodSandboxConfig{Sysctls: map[string]string{"kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "7"}},
+	}
+	resp, err := n.rt.RunPodSandbox(t.Context(), &runtimeapi.RunPodSandboxRequest{Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const look = `cat /proc/sys/kernel/shm_rmid_forced /proc/sys/fs/mqueue/msg_max`
+	if out := n.log(n.awaitExit(n.run(resp.GetPodSandboxId(), cfg, shell(look)))); out != "1\n7\n" {
+		t.Errorf("the pod sees %q", out)
+	}
+	other, otherConfig := n.sandbox("plain")
+	if out := n.log(n.awaitExit(n.run(other, otherConfig, shell(look)))); strings.HasPrefix(out, "1\n7") {
+		t.Errorf("another pod sees %q", out)
+	}
+}

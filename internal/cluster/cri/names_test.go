@@ -157,3 +157,38 @@ func TestHostPorts(t *testing.T) {
 		t.Errorf("none: %v, %v", list, err)
 	}
 }
+
+func TestSysctlsOf(t *testing.T) {
+	with := &Server{cfg: Config{Network: &network.Network{}}}
+	node := &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_NODE, Ipc: runtimeapi.NamespaceMode_NODE}
+	for _, c := range []struct {
+		server  *Server
+		name    string
+		options *runtimeapi.NamespaceOption
+		want    string
+	}{
+		{with, "net.core.somaxconn", nil, ""},
+		{with, "kernel.shm_rmid_forced", nil, ""},
+		{with, "kernel.sem", nil, ""},
+		{with, "fs.mqueue.msg_max", nil, ""},
+		{&Server{}, "kernel.msgmax", nil, ""},
+		{&Server{}, "net.core.somaxconn", nil, "without a network of its own"},
+		{with, "net.core.somaxconn", node, "without a network of its own"},
+		{with, "kernel.msgmax", node, "hostIPC"},
+		{with, "kernel.semaphore", nil, "are its own"},
+		{with, "kernel.shm/../panic", nil, "are its own"},
+		{with, "fs.mqueue.", nil, "are its own"},
+		{with, "fs.mqueue.a.b", nil, "are its own"},
+		{with, "net..x", nil, "net..x"},
+		{with, "vm.swappiness", nil, "are its own"},
+		{with, "", nil, "are its own"},
+	} {
+		_, err := c.server.sysctlsOf(&runtimeapi.PodSandboxConfig{Linux: &runtimeapi.LinuxPodSandboxConfig{
+			Sysctls:         map[string]string{c.name: "1"},
+			SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: c.options},
+		}})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+}

@@ -6,11 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -28,24 +26,8 @@ type Network interface {
 	Keep(ctx context.Context, ids []string) (lost []string, err error)
 }
 
-// checkNetwork refuses sysctls that would not be the pod's own.
-func (s *Server) checkNetwork(cfg *runtimeapi.PodSandboxConfig) error {
-	sysctls := cfg.GetLinux().GetSysctls()
-	if len(sysctls) == 0 {
-		return nil
-	}
-	err := network.CheckSysctls(sysctls)
-	if s.cfg.Network == nil || cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE {
-		err = fmt.Errorf("sysctls %s cannot be set for a pod without a network of its own", strings.Join(slices.Sorted(maps.Keys(sysctls)), ", "))
-	}
-	if err != nil {
-		return status.Errorf(codes.InvalidArgument, "pod %s/%s: %v", cfg.GetMetadata().GetNamespace(), cfg.GetMetadata().GetName(), err)
-	}
-	return nil
-}
-
 // connect gives the pod its network, or without one a port.
-func (s *Server) connect(ctx context.Context, b *sandbox, cfg *runtimeapi.PodSandboxConfig) error {
+func (s *Server) connect(ctx context.Context, b *sandbox, cfg *runtimeapi.PodSandboxConfig, wanted sysctls) error {
 	if s.cfg.Network == nil {
 		port, err := s.ports.take()
 		if err != nil {
@@ -61,7 +43,7 @@ func (s *Server) connect(ctx context.Context, b *sandbox, cfg *runtimeapi.PodSan
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "pod %s/%s: %v", b.Namespace, b.Name, err)
 	}
-	a, err := s.cfg.Network.Attach(ctx, network.Pod{ID: b.ID, Sysctls: cfg.GetLinux().GetSysctls(), HostPorts: ports})
+	a, err := s.cfg.Network.Attach(ctx, network.Pod{ID: b.ID, Sysctls: wanted.Net, HostPorts: ports})
 	if err != nil {
 		return fmt.Errorf("pod %s/%s: %w", b.Namespace, b.Name, err)
 	}

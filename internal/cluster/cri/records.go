@@ -41,6 +41,8 @@ type sandbox struct {
 	// Network is what the pod asked for. Where pods share the host's network in any
 	// case, the kubelet still starts a pod anew whose status says otherwise than its specification.
 	Network runtimeapi.NamespaceMode
+	// IPCSysctls are set in the IPC namespace when that is made, see makePodIPC.
+	IPCSysctls map[string]string `json:",omitempty"`
 	// SharedPIDs says that the containers live in one pid namespace, see startPod.
 	SharedPIDs bool `json:",omitempty"`
 	// Holder names the namespaces in which the pod was made.

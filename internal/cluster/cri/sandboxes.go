@@ -25,15 +25,16 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 	if err := checkSandbox(cfg, req.GetRuntimeHandler()); err != nil {
 		return nil, err
 	}
-	if err := s.checkNetwork(cfg); err != nil {
-		return nil, err
+	wanted, err := s.sysctlsOf(cfg)
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "pod %s/%s: %v", cfg.GetMetadata().GetNamespace(), cfg.GetMetadata().GetName(), err)
 	}
 	m, namespaces := cfg.GetMetadata(), cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	b := &sandbox{
 		ID: newID(), Name: m.GetName(), Namespace: m.GetNamespace(), UID: m.GetUid(), Attempt: m.GetAttempt(),
 		Labels: cfg.GetLabels(), Annotations: cfg.GetAnnotations(), Hostname: cfg.GetHostname(),
 		LogDirectory: cfg.GetLogDirectory(), ResolvConf: resolvConf(cfg.GetDnsConfig()),
-		CreatedAt: s.clock.Now(), Ready: true, Holder: s.holder,
+		CreatedAt: s.clock.Now(), Ready: true, Holder: s.holder, IPCSysctls: wanted.IPC,
 		Network: namespaces.GetNetwork(), SharedPIDs: namespaces != nil && namespaces.GetPid() == runtimeapi.NamespaceMode_POD,
 	}
 	if b.LogDirectory != "" {
@@ -41,10 +42,10 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 			return nil, fmt.Errorf("log directory of pod %s/%s: %w", b.Namespace, b.Name, err)
 		}
 	}
-	if err := s.connect(ctx, b, cfg); err != nil {
+	if err := s.connect(ctx, b, cfg, wanted); err != nil {
 		return nil, err
 	}
-	err := s.startPod(b)
+	err = s.startPod(b)
 	if err == nil {
 		if err = s.saveSandbox(b); err != nil {
 			err = errors.Join(fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err), s.dropPod(b.ID))
