@@ -125,6 +125,7 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 		{[]string{e2eRegistry + "kitten:1.8"}, onAgnhost(page("kitten")), web},
 		{[]string{e2eRegistry + "nautilus:1.8"}, onAgnhost(page("nautilus")), web},
 		{[]string{e2eRegistry + "nonroot:1.5"}, onAgnhost(), v1.Config{Env: env, Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}, User: "1234"}},
+		{[]string{e2eRegistry + "nonewprivs:1.4"}, [][]imagetest.Entry{base, {imagetest.Copy(s.program("nnp"), "/usr/local/bin/nnp", 0o6755)}}, v1.Config{Env: env, Cmd: []string{"nnp"}}},
 		{[]string{e2eRegistry + "ipc-utils:1.4"}, [][]imagetest.Entry{base, tools}, v1.Config{Env: env, Cmd: []string{"sh"}}},
 		{[]string{e2eRegistry + "sample-apiserver:1.29.2"}, [][]imagetest.Entry{base, {imagetest.Copy(s.program("sample-apiserver"), "/sample-apiserver", 0o755)}}, v1.Config{Env: env, Entrypoint: []string{"/sample-apiserver"}}},
 		{[]string{"registry.k8s.io/etcd:3.7.0-0"}, [][]imagetest.Entry{base, {imagetest.Copy(s.program("etcd"), "/usr/local/bin/etcd", 0o755)}}, v1.Config{Env: env, Entrypoint: []string{"/usr/local/bin/etcd"}}},

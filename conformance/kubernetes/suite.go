@@ -52,7 +52,7 @@ func compile(ctx context.Context, cache string) (*suite, error) {
 		return nil, err
 	}
 	for name, pkg := range map[string]string{
-		"agnhost": "k8s.io/kubernetes/test/images/agnhost", "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+		"agnhost": "k8s.io/kubernetes/test/images/agnhost", "nnp": "k8s.io/kubernetes/test/images/nonewprivs", "kubectl": "k8s.io/kubernetes/cmd/kubectl",
 		"sample-apiserver": "k8s.io/sample-apiserver", "etcd": "go.etcd.io/etcd/server/v3",
 	} {
 		if err := build(append(append([]string{"build", "-o", s.program(name)}, flags...), pkg)...); err != nil {

@@ -17,6 +17,5 @@
 // [Server.StopContainers] is for a clean end of the platform.
 //
 // What the runtime cannot do (other users than root where the host grants none,
-// privileged containers, a user namespace) is refused when the container is
-// created, with the reason. The package knows the CRI, not the Kubernetes API.
+// a user namespace) is refused when the container is created, with the reason. The package knows the CRI, not the Kubernetes API.
 package cri

@@ -301,13 +301,11 @@ func TestServer_refusals(t *testing.T) {
 			c.Linux = &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{RunAsUser: &runtimeapi.Int64Value{Value: -1}}}
 		}, "is not between 0 and 4294967294"},
 		"NoCommand":   {func(c *runtimeapi.ContainerConfig) { c.Command, c.Image.Image = nil, "example.com/unknown" }, "has no entrypoint here"},
-		"Privileged":  {linux(&runtimeapi.LinuxContainerSecurityContext{Privileged: true}), "privileged containers are not supported"},
 		"TargetPID":   {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_TARGET, TargetId: "x"}}), "is not one of this pod"},
 		"UserNS":      {linux(&runtimeapi.LinuxContainerSecurityContext{NamespaceOptions: &runtimeapi.NamespaceOption{Pid: 1, UsernsOptions: &runtimeapi.UserNamespace{}}}), "hostUsers"},
 		"SysAdmin":    {linux(&runtimeapi.LinuxContainerSecurityContext{Capabilities: &runtimeapi.Capability{AddCapabilities: []string{"SYS_ADMIN"}}}), "SYS_ADMIN"},
 		"Seccomp":     {linux(&runtimeapi.LinuxContainerSecurityContext{Seccomp: &runtimeapi.SecurityProfile{ProfileType: 2, LocalhostRef: "p.json"}}), "p.json"},
 		"AppArmor":    {linux(&runtimeapi.LinuxContainerSecurityContext{Apparmor: &runtimeapi.SecurityProfile{ProfileType: 2, LocalhostRef: "prof"}}), "prof"},
-		"SELinux":     {linux(&runtimeapi.LinuxContainerSecurityContext{SelinuxOptions: &runtimeapi.SELinuxOption{Type: "spc_t"}}), "seLinuxOptions"},
 		"UnknownUser": {linux(&runtimeapi.LinuxContainerSecurityContext{RunAsUsername: "no-such-user"}), "no-such-user"},
 		"ImageVolume": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/v", Image: &runtimeapi.ImageSpec{Image: "x"}}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/shim"
@@ -86,8 +87,14 @@ func (s *Server) joinProcesses(b *sandbox, sc *runtimeapi.LinuxContainerSecurity
 		dir := s.podDir(b.ID)
 		spec.Namespaces[shim.NamespacePID], spec.Proc = shim.PodNamespace(dir), shim.PodProc(dir)
 	}
-	if file, given := spec.Namespaces[shim.NamespacePID]; given && file == "" &&
-		slices.ContainsFunc(sc.GetCapabilities().GetAddCapabilities(), isPtrace) {
+	if file, given := spec.Namespaces[shim.NamespacePID]; !given || file != "" {
+		return nil
+	}
+	if sc.GetPrivileged() {
+		spec.Process.Caps = slices.DeleteFunc(spec.Process.Caps, func(n uintptr) bool { return n == unix.CAP_SYS_PTRACE })
+		return nil
+	}
+	if slices.ContainsFunc(sc.GetCapabilities().GetAddCapabilities(), isPtrace) {
 		return errors.New("capability SYS_PTRACE cannot be added to a pod with hostPID here: it could enter the processes that hide the platform's data")
 	}
 	return nil

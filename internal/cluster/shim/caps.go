@@ -73,4 +73,15 @@ func Capabilities(add, drop []string) ([]uintptr, error) {
 	return set, nil
 }
 
+// Grantable is every capability that a pod may add: what a privileged container has.
+func Grantable() []uintptr {
+	set := []uintptr{}
+	for name, number := range capNumbers {
+		if _, refused := refusedCaps[name]; !refused {
+			set = append(set, number)
+		}
+	}
+	return set
+}
+
 func capName(c string) string { return strings.TrimPrefix(strings.ToUpper(c), "CAP_") }
