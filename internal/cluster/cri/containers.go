@@ -44,7 +44,12 @@ func (s *Server) CreateContainer(ctx context.Context, req *runtimeapi.CreateCont
 		CreatedAt: s.clock.Now(), Spec: spec, StopSignal: int32(cfg.GetStopSignal()), Limits: limitsOf(cfg.GetLinux().GetResources()),
 	})
 	for _, m := range cfg.GetMounts() {
-		c.Mounts = append(c.Mounts, mountRecord{m.GetHostPath(), m.GetContainerPath(), m.GetReadonly(), int32(m.GetPropagation())})
+		r := mountRecord{Source: m.GetHostPath(), Dest: m.GetContainerPath(), ReadOnly: m.GetReadonly(), Propagation: int32(m.GetPropagation())}
+		if name := m.GetImage().GetImage(); name != "" {
+			i, _ := s.cfg.Images.Find(name) // there, as specFor has found it
+			r.Image, r.ReadOnly = i.ID, true
+		}
+		c.Mounts = append(c.Mounts, r)
 	}
 	if err := os.Mkdir(s.containerDir(id), 0o700); err != nil {
 		return nil, fmt.Errorf("container %s: %w", c.Name, err)
@@ -311,9 +316,13 @@ func (c *container) status() *runtimeapi.ContainerStatus {
 		}},
 	}
 	for _, m := range c.Mounts {
-		st.Mounts = append(st.Mounts, &runtimeapi.Mount{
+		mount := &runtimeapi.Mount{
 			HostPath: m.Source, ContainerPath: m.Dest, Readonly: m.ReadOnly, Propagation: runtimeapi.MountPropagation(m.Propagation),
-		})
+		}
+		if m.Image != "" {
+			mount.Image = &runtimeapi.ImageSpec{Image: m.Image}
+		}
+		st.Mounts = append(st.Mounts, mount)
 	}
 	if !v.started.IsZero() {
 		st.StartedAt = v.started.UnixNano()

@@ -185,11 +185,12 @@ func (s *Server) removeStored(i *image.Image) (image.Removed, error) {
 	return s.cfg.Images.Remove(i.ID)
 }
 
-// usersOf names a container that runs, or is about to, in an image. One that
+// usersOf names a container that runs, or is about to, in an image or with a volume of it. One that
 // has ended needs it no more: its successor asks for the image anew.
 func (s *Server) usersOf(id string) string {
+	ofIt := func(m mountRecord) bool { return m.Image == id }
 	for _, c := range s.listContainers() {
-		if c.Taken.Ref == id && c.look().state != runtimeapi.ContainerState_CONTAINER_EXITED {
+		if (c.Taken.Ref == id || slices.ContainsFunc(c.Mounts, ofIt)) && c.look().state != runtimeapi.ContainerState_CONTAINER_EXITED {
 			return c.Labels["io.kubernetes.pod.namespace"] + "/" + c.Labels["io.kubernetes.pod.name"] + " " + c.Name
 		}
 	}

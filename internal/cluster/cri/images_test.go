@@ -324,3 +324,50 @@ func TestServer_pause(t *testing.T) {
 		t.Errorf("status %v", st)
 	}
 }
+
+// TestServer_imageVolume shows an image's files to containers of the host's tools and of another image.
+func TestServer_imageVolume(t *testing.T) {
+	n := newImageNode(t, cri.ImagesAuto)
+	data := n.load("data:1", imagetest.Image(t, v1.Config{},
+		imagetest.Layer(t, imagetest.Dir("model", 0o755), imagetest.File("model/weights", "old", 0o644), imagetest.File("top", "#!/bin/sh\necho ran\n", 0o755)),
+		imagetest.Layer(t, imagetest.File("model/weights", "new", 0o644), imagetest.Link("model/out", "/etc/passwd"), imagetest.Link("up", "../../../etc"))))
+	single := n.load("single:1", imagetest.Image(t, v1.Config{}, imagetest.Layer(t, imagetest.File("only", "one", 0o644))))
+	own := n.load("own:1", imagetest.Image(t, v1.Config{}, imagetest.Layer(t, imagetest.HostPrograms(t, "sh", "cat", "ls", "sleep")...)))
+	mount := func(at, id, sub string) *runtimeapi.Mount {
+		return &runtimeapi.Mount{ContainerPath: at, Image: &runtimeapi.ImageSpec{Image: id}, ImageSubPath: sub}
+	}
+	const look = `cat /v/model/weights /s/weights /one/only /f; (echo x > /v/new) 2>/dev/null || echo " read-only"; /v/top 2>/dev/null || echo not run; ls /v; echo ready; sleep 1000`
+	for name, ref := range map[string]string{"HostTools": "busybox", "Image": own.ID} {
+		t.Run(name, func(t *testing.T) {
+			sb, sc := n.sandbox("volume-" + strings.ToLower(name))
+			cfg := shell(look)
+			cfg.Image.Image = ref
+			cfg.Mounts = []*runtimeapi.Mount{
+				mount("/v", data.ID, ""), mount("/s", data.ID, "model"), mount("/one", single.ID, ""), mount("/f", data.ID, "../model/weights"),
+			}
+			id := n.run(sb, sc, cfg)
+			n.ready(id)
+			if _, err := n.im.RemoveImage(t.Context(), &runtimeapi.RemoveImageRequest{Image: &runtimeapi.ImageSpec{Image: data.ID}}); status.Code(err) != codes.FailedPrecondition {
+				t.Errorf("an image was removed that a container has as a volume: %v", err)
+			}
+			if n.status(id).GetMounts()[0].GetImage().GetImage() != data.ID {
+				t.Errorf("mounts %v", n.status(id).GetMounts())
+			}
+			if out := n.log(n.status(id)); out != "newnewonenew read-only\nnot run\nmodel\ntop\nup\nready\n" {
+				t.Errorf("output %q", out)
+			}
+		})
+	}
+	for sub, want := range map[string]string{"none": "none in the image", "up/none": "up/none in the image", "up": "up in the image"} {
+		sb, sc := n.sandbox("sub")
+		cfg := shell("true")
+		cfg.Mounts = []*runtimeapi.Mount{mount("/v", data.ID, sub)}
+		c, err := n.rt.CreateContainer(t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: sb, Config: cfg, SandboxConfig: sc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.rt.StartContainer(t.Context(), &runtimeapi.StartContainerRequest{ContainerId: c.GetContainerId()}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, expected %q", sub, err, want)
+		}
+	}
+}

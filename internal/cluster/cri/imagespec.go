@@ -3,6 +3,8 @@
 package cri
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -98,6 +100,18 @@ func userSpec(i *image.Image, sc *runtimeapi.LinuxContainerSecurityContext) stri
 func userExists(i *image.Image) bool {
 	who, err := i.LookUp(i.Config.User)
 	return err != nil || image.Mapped(who.UID, who.GID) // an error is told when a container is made
+}
+
+// imageVolume shows the files of an image, read-only.
+func (s *Server) imageVolume(ctx context.Context, m *runtimeapi.Mount) (rootfs.Volume, error) {
+	taken, err := s.takenFor(ctx, m.GetImage())
+	if err == nil && taken.stored == nil {
+		err = fmt.Errorf("a volume needs the image itself, but what is here is %s: load it (kiwerk image load) or pull it (kiwerk image pull)", taken.What)
+	}
+	if err != nil {
+		return rootfs.Volume{}, fmt.Errorf("volume at %s: image %s: %w", m.GetContainerPath(), imageName(m.GetImage()), err)
+	}
+	return rootfs.Volume{Layers: s.cfg.Images.Trees(taken.stored), SubPath: m.GetImageSubPath(), Dest: m.GetContainerPath(), ReadOnly: true}, nil
 }
 
 // signalNamed reads SIGINT, INT or 2.

@@ -309,7 +309,7 @@ func TestServer_refusals(t *testing.T) {
 		"UnknownUser": {linux(&runtimeapi.LinuxContainerSecurityContext{RunAsUsername: "no-such-user"}), "no-such-user"},
 		"ImageVolume": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/v", Image: &runtimeapi.ImageSpec{Image: "x"}}}
-		}, "image volumes are not supported yet"},
+		}, "volume at /v: image x: a volume needs the image itself"},
 		"Bidirectinal": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/v", HostPath: "/", Propagation: 2}}
 		}, "Bidirectional"},

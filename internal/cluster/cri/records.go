@@ -72,6 +72,7 @@ type mountRecord struct {
 	Source, Dest string
 	ReadOnly     bool
 	Propagation  int32
+	Image        string `json:",omitempty"` // its id
 }
 
 // container is one container with what is known of its process.

@@ -51,7 +51,7 @@ func (s *Server) specFor(ctx context.Context, id string, b *sandbox, cfg *runtim
 		return fail(err)
 	}
 	proc.Args, proc.Env = args, s.environment(b, cfg)
-	volumes, err := volumesFor(cfg.GetMounts())
+	volumes, err := s.volumesFor(ctx, cfg.GetMounts())
 	if err != nil {
 		return fail(err)
 	}
@@ -152,11 +152,16 @@ func (s *Server) environment(b *sandbox, cfg *runtimeapi.ContainerConfig) []stri
 	return list
 }
 
-func volumesFor(mounts []*runtimeapi.Mount) ([]rootfs.Volume, error) {
+func (s *Server) volumesFor(ctx context.Context, mounts []*runtimeapi.Mount) ([]rootfs.Volume, error) {
 	var list []rootfs.Volume
 	for _, m := range mounts {
 		if m.GetImage().GetImage() != "" {
-			return nil, fmt.Errorf("volume at %s: image volumes are not supported yet; use an init container of that image that copies into an emptyDir", m.GetContainerPath())
+			v, err := s.imageVolume(ctx, m)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+			continue
 		}
 		if m.GetPropagation() == runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL {
 			return nil, fmt.Errorf("volume at %s: mountPropagation Bidirectional is not supported here: what a container mounts stays its own", m.GetContainerPath())

@@ -19,6 +19,7 @@ type builder struct {
 	Spec
 	steps   []step
 	volumes []volume
+	images  int // mounted for volumes
 	onDisk  []diskDir
 	rootFD  int
 	userNS  bool

@@ -54,7 +54,11 @@ const ProgramDir = "/.kiwerk/bin"
 
 // Volume is a file or directory of the host at a path of the container.
 type Volume struct {
-	Source   string
+	Source string
+	// Layers are the directories of an image, the topmost first, which is
+	// shown in place of a Source; SubPath is a path inside of it.
+	Layers   []string `json:",omitempty"`
+	SubPath  string   `json:",omitempty"`
 	Dest     string
 	ReadOnly bool
 	// FollowHost lets later mounts of the host below Source appear (HostToContainer).

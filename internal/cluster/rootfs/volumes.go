@@ -41,16 +41,18 @@ func (b *builder) openVolume(v Volume) (volume, error) {
 	if !path.IsAbs(v.Dest) || path.Clean(v.Dest) == "/" {
 		return volume{}, errors.New("the path must be absolute and not the root")
 	}
-	fd, err := unix.Open(v.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := b.openSource(v)
 	if err != nil {
-		return volume{}, &os.PathError{Op: "open", Path: v.Source, Err: err}
+		return volume{}, err
 	}
 	o := volume{Volume: v, fd: fd}
 	if o.source, err = os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err != nil {
 		return volume{}, err
 	}
-	if err := b.permitted(o.source); err != nil {
-		return volume{}, err
+	if len(v.Layers) == 0 {
+		if err := b.permitted(o.source); err != nil {
+			return volume{}, err
+		}
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -67,6 +69,46 @@ func (b *builder) openVolume(v Volume) (volume, error) {
 	}
 	o.dest, err = resolveParent(v.Dest)
 	return o, err
+}
+
+func (b *builder) openSource(v Volume) (int, error) {
+	if len(v.Layers) == 0 {
+		fd, err := unix.Open(v.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return 0, &os.PathError{Op: "open", Path: v.Source, Err: err}
+		}
+		return fd, nil
+	}
+	at, err := b.mountImage(v.Layers)
+	if err != nil {
+		return 0, err
+	}
+	root, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, &os.PathError{Op: "open", Path: at, Err: err}
+	}
+	if path.Clean("/"+v.SubPath) == "/" {
+		return root, nil
+	}
+	defer unix.Close(root)
+	fd, err := openIn(root, v.SubPath, unix.O_PATH|unix.O_CLOEXEC) // its links are foreign and lead nowhere else
+	if err != nil {
+		return 0, fmt.Errorf("%s in the image: %w", v.SubPath, err)
+	}
+	return fd, nil
+}
+
+// mountImage shows the layers of an image at a place of their own, beside the container's root.
+func (b *builder) mountImage(layers []string) (string, error) {
+	if len(layers) == 1 {
+		return layers[0], nil
+	}
+	b.images++
+	at := b.Scratch + "-image-" + strconv.Itoa(b.images)
+	if err := os.Mkdir(at, 0o700); err != nil {
+		return "", err
+	}
+	return at, MountOverlay(Overlay{Lowers: layers, Target: at})
 }
 
 // permitted refuses sources inside of what is masked.
@@ -166,6 +208,9 @@ func (b *builder) mountVolume(v volume) error {
 	}
 	if !v.dev {
 		attrs |= unix.MOUNT_ATTR_NODEV
+	}
+	if len(v.Layers) > 0 {
+		attrs |= unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
 	}
 	if attrs != 0 {
 		if err := setAttrs(tree, attrs); err != nil {
