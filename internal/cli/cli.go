@@ -2,13 +2,16 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kiwerk/kiwerk/internal/buildinfo"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
@@ -49,11 +52,21 @@ func Run(ctx context.Context, p Program) int {
 		In: p.In, Out: p.Out, Err: p.Err,
 		Text: text.For(text.Detect(languageFlag(p.Args), p.Getenv)),
 	}}
-	root := t.root()
-	root.SetArgs(p.Args)
-	err := root.ExecuteContext(ctx)
+	err := checkLanguage(languageFlag(p.Args))
+	if err == nil {
+		root := t.root()
+		root.SetArgs(p.Args)
+		err = root.ExecuteContext(ctx)
+	}
 	report(p.Err, t.session.Text, err)
 	return codeOf(err)
+}
+
+func checkLanguage(flag string) error {
+	if flag == "" || slices.Contains(text.Languages, flag) {
+		return nil
+	}
+	return &Failure{Code: ExitUsage, What: text.S(text.UsageLanguage, flag, strings.Join(text.Languages, ", ")), Try: text.S(text.Verbatim, "kiwerk --lang "+text.Languages[0])}
 }
 
 // languageFlag is needed before flags are parsed, because help is translated too.
@@ -73,11 +86,18 @@ func languageFlag(args []string) string {
 }
 
 func (t *tree) root() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use: "kiwerk", Short: t.T(text.RootShort),
 		Example: "  kiwerk up\n  kiwerk demo quality-inspection",
 		Args:    t.noArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if version {
+				_, err := fmt.Fprintln(t.program.Out, "kiwerk", buildinfo.Version())
+				return err
+			}
+			return c.Help()
+		},
 		// Errors are printed once, by report.
 		SilenceErrors: true, SilenceUsage: true,
 		// So that `kiwerk --data-dir D kubectl …` keeps its own flag.
@@ -90,6 +110,7 @@ func (t *tree) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
 	t.speakHelp(root)
+	root.Flags().BoolVar(&version, "version", false, t.T(text.VersionShort))
 	f := root.PersistentFlags()
 	f.StringVar(&t.session.DataDir, "data-dir", t.defaultDataDir(), t.T(text.FlagDataDir))
 	f.String("lang", "", t.T(text.FlagLang))
@@ -106,8 +127,11 @@ func (t *tree) defaultDataDir() string {
 	if dir := t.program.Getenv("KIWERK_DATA_DIR"); dir != "" {
 		return dir
 	}
-	return filepath.Join(t.program.Home, ".kiwerk")
+	return t.homeDataDir()
 }
+
+// homeDataDir is where a terminal looks in which nothing was set.
+func (t *tree) homeDataDir() string { return filepath.Join(t.program.Home, ".kiwerk") }
 
 // settle makes the shared flags usable.
 func (t *tree) settle() error {
@@ -119,6 +143,9 @@ func (t *tree) settle() error {
 		return err
 	}
 	t.session.DataDir = dir
+	if dir != t.homeDataDir() {
+		t.session.Text = t.session.Text.WithDataDir(dir)
+	}
 	t.session.Terminal = !t.noColor && isTerminal(t.program.Err)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kiwerk/kiwerk/internal/buildinfo"
 	"github.com/kiwerk/kiwerk/internal/lint"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -229,6 +231,8 @@ func TestRun_usage(t *testing.T) {
 		"MissingArgument":        {args: []string{"retrain", "approve"}, code: ExitUsage, err: []string{"the call is: kiwerk retrain approve POLICY"}},
 		"German":                 {args: []string{"dwn", "--lang", "de"}, code: ExitUsage, err: []string{"Fehler: ", "gibt es nicht", "Versuchen Sie: "}},
 		"GermanFromLocale":       {args: []string{"dwn"}, env: map[string]string{"LANG": "de_DE.UTF-8"}, code: ExitUsage, err: []string{"Fehler: "}},
+		"UnknownLanguage":        {args: []string{"up", "--lang", "fr"}, code: ExitUsage, err: []string{`"fr"`, "de, en", "try: kiwerk --lang de"}},
+		"LanguageOfTheLocale":    {args: []string{"up"}, env: map[string]string{"LANG": "fr_FR.UTF-8"}, seen: []any{"/home/somebody/.kiwerk", UpOptions{Timeout: startTimeout}}},
 		"RejectNeedsReason":      {args: []string{"retrain", "approve", "digits", "--reject"}, code: ExitUsage, err: []string{"--reason"}},
 		"Approve":                {args: []string{"retrain", "approve", "digits", "-n", "team-a"}, seen: []any{"team-a", "digits", true, ""}, err: []string{"kiwerk retrain list"}},
 		"Demo": {
@@ -254,6 +258,68 @@ func TestRun_usage(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestSuggestions_workWhenCopied: with another data directory than the usual
+// one, each command that is suggested names it.
+func TestSuggestions_workWhenCopied(t *testing.T) {
+	cases := map[string]struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		"Usual":           {args: []string{"retrain", "approve", "digits"}, want: "Next: kiwerk retrain list"},
+		"UsualByName":     {args: []string{"retrain", "approve", "digits", "--data-dir", "/home/somebody/.kiwerk"}, want: "Next: kiwerk retrain list"},
+		"Flag":            {args: []string{"retrain", "approve", "digits", "--data-dir", "/d"}, want: "Next: kiwerk --data-dir /d retrain list"},
+		"Environment":     {args: []string{"retrain", "approve", "digits"}, env: map[string]string{"KIWERK_DATA_DIR": "/d"}, want: "Next: kiwerk --data-dir /d retrain list"},
+		"German":          {args: []string{"retrain", "approve", "digits", "--data-dir", "/d", "--lang=de"}, want: "Weiter: kiwerk --data-dir /d retrain list"},
+		"Quoted":          {args: []string{"retrain", "approve", "digits", "--data-dir", "/it's 100%d"}, want: `Next: kiwerk --data-dir '/it'\''s 100%d' retrain list`},
+		"Pipeline":        {args: []string{"pipeline", "submit", "--from", "train", "--data-dir", "/d"}, want: "Next: kiwerk --data-dir /d pipeline logs"},
+		"Image":           {args: []string{"image", "pull", "busybox", "--data-dir", "/d"}, want: "kiwerk --data-dir /d kubectl run app --image="},
+		"GPU":             {args: []string{"gpu", "fail", "1", "--data-dir", "/d"}, want: "kiwerk --data-dir /d gpu recover 1"},
+		"Node":            {args: []string{"node", "simulate", "--data-dir", "/d"}, want: "remove with: kiwerk --data-dir /d node remove --simulated"},
+		"AfterAFailure":   {args: []string{"pipeline", "show", "none", "--data-dir", "/d"}, want: "try: kiwerk --data-dir /d up"},
+		"NamedByAFailure": {args: []string{"down", "--data-dir", "/d"}, want: "try: kiwerk up --data-dir /d\n"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var seen []any
+			p, out, errs := program(&seen, c.env, c.args...)
+			fail := func(command string) error {
+				return &Failure{What: text.S(text.NotRunning, "/d"), Try: text.S(text.Verbatim, command)}
+			}
+			p.Down = func(context.Context, Session, DownOptions) error { return fail("kiwerk up --data-dir /d") }
+			if name == "AfterAFailure" {
+				p.Call = func(context.Context, Session, string, string, any, any) error { return fail("kiwerk up") }
+			}
+			Run(t.Context(), p)
+			if said := out.String() + errs.String(); !strings.Contains(said, c.want) {
+				t.Errorf("%q is missing in\n%s", c.want, said)
+			}
+		})
+	}
+}
+
+// TestSuggestions_knowEachCommand finds commands that were added since.
+func TestSuggestions_knowEachCommand(t *testing.T) {
+	without := []string{"demo", "version", "help", "internal", "completion"}
+	var seen []any
+	p, _, _ := program(&seen, nil)
+	tree := &tree{program: p, session: Session{Text: text.For("en")}}
+	for _, c := range tree.root().Commands() {
+		line := "kiwerk " + c.Name()
+		named := text.For("en").WithDataDir("/d").Command(line) != line
+		if named == slices.Contains(without, c.Name()) {
+			t.Errorf("%s: the data directory is named: %v", line, named)
+		}
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	r, _ := run(t, nil, "--version")
+	if r.code != ExitOK || r.out != "kiwerk "+buildinfo.Version()+"\n" {
+		t.Errorf("code %d: %s%s", r.code, r.out, r.err)
 	}
 }
 

@@ -56,7 +56,7 @@ func (t *tree) doctor() *cobra.Command {
 			}
 			for i := range d.Findings {
 				d.Findings[i].Text = d.Findings[i].Message.In(t.session.Text)
-				d.Findings[i].Try = d.Findings[i].TryMessage.In(t.session.Text)
+				d.Findings[i].Try = t.session.Text.Command(d.Findings[i].TryMessage.In(t.session.Text))
 			}
 			if err := t.print(d); err != nil {
 				return err

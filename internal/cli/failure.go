@@ -108,7 +108,7 @@ func report(w io.Writer, p *text.Printer, err error) {
 			}
 			try = strings.Join(words, " ")
 		}
-		fmt.Fprintf(w, "%s: %s\n", p.T(text.CommandTry), try)
+		fmt.Fprintf(w, "%s: %s\n", p.T(text.CommandTry), p.Command(try))
 	}
 }
 

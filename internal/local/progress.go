@@ -38,6 +38,7 @@ var phaseKeys = map[string]text.Key{
 const (
 	nameWidth   = 12
 	detailWidth = 48
+	nextWidth   = 32
 )
 
 func (p *progress) talk() io.Writer {
@@ -82,9 +83,14 @@ func (p *progress) ready(run runState, took time.Duration, detached bool) {
 	if detached {
 		next = [][2]string{{"kiwerk status", t.T(text.UpNextStatus)}, {"kiwerk down", t.T(text.UpNextDown)}}
 	}
+	width := nextWidth
+	for i := range next {
+		next[i][0] = t.Command(next[i][0])
+		width = max(width, utf8.RuneCountInString(next[i][0]))
+	}
 	lead := t.T(text.UpNext) + "  "
 	for _, n := range next {
-		fmt.Fprintf(w, "%s%s %s\n", lead, pad(n[0], 32), n[1])
+		fmt.Fprintf(w, "%s%s %s\n", lead, pad(n[0], width), n[1])
 		lead = strings.Repeat(" ", utf8.RuneCountInString(lead))
 	}
 }

@@ -24,6 +24,7 @@ const (
 	UsageRemove      Key = "usage.remove"
 	UsageLogin       Key = "usage.login"
 	UsageStdin       Key = "usage.stdin"
+	UsageLanguage    Key = "usage.language"
 )
 
 var helpTexts = map[Key]entry{
@@ -44,6 +45,7 @@ var helpTexts = map[Key]entry{
 	UsageFlagUnknown: {"there is no flag %s", "den Schalter %s gibt es nicht"},
 	UsageFlagValue:   {"the flag %s needs a value", "der Schalter %s braucht einen Wert"},
 	UsageFlagInvalid: {"the flag --%s does not take %q", "der Schalter --%s nimmt %q nicht an"},
+	UsageLanguage:    {"the language %q is not spoken here; there are %s", "die Sprache %q wird hier nicht gesprochen; es gibt %s"},
 	UsageOutput:      {"-o %s: there are %s", "-o %s: es gibt %s"},
 	UsageReject:      {"--reject needs --reason", "--reject braucht --reason"},
 	UsageRemove:      {"give either names of nodes or --simulated", "entweder Namen von Knoten angeben oder --simulated"},

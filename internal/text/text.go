@@ -22,15 +22,22 @@ var Languages = []string{"de", "en"}
 type Printer struct {
 	p    *message.Printer
 	lang string
+	// dataDir is the flag that suggested commands need, with a blank before it.
+	dataDir string
 }
 
 // For gives the printer of "de" or "en"; anything else is English.
 func For(lang string) *Printer {
-	tag, ok := tags[lang]
-	if !ok {
-		lang, tag = "en", language.English
+	if _, ok := tags[lang]; !ok {
+		lang = "en"
 	}
-	return &Printer{p: message.NewPrinter(tag, message.Catalog(build())), lang: lang}
+	return newPrinter(lang, "")
+}
+
+func newPrinter(lang, dataDir string) *Printer {
+	p := &Printer{lang: lang, dataDir: dataDir}
+	p.p = message.NewPrinter(tags[lang], message.Catalog(p.build()))
+	return p
 }
 
 // Lang is the code of the printer's language.
@@ -77,11 +84,12 @@ func Detect(flag string, getenv func(string) string) string {
 	return "en"
 }
 
-func build() catalog.Catalog {
+func (p *Printer) build() catalog.Catalog {
+	escaped := &Printer{dataDir: strings.ReplaceAll(p.dataDir, "%", "%%")}
 	b := catalog.NewBuilder(catalog.Fallback(language.English))
 	for lang, entries := range catalogue() {
 		for key, format := range entries {
-			if err := b.SetString(tags[lang], string(key), format); err != nil {
+			if err := b.SetString(tags[lang], string(key), escaped.Command(format)); err != nil {
 				panic("text: " + string(key) + ": " + err.Error()) //nolint:forbidigo // A wrong entry is a programming error and a test finds it.
 			}
 		}
