@@ -575,6 +575,50 @@ func TestServer_load_damaged(t *testing.T) {
 	}
 }
 
+// TestServer_load_damagedWhileRunning damages records of running containers:
+// these are ended and reported, their neighbours run on.
+func TestServer_load_damagedWhileRunning(t *testing.T) {
+	for _, file := range []string{"spec.json", "shim.json", "container.json"} {
+		t.Run(file, func(t *testing.T) {
+			n := newNode(t)
+			sb, sc := n.sandbox("damaged")
+			hurt := n.run(sb, sc, shell("echo ready; sleep 1000"))
+			sb2, sc2 := n.sandbox("whole")
+			whole := n.run(sb2, sc2, shell("echo ready; sleep 1000"))
+			n.ready(hurt)
+			n.ready(whole)
+			n.stop()
+			dir := filepath.Join(n.cfg.StateDir, "containers", hurt)
+			r, err := shim.Adopt(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), []byte("{\x00"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			n.start()
+			select {
+			case <-r.Done():
+			case <-time.After(10 * time.Second):
+				t.Error("the container runs on, and nobody knows it")
+			}
+			if st := n.status(whole); st.GetState() != runtimeapi.ContainerState_CONTAINER_RUNNING {
+				t.Errorf("its neighbour: %v", st)
+			}
+			if file == "container.json" {
+				if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("its directory is left: %v", err)
+				}
+				return
+			}
+			st := n.status(hurt)
+			if st.GetState() != runtimeapi.ContainerState_CONTAINER_EXITED || st.GetReason() != shim.ReasonShimLost || !strings.Contains(st.GetMessage(), file) || st.GetExitCode() != 137 {
+				t.Errorf("container %v", st)
+			}
+		})
+	}
+}
+
 // TestServer_load_afterCleanStop: pods that were stopped are no loss.
 func TestServer_load_afterCleanStop(t *testing.T) {
 	n := newNode(t)

@@ -202,9 +202,10 @@ func (s *Server) loadContainer(ctx context.Context, id string) error {
 	dir := s.containerDir(id)
 	var r record
 	if err := readRecord(filepath.Join(dir, "container.json"), &r); err != nil {
-		// The daemon ended between making the directory and the record: nobody knows of it.
+		// The daemon ended between making the directory and the record, or a disk
+		// has lost it: nobody knows of the container, nor may one run on unknown.
 		s.log.Warn("remove container without a record", "container", id, "error", err)
-		return os.RemoveAll(dir)
+		return errors.Join(shim.End(ctx, dir), os.RemoveAll(dir))
 	}
 	c := newContainer(r)
 	s.containers[id] = c
@@ -214,6 +215,8 @@ func (s *Server) loadContainer(ctx context.Context, id string) error {
 		return s.adopt(c, running)
 	case !errors.Is(err, shim.ErrGone):
 		return err
+	case errors.Is(err, shim.ErrEnded):
+		s.log.Warn("a running container was ended", "container", id, "name", c.Name, "error", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "spec.json")); errors.Is(err, os.ErrNotExist) {
 		return nil // created, never started

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 
 // ErrGone says that no shim runs for this directory any more.
 var ErrGone = errors.New("the container does not run")
+
+// ErrEnded says that a running container was ended, because its records are damaged.
+var ErrEnded = errors.New("the container was ended")
 
 // StartError says why the container's process could not be started.
 type StartError struct{ Message string }
@@ -71,6 +75,9 @@ func Start(ctx context.Context, agent, dir string, spec Spec) (*Running, error) 
 	return r, r.awaitStart(ctx, ready)
 }
 
+// shimArgs are the first arguments of each shim; its directory follows.
+var shimArgs = []string{"kiwerk-agent", "shim"}
+
 func startProcess(agent, dir string, ready, lock *os.File) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -82,7 +89,7 @@ func startProcess(agent, dir string, ready, lock *os.File) (*os.Process, error) 
 		return nil, err
 	}
 	defer messages.Close()
-	return os.StartProcess(agent, []string{"kiwerk-agent", "shim", dir}, &os.ProcAttr{
+	return os.StartProcess(agent, append(slices.Clone(shimArgs), dir), &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=2"},
 		Files: []*os.File{null, null, messages, ready, lock},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
@@ -109,16 +116,33 @@ func (r *Running) awaitStart(ctx context.Context, ready *fdsock.Conn) error {
 }
 
 // Adopt takes over the shim that another daemon started, or returns [ErrGone].
+// A shim whose records are damaged cannot be spoken to: it is ended, and its exit says so.
 func Adopt(ctx context.Context, dir string) (*Running, error) {
+	r, err := adopt(ctx, dir)
+	if !errors.Is(err, errDamaged) {
+		return r, err
+	}
+	lives, errAlive := alive(dir)
+	if errAlive != nil || !lives {
+		return nil, errors.Join(ErrGone, err, errAlive) // a power cut emptied the record, and ended the shim
+	}
+	if errEnd := End(ctx, dir); errEnd != nil {
+		return nil, errors.Join(err, errEnd)
+	}
+	return nil, errors.Join(ErrGone, ErrEnded, err, writeExit(dir, Exit{
+		Code: 137, Signal: int(unix.SIGKILL), Reason: ReasonShimLost, FinishedAt: time.Now(),
+		Message: "the running container could not be taken over and was ended, because its records are damaged: " + err.Error(),
+	}))
+}
+
+func adopt(ctx context.Context, dir string) (*Running, error) {
 	var spec Spec
-	if err := readJSON(dir, specFile, &spec); err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, ErrGone
-		}
-		if lives, errAlive := alive(dir); errAlive != nil || lives {
-			return nil, errors.Join(err, errAlive)
-		}
-		return nil, errors.Join(ErrGone, err) // a power cut emptied the record, and ended the shim
+	err := readJSON(dir, specFile, &spec)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrGone
+	}
+	if err != nil {
+		return nil, err
 	}
 	state, err := awaitState(ctx, dir)
 	if err != nil {
@@ -150,8 +174,8 @@ func awaitState(ctx context.Context, dir string) (State, error) {
 			return State{}, ErrGone
 		}
 		var s State
-		if err := readJSON(dir, stateFile, &s); err == nil {
-			return s, nil
+		if err := readJSON(dir, stateFile, &s); err == nil || errors.Is(err, errDamaged) {
+			return s, err
 		}
 		select {
 		case <-tick.C:

@@ -62,13 +62,16 @@ func writeExit(dir string, e Exit) error {
 	return os.Rename(tmp, filepath.Join(dir, exitFile))
 }
 
+// errDamaged is a file that is there and cannot be understood: none is ever written by halves.
+var errDamaged = errors.New("the file is damaged")
+
 func readJSON(dir, name string, v any) error {
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("decode %s: %w", filepath.Join(dir, name), err)
+		return fmt.Errorf("%w: %s: %w", errDamaged, filepath.Join(dir, name), err)
 	}
 	return nil
 }
