@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
 	applymeta "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -51,41 +53,83 @@ type Config struct {
 	Clock  clock.PassiveClock
 }
 
-// Controller publishes Services.
+// Controller publishes Services and the host ports of pods.
 type Controller struct {
 	cfg      Config
 	services corelisters.ServiceLister
-	synced   cache.InformerSynced
-	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	pods     corelisters.PodLister
+	synced   []cache.InformerSynced
+	queue    workqueue.TypedRateLimitingInterface[owner]
 
 	// Of the worker.
-	ports  *ports
-	failed map[types.NamespacedName]bool
+	ports *ports
+	// failed is what was last said of those that did not get all their ports.
+	failed map[owner]string
 }
 
 // New returns a controller that has not been started.
 func New(cfg Config) (*Controller, error) {
-	services := cfg.Informers.Core().V1().Services()
+	services, pods := cfg.Informers.Core().V1().Services(), cfg.Informers.Core().V1().Pods()
 	c := &Controller{
-		cfg: cfg, services: services.Lister(), failed: map[types.NamespacedName]bool{},
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstRetry, lastRetry)),
+		cfg: cfg, services: services.Lister(), pods: pods.Lister(), failed: map[owner]string{},
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[owner](firstRetry, lastRetry)),
 	}
-	registration, err := services.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    c.enqueue,
+	onService, err := services.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    c.enqueue(kindService),
 		UpdateFunc: c.changed,
-		DeleteFunc: c.enqueue,
+		DeleteFunc: c.enqueue(kindService),
 	})
 	if err != nil {
 		return nil, err
 	}
-	c.synced = registration.HasSynced
+	onPod, err := pods.Informer().AddEventHandler(cache.FilteringResourceEventHandler{
+		FilterFunc: wantsHostPort,
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    c.enqueue(kindPod),
+			UpdateFunc: c.podChanged,
+			DeleteFunc: c.enqueue(kindPod),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.synced = []cache.InformerSynced{onService.HasSynced, onPod.HasSynced}
 	return c, nil
 }
 
-func (c *Controller) enqueue(o any) {
-	key, err := cache.DeletionHandlingObjectToName(o)
-	if err == nil {
-		c.queue.Add(types.NamespacedName(key))
+func (c *Controller) enqueue(kind string) func(any) {
+	return func(o any) {
+		key, err := cache.DeletionHandlingObjectToName(o)
+		if err == nil {
+			c.queue.Add(owner{kind, types.NamespacedName(key)})
+		}
+	}
+}
+
+// wantsHostPort keeps the many pods away that have none.
+func wantsHostPort(o any) bool {
+	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = gone.Obj
+	}
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return false
+	}
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if slices.ContainsFunc(list[i].Ports, func(p corev1.ContainerPort) bool { return p.HostPort > 0 }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Controller) podChanged(before, after any) {
+	a, okA := before.(*corev1.Pod)
+	b, okB := after.(*corev1.Pod)
+	if !okA || !okB || a.Status.PodIP != b.Status.PodIP || a.Status.Phase != b.Status.Phase {
+		c.enqueue(kindPod)(after)
 	}
 }
 
@@ -94,14 +138,14 @@ func (c *Controller) changed(before, after any) {
 	a, okA := before.(*corev1.Service)
 	b, okB := after.(*corev1.Service)
 	if !okA || !okB || !equality.Semantic.DeepEqual(a.Spec, b.Spec) || (a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) {
-		c.enqueue(after)
+		c.enqueue(kindService)(after)
 	}
 }
 
 // Run publishes until ctx ends; then all sockets are closed.
 func (c *Controller) Run(ctx context.Context) error {
 	c.ports = &ports{host: c.cfg.Host, dial: c.cfg.Dial, logger: c.cfg.Logger, ctx: ctx, open: map[port]*published{}}
-	if !cache.WaitForCacheSync(ctx.Done(), c.synced) {
+	if !cache.WaitForCacheSync(ctx.Done(), c.synced...) {
 		return nil
 	}
 	var worker sync.WaitGroup
@@ -123,7 +167,7 @@ func (c *Controller) next(ctx context.Context) bool {
 	}
 	defer c.queue.Done(key)
 	if err := c.sync(ctx, key); err != nil && ctx.Err() == nil {
-		c.cfg.Logger.Error("publish a service", "namespace", key.Namespace, "service", key.Name, "error", err)
+		c.cfg.Logger.Error("publish ports", "kind", key.kind, "namespace", key.Namespace, "name", key.Name, "error", err)
 		c.queue.AddRateLimited(key)
 		return true
 	}
@@ -132,35 +176,54 @@ func (c *Controller) next(ctx context.Context) bool {
 }
 
 // sync opens, closes and tells.
-func (c *Controller) sync(ctx context.Context, key types.NamespacedName) error {
+func (c *Controller) sync(ctx context.Context, key owner) error {
+	if key.kind == kindPod {
+		return c.syncPod(ctx, key)
+	}
 	svc, err := c.services.Services(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
 		svc = &corev1.Service{}
 	} else if err != nil {
 		return err
 	}
-	o, freed := c.act(ctx, key, planFor(svc, c.cfg.Node))
-	delete(c.failed, key)
-	if freed {
-		for other := range c.failed {
-			c.queue.Add(other)
-		}
-	}
+	o := c.act(ctx, key, planFor(svc, c.cfg.Node))
 	if svc.Name == "" {
+		delete(c.failed, key)
 		return nil
 	}
 	if err := c.write(ctx, svc, statusOf(svc, o, metav1.NewTime(c.cfg.Clock.Now()))); err != nil {
 		return err
 	}
-	c.tell(svc, o)
+	for _, old := range svc.Status.Conditions {
+		if old.Type == ConditionPublished && old.Status == metav1.ConditionFalse && c.failed[key] == "" {
+			c.failed[key] = old.Message // said before the last start
+		}
+	}
+	c.tell(key, svc, "NotPublished", o)
 	return nil
 }
 
-// act carries out a plan.
-func (c *Controller) act(ctx context.Context, key types.NamespacedName, p plan) (outcome, bool) {
+func (c *Controller) syncPod(ctx context.Context, key owner) error {
+	pod, err := c.pods.Pods(key.Namespace).Get(key.Name)
+	if apierrors.IsNotFound(err) {
+		pod = &corev1.Pod{}
+	} else if err != nil {
+		return err
+	}
+	c.tell(key, pod, "HostPortNotPublished", c.act(ctx, key, planForPod(pod)))
+	return nil
+}
+
+// act carries out a plan. Ports that become free go to those who wait for one.
+func (c *Controller) act(ctx context.Context, key owner, p plan) outcome {
 	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
 	errs, freed := c.ports.set(ctx, key, p.bindings)
+	if freed {
+		for other := range c.failed {
+			c.queue.Add(other)
+		}
+	}
 	o := outcome{failed: p.refused}
 	for _, b := range p.bindings {
 		if err := errs[b.port]; err != nil {
@@ -169,7 +232,7 @@ func (c *Controller) act(ctx context.Context, key types.NamespacedName, p plan) 
 		}
 		o.opened = append(o.opened, b)
 	}
-	return o, freed
+	return o
 }
 
 // problemOf tells a user what to do.
@@ -187,20 +250,18 @@ func problemOf(err error) problem {
 }
 
 // tell says what changed, once, and looks again after what may pass.
-func (c *Controller) tell(svc *corev1.Service, o outcome) {
-	key := types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+func (c *Controller) tell(key owner, about runtime.Object, reason string, o outcome) {
+	said := c.failed[key]
+	delete(c.failed, key)
 	if len(o.failed) == 0 {
 		return
 	}
 	message := describe(o.failed)
-	c.failed[key] = true
+	c.failed[key] = message
 	c.queue.AddAfter(key, again)
-	for _, old := range svc.Status.Conditions {
-		if old.Type == ConditionPublished && old.Status == metav1.ConditionFalse && old.Message == message {
-			return
-		}
+	if message != said {
+		c.cfg.Events.Event(about, corev1.EventTypeWarning, reason, message)
 	}
-	c.cfg.Events.Event(svc, corev1.EventTypeWarning, "NotPublished", message)
 }
 
 // write puts the status into the API if it says something else.

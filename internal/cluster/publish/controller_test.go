@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -26,9 +27,11 @@ func TestMain(m *testing.M) { kwtest.Main(m) }
 
 // world is a controller on a real API server whose node is one backend.
 type world struct {
-	t        *testing.T
-	services corev1client.ServiceInterface
-	events   *record.FakeRecorder
+	t         *testing.T
+	namespace string
+	services  corev1client.ServiceInterface
+	pods      corev1client.PodInterface
+	events    *record.FakeRecorder
 }
 
 func newWorld(t *testing.T) (w *world, stop func()) {
@@ -38,7 +41,7 @@ func newWorld(t *testing.T) (w *world, stop func()) {
 		t.Fatal(err)
 	}
 	ns := kwtest.Namespace(t)
-	w = &world{t, client.CoreV1().Services(ns), record.NewFakeRecorder(100)}
+	w = &world{t, ns, client.CoreV1().Services(ns), client.CoreV1().Pods(ns), record.NewFakeRecorder(100)}
 	return w, w.start(client, ns)
 }
 
@@ -163,6 +166,67 @@ func TestController(t *testing.T) {
 	if got, err := askTCP(t, number); err == nil {
 		t.Errorf("after the Service changed: %q", got)
 	}
+}
+
+// TestController_hostPorts: a pod's host port is the user's machine's, too, while the pod lives.
+func TestController_hostPorts(t *testing.T) {
+	w, _ := newWorld(t)
+	number := free(t)
+	ip := w.pod("first", number)
+	kwtest.Eventually(t, func() error {
+		got, err := askTCP(t, number)
+		if err == nil && got != "pod hello\nbye" {
+			err = fmt.Errorf("got %q", got)
+		}
+		return err
+	})
+	w.pod("second", number)
+	want := fmt.Sprintf("Warning HostPortNotPublished %d/tcp is not published: Pod %s/first has it", number, w.namespace)
+	if got := <-w.events.Events; got != want {
+		t.Errorf("event %q, want %q", got, want)
+	}
+	ended := fmt.Appendf(nil, `{"status":{"phase":"Succeeded","podIP":%q}}`, ip)
+	if _, err := w.pods.Patch(t.Context(), "first", types.MergePatchType, ended, metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
+	now := int64(0)
+	kwtest.Eventually(t, func() error { // the second has it now
+		_, err := askTCP(t, number)
+		return err
+	})
+	if err := w.pods.Delete(t.Context(), "second", metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+		t.Fatal(err)
+	}
+	kwtest.Eventually(t, func() error {
+		if _, err := askTCP(t, number); err == nil {
+			return errors.New("the port of a pod that is gone answers")
+		}
+		return nil
+	})
+	if len(w.events.Events) > 0 {
+		t.Errorf("another event: %s", <-w.events.Events)
+	}
+}
+
+// pod makes one that runs, as far as its status says.
+func (w *world) pod(name string, hostPort int32) (ip string) {
+	w.t.Helper()
+	pod, err := w.pods.Create(w.t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.PodSpec{
+			NodeName: "none", AutomountServiceAccountToken: new(bool),
+			Containers: []corev1.Container{{Name: "c", Image: "none", Ports: []corev1.ContainerPort{{ContainerPort: 8080, HostPort: hostPort}}}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ip = "10.244.0.16"
+	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodRunning, ip, []corev1.PodIP{{IP: ip}}
+	if _, err := w.pods.UpdateStatus(w.t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+	return ip
 }
 
 func TestController_leavesForeignStatusAlone(t *testing.T) {

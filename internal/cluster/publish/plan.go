@@ -76,9 +76,40 @@ func planFor(svc *corev1.Service, node netip.Addr) plan {
 	return p
 }
 
+// planForPod is pure. A pod publishes its host ports from when it has an
+// address until its containers have ended, wherever hostIP does not name
+// another address than this machine's loopback.
+func planForPod(pod *corev1.Pod) plan {
+	p := plan{refused: map[port]problem{}}
+	if pod.Status.PodIP == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return p
+	}
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			for _, cp := range list[i].Ports {
+				at := port{cp.Protocol, cp.HostPort}
+				if onLoopback(cp.HostIP) && !p.has(at) {
+					p.add(at, join(pod.Status.PodIP, cp.ContainerPort), false)
+				}
+			}
+		}
+	}
+	return p
+}
+
+// onLoopback tells whether a hostIP means this machine's 127.0.0.1, too.
+func onLoopback(hostIP string) bool {
+	a, err := netip.ParseAddr(hostIP)
+	return err != nil || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{127, 0, 0, 1})
+}
+
+func (p *plan) has(at port) bool {
+	return slices.ContainsFunc(p.bindings, func(b binding) bool { return b.port == at })
+}
+
 func (p *plan) add(at port, target string, balancer bool) {
 	switch {
-	case at.number == 0: // no node port
+	case at.number == 0: // no node port, no host port
 	case at.protocol == corev1.ProtocolTCP || at.protocol == corev1.ProtocolUDP:
 		p.bindings = append(p.bindings, binding{at, target, balancer})
 	case balancer:

@@ -75,6 +75,42 @@ func TestPlanFor(t *testing.T) {
 	}
 }
 
+func TestPlanForPod(t *testing.T) {
+	pod := func(phase corev1.PodPhase, ip string, ports ...corev1.ContainerPort) *corev1.Pod {
+		return &corev1.Pod{
+			Spec:   corev1.PodSpec{Containers: []corev1.Container{{Ports: ports}}},
+			Status: corev1.PodStatus{Phase: phase, PodIP: ip},
+		}
+	}
+	at := func(hostIP string, protocol corev1.Protocol, host int32) corev1.ContainerPort {
+		return corev1.ContainerPort{HostIP: hostIP, Protocol: protocol, HostPort: host, ContainerPort: 8080}
+	}
+	const ip = "10.244.0.16"
+	for title, c := range map[string]struct {
+		pod  *corev1.Pod
+		want []string
+	}{
+		"None":         {pod: pod(corev1.PodRunning, ip, at("", corev1.ProtocolTCP, 0))},
+		"Any":          {pod(corev1.PodRunning, ip, at("", corev1.ProtocolTCP, 9000)), []string{"9000/tcp → 10.244.0.16:8080"}},
+		"Unspecified":  {pod(corev1.PodPending, ip, at("0.0.0.0", corev1.ProtocolUDP, 9000)), []string{"9000/udp → 10.244.0.16:8080"}},
+		"Loopback":     {pod(corev1.PodRunning, ip, at("127.0.0.1", corev1.ProtocolTCP, 9000)), []string{"9000/tcp → 10.244.0.16:8080"}},
+		"OtherAddress": {pod: pod(corev1.PodRunning, ip, at("10.244.0.1", corev1.ProtocolTCP, 9000))},
+		"Twice":        {pod(corev1.PodRunning, ip, at("", corev1.ProtocolTCP, 9000), at("127.0.0.1", corev1.ProtocolTCP, 9000)), []string{"9000/tcp → 10.244.0.16:8080"}},
+		"SCTP":         {pod: pod(corev1.PodRunning, ip, at("", corev1.ProtocolSCTP, 9000))},
+		"NoAddressYet": {pod: pod(corev1.PodPending, "", at("", corev1.ProtocolTCP, 9000))},
+		"Ended":        {pod: pod(corev1.PodSucceeded, ip, at("", corev1.ProtocolTCP, 9000))},
+		"Failed":       {pod: pod(corev1.PodFailed, ip, at("", corev1.ProtocolTCP, 9000))},
+	} {
+		var got []string
+		for _, b := range planForPod(c.pod).bindings {
+			got = append(got, b.String()+" → "+b.target)
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s: %s", title, d)
+		}
+	}
+}
+
 func keys(m map[string]string) (out []string) {
 	for k, v := range m {
 		out = append(out, k+" "+v)

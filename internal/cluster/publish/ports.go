@@ -42,19 +42,30 @@ type ports struct {
 
 // published is one open socket.
 type published struct {
-	owner  types.NamespacedName
+	owner  owner
 	target atomic.Pointer[string]
 	io.Closer
 }
 
-// takenError names the Service that has a port.
-type takenError struct{ by types.NamespacedName }
+// owner is who wants a port.
+type owner struct {
+	kind string
+	types.NamespacedName
+}
 
-func (e *takenError) Error() string { return "Service " + e.by.String() + " has it" }
+const (
+	kindService = "Service"
+	kindPod     = "Pod"
+)
 
-// set opens what is missing for a Service and closes what it does not want any
+// takenError names the owner of a port.
+type takenError struct{ by owner }
+
+func (e *takenError) Error() string { return e.by.kind + " " + e.by.String() + " has it" }
+
+// set opens what is missing for an owner and closes what it does not want any
 // more. freed tells whether others may have it now.
-func (p *ports) set(ctx context.Context, owner types.NamespacedName, want []binding) (errs map[port]error, freed bool) {
+func (p *ports) set(ctx context.Context, who owner, want []binding) (errs map[port]error, freed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	keep := map[port]bool{}
@@ -62,7 +73,7 @@ func (p *ports) set(ctx context.Context, owner types.NamespacedName, want []bind
 		keep[b.port] = true
 	}
 	for at, have := range p.open {
-		if have.owner == owner && !keep[at] {
+		if have.owner == who && !keep[at] {
 			p.close(at, have)
 			freed = true
 		}
@@ -72,10 +83,10 @@ func (p *ports) set(ctx context.Context, owner types.NamespacedName, want []bind
 		have := p.open[b.port]
 		switch {
 		case have == nil:
-			if err := p.publish(ctx, owner, b); err != nil {
+			if err := p.publish(ctx, who, b); err != nil {
 				errs[b.port] = err
 			}
-		case have.owner != owner:
+		case have.owner != who:
 			errs[b.port] = &takenError{have.owner}
 		default:
 			have.target.Store(&b.target)
@@ -91,9 +102,9 @@ func (p *ports) close(at port, have *published) {
 	}
 }
 
-func (p *ports) publish(ctx context.Context, owner types.NamespacedName, b binding) error {
+func (p *ports) publish(ctx context.Context, who owner, b binding) error {
 	at := join(localhost, b.number)
-	entry := &published{owner: owner}
+	entry := &published{owner: who}
 	entry.target.Store(&b.target)
 	if b.protocol == corev1.ProtocolUDP {
 		c, err := p.host.ListenPacket(ctx, "udp4", at)

@@ -82,8 +82,8 @@ func free(t *testing.T) int32 {
 }
 
 var (
-	first  = types.NamespacedName{Namespace: "ml", Name: "first"}
-	second = types.NamespacedName{Namespace: "ml", Name: "second"}
+	first  = owner{kindService, types.NamespacedName{Namespace: "ml", Name: "first"}}
+	second = owner{kindService, types.NamespacedName{Namespace: "ml", Name: "second"}}
 )
 
 func on(protocol corev1.Protocol, number int32, target string) []binding {
