@@ -116,6 +116,7 @@ func (n *podNetwork) startRelay(d *daemon) error {
 	n.relay = hostnet.StartRelay(hostnet.RelayConfig{
 		Packets: packets, Streams: streams, Dial: n.host.DialContext, Logger: d.log.With("component", "names"),
 		Servers: func() []string { return hostnet.Servers(hostResolvConf) },
+		Names:   map[string]netip.Addr{network.HostName: network.HostIP},
 	})
 	// The servers of /etc/resolv.conf may listen on the host's loopback, which this process does not see.
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, proto, _ string) (net.Conn, error) {

@@ -11,5 +11,6 @@
 // made, so that 127.0.0.1 means the user's machine. No byte passes through the
 // launcher.
 //
-// [Relay] answers DNS inside the node's network by asking the host's servers.
+// [Relay] answers DNS inside the node's network by asking the host's servers; a
+// few names are its own, such as that of the host.
 package hostnet

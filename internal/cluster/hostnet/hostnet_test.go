@@ -4,15 +4,18 @@ package hostnet
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
@@ -117,6 +120,7 @@ func TestRelay(t *testing.T) {
 	r := StartRelay(RelayConfig{
 		Packets: packets, Streams: streams, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Servers: func() []string { return []string{silent, server} },
+		Names:   map[string]netip.Addr{"host.kiwerk.internal": netip.MustParseAddr("10.244.0.4")},
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address == silent {
 				return nil, unix.ENETUNREACH
@@ -142,6 +146,61 @@ func TestRelay(t *testing.T) {
 	if n, err := c.Read(b); string(b[:n]) != "\x01\x02answer" {
 		t.Errorf("%q, %v", b[:n], err)
 	}
+}
+
+func TestOwnAnswer(t *testing.T) {
+	names := map[string]netip.Addr{"host.kiwerk.internal": netip.MustParseAddr("10.244.0.4")}
+	pack := func(m *dns.Msg) []byte {
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	ask := func(name string, qtype uint16) []byte { return pack((&dns.Msg{}).SetQuestion(name, qtype)) }
+	for title, c := range map[string]struct {
+		query []byte
+		ours  bool
+		want  string
+	}{
+		"Name":       {ask("host.kiwerk.internal.", dns.TypeA), true, "10.244.0.4"},
+		"AnyCase":    {ask("Host.KIWERK.internal.", dns.TypeA), true, "10.244.0.4"},
+		"NoIPv6":     {ask("host.kiwerk.internal.", dns.TypeAAAA), true, ""},
+		"Other":      {ask("example.com.", dns.TypeA), false, ""},
+		"Below":      {ask("a.host.kiwerk.internal.", dns.TypeA), false, ""},
+		"NoQuestion": {pack(&dns.Msg{}), false, ""},
+		"Response":   {pack((&dns.Msg{}).SetReply((&dns.Msg{}).SetQuestion("host.kiwerk.internal.", dns.TypeA))), false, ""},
+		"Rubbish":    {[]byte{1, 2, 'q'}, false, ""},
+	} {
+		answer, ours := ownAnswer(names, c.query)
+		if ours != c.ours {
+			t.Errorf("%s: answered by the relay: %v", title, ours)
+		}
+		if !ours {
+			continue
+		}
+		var m dns.Msg
+		got := ""
+		if err := m.Unpack(answer); err != nil || m.Rcode != dns.RcodeSuccess {
+			t.Errorf("%s: %v, %v", title, err, &m)
+		}
+		if len(m.Answer) > 0 {
+			got = m.Answer[0].(*dns.A).A.String()
+		}
+		if got != c.want || m.Id != binary.BigEndian.Uint16(c.query) {
+			t.Errorf("%s: %v", title, &m)
+		}
+	}
+}
+
+func FuzzOwnAnswer(f *testing.F) {
+	names := map[string]netip.Addr{"a": netip.MustParseAddr("10.244.0.4")}
+	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'a', 0, 0, 1, 0, 1})
+	f.Fuzz(func(t *testing.T, query []byte) {
+		if answer, ours := ownAnswer(names, query); ours && len(answer) < len("headerheader") {
+			t.Errorf("%q", answer)
+		}
+	})
 }
 
 func packetServer(t *testing.T, answer []byte) string {

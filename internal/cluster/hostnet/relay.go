@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -27,12 +28,14 @@ const (
 // DialFunc connects somewhere.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Relay passes DNS messages on as they are and does not look into them.
+// Relay passes DNS messages on as they are. It answers only for its own names,
+// and for these only by UDP.
 type Relay struct {
 	packets net.PacketConn
 	streams net.Listener
 	dial    DialFunc
 	servers func() []string
+	names   map[string]netip.Addr
 	log     *slog.Logger
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -49,13 +52,15 @@ type RelayConfig struct {
 	Dial DialFunc
 	// Servers are asked in this order, host:port; it is called for each query.
 	Servers func() []string
-	Logger  *slog.Logger
+	// Names are answered by the relay itself; lower case, without the last dot.
+	Names  map[string]netip.Addr
+	Logger *slog.Logger
 }
 
 // StartRelay answers until Stop.
 func StartRelay(cfg RelayConfig) *Relay {
 	r := &Relay{
-		packets: cfg.Packets, streams: cfg.Streams, dial: cfg.Dial, servers: cfg.Servers, log: cfg.Logger,
+		packets: cfg.Packets, streams: cfg.Streams, dial: cfg.Dial, servers: cfg.Servers, names: cfg.Names, log: cfg.Logger,
 		slots: make(chan struct{}, maxQueries),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -94,6 +99,9 @@ func (r *Relay) servePackets() {
 
 // ask sends a query to one server after the other until one answers.
 func (r *Relay) ask(query []byte) ([]byte, error) {
+	if answer, ok := ownAnswer(r.names, query); ok {
+		return answer, nil
+	}
 	servers := r.servers()
 	err := errors.New("the host has no name server in /etc/resolv.conf")
 	for range dnsTries {

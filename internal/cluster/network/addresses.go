@@ -33,6 +33,9 @@ var (
 )
 
 const (
+	// HostName is the name of [HostIP] for pods, webhooks and whoever else asks the node.
+	HostName = "host.kiwerk.internal"
+
 	// PodInterfaces is how the names of the node's ends of pods' veths begin.
 	PodInterfaces = "kwp"
 	// UplinkInterface is the node's way out.
