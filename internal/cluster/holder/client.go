@@ -121,7 +121,7 @@ func start(ctx context.Context, o Options, lock *os.File) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	proc, err := fork(o, theirs, lock)
+	proc, err := fork(ctx, o, theirs, lock)
 	err = errors.Join(err, theirs.Close())
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
@@ -145,7 +145,7 @@ func start(ctx context.Context, o Options, lock *os.File) (*Client, error) {
 	return newClient(conn), nil
 }
 
-func fork(o Options, theirs, lock *os.File) (*os.Process, error) {
+func fork(ctx context.Context, o Options, theirs, lock *os.File) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func fork(o Options, theirs, lock *os.File) (*os.Process, error) {
 	}
 	attr := &os.ProcAttr{Dir: "/", Env: []string{"GOMAXPROCS=2"}, Files: []*os.File{null, log, log, theirs, lock}, Sys: sys}
 	if os.Geteuid() != 0 {
-		proc, err := startMapped(o.AgentPath, args, attr)
+		proc, err := startMapped(ctx, o.AgentPath, args, attr)
 		var none *lackingIDs
 		if err == nil || !errors.As(err, &none) {
 			return proc, err

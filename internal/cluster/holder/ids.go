@@ -4,6 +4,7 @@ package holder
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -102,14 +103,18 @@ func largest(r io.Reader, name, uid string) idRange {
 }
 
 // mapIDs maps the user to root of the namespace of pid, and what is granted to the ids from 1 on.
-func mapIDs(pid int, users, groups idRange) error {
+func mapIDs(ctx context.Context, pid int, users, groups idRange) error {
 	for _, m := range []struct {
 		program string
 		own     int
 		rest    idRange
 	}{{mapUsers, os.Geteuid(), users}, {mapGroups, os.Getegid(), groups}} {
 		args := []string{strconv.Itoa(pid), "0", strconv.Itoa(m.own), "1", "1", fmt.Sprint(m.rest.first), fmt.Sprint(m.rest.count)}
-		if out, err := exec.Command(m.program, args...).CombinedOutput(); err != nil {
+		out, err := exec.CommandContext(ctx, m.program, args...).CombinedOutput()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
 			return &lackingIDs{fmt.Sprintf("%s %s: %v: %s", m.program, strings.Join(args, " "), err, strings.TrimSpace(string(out)))}
 		}
 	}
@@ -141,7 +146,7 @@ func awaitIDs() error {
 }
 
 // startMapped starts a holder with subordinate ids. A [lackingIDs] error says that there are none.
-func startMapped(agent string, args []string, attr *os.ProcAttr) (*os.Process, error) {
+func startMapped(ctx context.Context, agent string, args []string, attr *os.ProcAttr) (*os.Process, error) {
 	users, groups, err := grants()
 	if err != nil {
 		return nil, err
@@ -162,7 +167,7 @@ func startMapped(agent string, args []string, attr *os.ProcAttr) (*os.Process, e
 	if err != nil {
 		return nil, err
 	}
-	if err := mapIDs(proc.Pid, users, groups); err != nil {
+	if err := mapIDs(ctx, proc.Pid, users, groups); err != nil {
 		if killErr := proc.Kill(); killErr != nil {
 			return nil, errors.Join(err, killErr)
 		}

@@ -29,7 +29,8 @@ import (
 const (
 	hostLinks  = "kw"
 	hostTables = "kiwerk-"
-	// restoreChain marks a table whose end shall switch forwarding off again.
+	// restoreChain marks a table whose end shall switch forwarding off again,
+	// unless somebody else needs it by then.
 	restoreChain = "restore-ip-forward"
 	forwarding   = "/proc/sys/net/ipv4/ip_forward"
 )
@@ -96,12 +97,8 @@ func joinHost(ctx context.Context, dataDir string, pid int) (Uplink, error) {
 	if err := sweepHost(ctx); err != nil {
 		return Uplink{}, err
 	}
-	chains, err := nft(ctx, "list chains")
-	if err != nil {
+	if err := CheckForward(ctx); err != nil {
 		return Uplink{}, err
-	}
-	if dropsForwarded(chains) {
-		return Uplink{}, ErrForwardRefused
 	}
 	node, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 	if err != nil {
@@ -121,13 +118,29 @@ func joinHost(ctx context.Context, dataDir string, pid int) (Uplink, error) {
 	if err != nil {
 		return Uplink{}, err
 	}
-	if _, err := nft(ctx, hostRules(name, u, mark)); err != nil {
+	if _, err := NFT(ctx, hostRules(name, u, mark)); err != nil {
 		return Uplink{}, err
 	}
 	if mark {
 		return u, os.WriteFile(forwarding, []byte("1"), 0o644)
 	}
 	return u, nil
+}
+
+// CheckForward is [ErrForwardRefused] if a firewall of this host drops what it would carry on for pods.
+func CheckForward(ctx context.Context) error {
+	chains, err := NFT(ctx, "list chains")
+	if err != nil {
+		return err
+	}
+	legacy, err := legacyDropsForwarded()
+	if err != nil {
+		return err
+	}
+	if legacy || dropsForwarded(chains) {
+		return ErrForwardRefused
+	}
+	return nil
 }
 
 var forwardDrop = regexp.MustCompile(`hook forward [^}]*policy drop`)
@@ -324,7 +337,7 @@ func leaveHost(ctx context.Context, name string) error {
 	if !mine {
 		return nil
 	}
-	rules, err := nft(ctx, fmt.Sprintf("list table ip %s%s", hostTables, name))
+	rules, err := NFT(ctx, fmt.Sprintf("list table ip %s%s", hostTables, name))
 	if err != nil {
 		return err
 	}
@@ -335,20 +348,23 @@ func leaveHost(ctx context.Context, name string) error {
 		script += fmt.Sprintf("add chain ip %s%s %s\n", hostTables, others[0], restoreChain)
 		marked = false
 	}
-	if _, err := nft(ctx, script); err != nil {
+	if _, err := NFT(ctx, script); err != nil {
 		return err
 	}
-	if marked {
-		return os.WriteFile(forwarding, []byte("0"), 0o644)
+	if !marked {
+		return nil
 	}
-	return nil
+	if who, err := forwardingUser(ctx); err != nil || who != "" {
+		return err // it stays on
+	}
+	return os.WriteFile(forwarding, []byte("0"), 0o644)
 }
 
 var hostTable = regexp.MustCompile(`(?m)^table ip ` + hostTables + `([0-9a-f]{8})$`)
 
 // hostTableNames lists the names of the clusters that have a table here.
 func hostTableNames(ctx context.Context) ([]string, error) {
-	out, err := nft(ctx, "list tables")
+	out, err := NFT(ctx, "list tables")
 	if err != nil {
 		return nil, err
 	}

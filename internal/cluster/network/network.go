@@ -102,7 +102,7 @@ func (n *Network) prepareNode(ctx context.Context) error {
 	if err := n.node.RouteReplace(unused); err != nil {
 		return fmt.Errorf("refuse unused pod addresses: %w", err)
 	}
-	_, err = nft(ctx, nodeRules)
+	_, err = NFT(ctx, nodeRules)
 	return err
 }
 

@@ -209,7 +209,7 @@ func TestNetwork_detachRemovesAll(t *testing.T) {
 	if isNamespace(a.Namespace) || len(n.addresses.all()) != 0 {
 		t.Error("namespace or address is left")
 	}
-	rules, err := nft(t.Context(), "list table ip kiwerk")
+	rules, err := NFT(t.Context(), "list table ip kiwerk")
 	if err != nil || strings.Contains(rules, a.IP.String()) {
 		t.Errorf("%v\n%s", err, rules)
 	}
@@ -377,7 +377,7 @@ func TestNetwork_damagedPorts(t *testing.T) {
 	n := open(t, dir)
 	a := attach(t, n, Pod{ID: "a", HostPorts: []HostPort{{Protocol: TCP, Port: 8082, Pod: 80}}})
 	// The kernel has not heard of them.
-	if _, err := nft(t.Context(), "delete "+element(a.IP, HostPort{Protocol: TCP, Port: 8082, Pod: 80})+"delete "+hairpin(a.IP)); err != nil {
+	if _, err := NFT(t.Context(), "delete "+element(a.IP, HostPort{Protocol: TCP, Port: 8082, Pod: 80})+"delete "+hairpin(a.IP)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(n.portsFile(a.IP), nil, 0o600); err != nil {

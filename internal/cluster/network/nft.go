@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 )
 
 // ErrNoNft says that the program nft is missing.
@@ -28,14 +29,30 @@ func NftProgram() (string, error) {
 	return "", ErrNoNft
 }
 
-// nft runs a script as one transaction and returns what it prints.
-func nft(ctx context.Context, script string) (string, error) {
+// NFT carries out a script as one transaction, in the network namespace of the
+// calling thread, and returns what it prints.
+func NFT(ctx context.Context, script string) (string, error) { return runNFT(ctx, script, nil) }
+
+// TryPodNetwork tells whether pods can have a network of their own here: a
+// network namespace in which nft may make rules.
+func TryPodNetwork(ctx context.Context) error {
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if os.Geteuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	_, err := runNFT(ctx, "add table ip kiwerk-try\nadd chain ip kiwerk-try c { type nat hook postrouting priority 100 ; }\nadd rule ip kiwerk-try c masquerade\n", attr)
+	return err
+}
+
+func runNFT(ctx context.Context, script string, attr *syscall.SysProcAttr) (string, error) {
 	program, err := NftProgram()
 	if err != nil {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, program, "-f", "-")
-	cmd.Stdin = strings.NewReader(script)
+	cmd.Stdin, cmd.SysProcAttr = strings.NewReader(script), attr
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -35,7 +35,7 @@ func (n *Network) mapPorts(ctx context.Context, ip netip.Addr, ports []HostPort)
 	}
 	n.ports.Lock()
 	defer n.ports.Unlock()
-	if _, err := nft(ctx, portScript(ip, ports)); err != nil {
+	if _, err := NFT(ctx, portScript(ip, ports)); err != nil {
 		return fmt.Errorf("publish host ports %v (another pod may have one of them): %w", ports, err)
 	}
 	return nil
@@ -59,9 +59,9 @@ func (n *Network) unmapPorts(ctx context.Context, ip netip.Addr) error {
 	defer n.ports.Unlock()
 	for _, p := range ports {
 		// What another pod has by now stays: adding it is refused then, and with it the removal.
-		_, _ = nft(ctx, "add "+element(ip, p)+"delete "+element(ip, p))
+		_, _ = NFT(ctx, "add "+element(ip, p)+"delete "+element(ip, p))
 	}
-	if _, err := nft(ctx, "add "+hairpin(ip)+"delete "+hairpin(ip)); err != nil {
+	if _, err := NFT(ctx, "add "+hairpin(ip)+"delete "+hairpin(ip)); err != nil {
 		return err
 	}
 	return os.Remove(n.portsFile(ip))

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os/exec"
-	"strings"
 	"sync"
 	"time"
 
@@ -297,16 +295,8 @@ func (c *Controller) tellFailed(err error) {
 	}
 }
 
-// NFT applies scripts with the nft program in the network namespace of this process.
+// NFT applies scripts in the network namespace of this process.
 func NFT(ctx context.Context, script string) error {
-	program, err := network.NftProgram()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, program, "-f", "-")
-	cmd.Stdin = strings.NewReader(script)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("nft: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
+	_, err := network.NFT(ctx, script)
+	return err
 }
