@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,9 @@ type dataDir struct {
 	path     string
 	versions versions
 	lock     *os.File
-	fresh    bool
+	// fresh says that no platform has run here yet, made are folders that were not there before.
+	fresh bool
+	made  []string
 	// backup is where the databases were copied before an upgrade; empty if there was none.
 	backup string
 }
@@ -57,7 +60,7 @@ func openDataDir(path string, mine versions, now time.Time, fileSystem func(stri
 		return nil, err
 	}
 	if err := checkFileSystem(path, fileSystem); err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.abandon())
 	}
 	if err := d.takeLock(); err != nil {
 		return nil, err
@@ -71,6 +74,39 @@ func openDataDir(path string, mine versions, now time.Time, fileSystem func(stri
 // Close gives up the lock; a daemon that shares it keeps it.
 func (d *dataDir) Close() error { return d.lock.Close() }
 
+// abandon removes what a refused start has put into a directory in which no
+// platform has run, and the directory itself if it was not there before.
+func (d *dataDir) abandon() error {
+	if !d.fresh {
+		return nil
+	}
+	errs := []error{os.RemoveAll(d.file(logsDir))}
+	for _, name := range []string{versionsFile, lockFile} {
+		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	for _, dir := range slices.Backward(d.made) {
+		// Somebody else may have put something there meanwhile.
+		if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// missing lists the folders that making path makes, the outermost first.
+func missing(path string) []string {
+	var list []string
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			slices.Reverse(list)
+			return list
+		}
+		list = append(list, dir)
+	}
+}
+
 func (d *dataDir) file(names ...string) string {
 	return filepath.Join(append([]string{d.path}, names...)...)
 }
@@ -80,9 +116,9 @@ func (d *dataDir) makeOrRecognise() error {
 	entries, err := os.ReadDir(d.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		d.fresh = true
+		d.fresh, d.made = true, missing(d.path)
 		if err := os.MkdirAll(d.path, 0o700); err != nil {
-			return failure(text.S(text.DataDirUnusable, d.path), try("kiwerk up --data-dir DIR"), err)
+			return errors.Join(failure(text.S(text.DataDirUnusable, d.path), try("kiwerk up --data-dir DIR"), err), d.abandon())
 		}
 		return nil
 	case err != nil:
@@ -162,11 +198,21 @@ func (d *dataDir) takeLock() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
+	if !isAt(f, f.Name()) { // a refused start has removed it before it was ours
+		return errors.Join(d.takeLock(), f.Close())
+	}
 	if err := writePID(f); err != nil {
 		return errors.Join(failure(text.S(text.DataDirUnusable, d.path), try("kiwerk up --data-dir DIR"), err), f.Close())
 	}
 	d.lock = f
 	return nil
+}
+
+// isAt tells whether an open file is still the one of this name.
+func isAt(f *os.File, name string) bool {
+	a, errA := f.Stat()
+	b, errB := os.Stat(name)
+	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
 func alreadyRuns(path string, pid int) error {

@@ -28,7 +28,7 @@ func doctor(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	} {
 		d.Findings = append(d.Findings, check(ctx, s, getenv))
 	}
-	d.Findings = append(d.Findings, exposures()...)
+	d.Findings = append(d.Findings, exposures(ctx)...)
 	return d, nil
 }
 
@@ -48,11 +48,11 @@ func checkHelper(_ context.Context, _ cli.Session, getenv func(string) string) c
 	return finding("programs", cli.LevelOK, text.S(text.Verbatim, p.agent))
 }
 
-func checkUserNS(context.Context, cli.Session, func(string) string) cli.Finding {
+func checkUserNS(ctx context.Context, _ cli.Session, _ func(string) string) cli.Finding {
 	if os.Geteuid() == 0 {
 		return finding("namespaces", cli.LevelOK, text.S(text.DoctorRootNS))
 	}
-	if err := tryUserNamespace(); err != nil {
+	if err := tryUserNamespace(ctx); err != nil {
 		return finding("namespaces", cli.LevelProblem, text.S(text.UserNSForbidden), text.S(text.UserNSTry, userNamespaceRemedy(readSetting)))
 	}
 	return finding("namespaces", cli.LevelOK, text.S(text.DoctorUserNS))
@@ -164,9 +164,9 @@ func checkRuntimeDir(_ context.Context, s cli.Session, getenv func(string) strin
 }
 
 // exposures say what a laptop cannot enforce.
-func exposures() []cli.Finding {
+func exposures(ctx context.Context) []cli.Finding {
 	var list []cli.Finding
-	if tryNetwork() != nil {
+	if tryNetwork(ctx) != nil {
 		list = append(list,
 			finding("policies", cli.LevelNote, text.S(text.NoteNetworkPolicy)),
 			finding("tokens", cli.LevelNote, text.S(text.NoteLoopbackPods)))

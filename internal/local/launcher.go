@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
@@ -29,10 +30,14 @@ type launcher struct {
 	sharing  []byte // configuration of the GPUs
 	progress *progress
 	runtime  string
-	report   *fdsock.Conn // of a detached start; nil otherwise
-	detached bool
-	stopped  bool // cleanly, with all pods
-	network  networkState
+	// madeRuntime: the folder for sockets was not there before.
+	madeRuntime bool
+	report      *fdsock.Conn // of a detached start; nil otherwise
+	detached    bool
+	stopped     bool // cleanly, with all pods
+	network     networkState
+	// remembered: the platform has the port of the last start, because none was named.
+	remembered bool
 	// asked is the connection of the kiwerk down that asked for the stop. It ends
 	// with this process, when the directories are free: kiwerk down waits for that.
 	asked *fdsock.Conn
@@ -67,20 +72,21 @@ func up(ctx context.Context, s cli.Session, o cli.UpOptions, getenv func(string)
 func (l *launcher) run(ctx context.Context) error {
 	l.progress.title()
 	begun := time.Now()
-	if err := l.prepare(begun); err != nil {
+	if err := l.prepare(ctx, begun); err != nil {
 		return err
 	}
 	defer l.dir.Close()
+	refused := func(err error) error { return errors.Join(err, l.withdraw()) }
 	l.tell(event{Kind: eventPhase, Phase: phaseData, Detail: l.dataDetail(), Took: time.Since(begun)})
 
 	files, closeFiles, err := l.open()
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	defer closeFiles()
 	commands, err := fdsock.Listen(l.socket())
 	if err != nil {
-		return failure(text.S(text.RuntimeDirUnusable, l.runtime), text.Sentence{}, err)
+		return refused(failure(text.S(text.RuntimeDirUnusable, l.runtime), text.Sentence{}, err))
 	}
 	defer func() {
 		_ = commands.Close()
@@ -98,13 +104,13 @@ func (l *launcher) run(ctx context.Context) error {
 }
 
 // prepare reads the configuration and takes the data directory.
-func (l *launcher) prepare(now time.Time) (err error) {
+func (l *launcher) prepare(ctx context.Context, now time.Time) (err error) {
 	if l.dir, err = openDataDir(l.session.DataDir, currentVersions(), now, statfs); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, l.dir.Close())
+			err = errors.Join(err, l.withdraw(), l.dir.Close())
 		}
 	}()
 	if l.config, err = loadConfig(l.options, l.dir.file(configFile)); err != nil {
@@ -116,12 +122,13 @@ func (l *launcher) prepare(now time.Time) (err error) {
 	if l.programs, err = findPrograms(l.getenv, l.config.Runtime.Python); err != nil {
 		return err
 	}
-	if err = checkUserNamespaces(); err != nil {
+	if err = checkUserNamespaces(ctx); err != nil {
 		return err
 	}
 	if l.runtime, err = runtimeDir(l.dir.path, l.getenv); err != nil {
 		return err
 	}
+	l.madeRuntime = len(missing(l.runtime)) > 0
 	if err = makeRuntimeDir(l.runtime); err != nil {
 		return err
 	}
@@ -132,6 +139,18 @@ func (l *launcher) prepare(now time.Time) (err error) {
 		return err
 	}
 	return l.logOutput()
+}
+
+// withdraw removes the folders of a start that was refused before anything ran in them.
+func (l *launcher) withdraw() error {
+	errs := []error{l.dir.abandon()}
+	if l.madeRuntime {
+		errs = append(errs, os.RemoveAll(l.runtime))
+	}
+	if l.dir.fresh && l.runtime != "" {
+		errs = append(errs, forgetDataDir(l.runtime))
+	}
+	return errors.Join(errs...)
 }
 
 // loadConfig puts flags over the file over the defaults.
@@ -184,11 +203,13 @@ func (l *launcher) open() (files map[string]*os.File, closeAll func(), err error
 		closeAll()
 		return nil, nil, err
 	}
-	platform, err := listenPlatform(l.config.Server.Listen, l.dir.versions.Ports.Platform)
+	listen := chooseListen(l.config.Server.Listen, l.options.Listen != "", l.dir.versions.Ports)
+	platform, err := listenPlatform(listen, l.dir.versions.Ports.Platform)
 	if err != nil {
 		return fail(err)
 	}
 	defer platform.Close()
+	l.remembered = listen != l.config.Server.Listen && portOf(platform) == l.dir.versions.Ports.Platform
 	l.config.Server.Listen = platform.Addr().String()
 	api, err := listenAPI(l.dir.versions.Ports.API)
 	if err != nil {
@@ -204,7 +225,7 @@ func (l *launcher) open() (files map[string]*os.File, closeAll func(), err error
 	if files[fileDiag], err = openDiag(); err != nil {
 		return fail(err)
 	}
-	l.dir.versions.Ports = ports{Platform: portOf(platform), API: portOf(api)}
+	l.dir.versions.Ports = ports{Platform: portOf(platform), PlatformFree: strings.HasSuffix(listen, ":0"), API: portOf(api)}
 	if err := l.dir.saveVersions(); err != nil {
 		return fail(err)
 	}
@@ -300,7 +321,7 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 		Launcher: os.Getpid(), Daemon: d.pid, Started: begun, Address: l.config.Server.Listen,
 		URL: localURL(l.config.Server), Certificate: l.config.Server.TLS.CertFile,
 		APIServer: fmt.Sprintf("127.0.0.1:%d", l.dir.versions.Ports.API), RuntimeDir: l.runtime, Kubeconfig: l.dir.file(kubeconfigFile),
-		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes, Network: l.network,
+		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes, Network: l.network, Remembered: l.remembered,
 	}
 	if err := writeJSON(l.dir.file(runFile), run); err != nil {
 		return failure(text.S(text.DataDirUnusable, l.dir.path), text.Sentence{}, err)

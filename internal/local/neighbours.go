@@ -3,7 +3,9 @@
 package local
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +27,37 @@ func rememberDataDir(runtime, dataDir string) error {
 		return err
 	}
 	file := filepath.Join(dir, filepath.Base(runtime))
-	return atomicfile.Write(file, []byte(dataDir), 0o600)
+	if err := atomicfile.Write(file, []byte(dataDir), 0o600); err != nil {
+		return err
+	}
+	return dropOldNotes(dir)
+}
+
+func forgetDataDir(runtime string) error {
+	err := os.Remove(filepath.Join(filepath.Dir(runtime), knownDir, filepath.Base(runtime)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// dropOldNotes removes those of data directories that are gone. One that comes
+// back, on a disk that was away, is noted again by its next start.
+func dropOldNotes(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	errs := []error{err}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue // another start removes it, too
+		}
+		if _, err := os.Stat(string(data)); !filepath.IsAbs(string(data)) || errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // neighbours are the places of other platforms of the same user: the base of

@@ -28,6 +28,9 @@ func TestNeighbours(t *testing.T) {
 			t.Errorf("%s is no place of a platform", place)
 		}
 	}
+	if notes, err := os.ReadDir(filepath.Join(base, knownDir)); err != nil || len(notes) != 2 {
+		t.Errorf("notes %v, %v: those of directories that are gone stay", notes, err)
+	}
 	if st, err := os.Stat(filepath.Join(base, knownDir)); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", st, err)
 	}

@@ -5,11 +5,7 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
@@ -174,29 +170,15 @@ func (l *launcher) awaitNetwork(ctx context.Context, d *daemonProcess) error {
 	}
 }
 
-// tryNetwork tells whether pods can have a network of their own here: a
-// network namespace in which nft may make rules.
-func tryNetwork() error {
-	program, err := network.NftProgram()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(program, "-f", "-")
-	cmd.Stdin = strings.NewReader("add table ip kiwerk-try\nadd chain ip kiwerk-try c { type nat hook postrouting priority 100 ; }\nadd rule ip kiwerk-try c masquerade\n")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %w", strings.TrimSpace(string(out)), err)
-	}
-	return nil
+// tryNetwork bounds the trial: a doctor must not wait for what hangs.
+func tryNetwork(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	return network.TryPodNetwork(ctx)
 }
 
 // checkNetwork tells what `up` will find.
-func checkNetwork(_ context.Context, s cli.Session, getenv func(string) string) cli.Finding {
+func checkNetwork(ctx context.Context, s cli.Session, getenv func(string) string) cli.Finding {
 	const name = "network"
 	c, err := loadConfig(cli.UpOptions{Config: getenv("KIWERK_CONFIG")}, s.DataDir+"/"+configFile)
 	if err != nil {
@@ -205,7 +187,10 @@ func checkNetwork(_ context.Context, s cli.Session, getenv func(string) string) 
 	if c.Runtime.Network == config.NetworkHost {
 		return finding(name, cli.LevelNote, text.S(text.NoteHostNetwork, "runtime.network: host"))
 	}
-	err = tryNetwork()
+	err = tryNetwork(ctx)
+	if err == nil && os.Geteuid() == 0 && errors.Is(network.CheckForward(ctx), network.ErrForwardRefused) {
+		return finding(name, cli.LevelNote, text.S(text.DoctorForwardRefused, network.PodCIDR.String()))
+	}
 	if err == nil {
 		return finding(name, cli.LevelOK, text.S(text.DoctorPodNetwork, network.PodCIDR.String()))
 	}

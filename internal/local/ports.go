@@ -11,8 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cluster/procnet"
+	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
+
+// chooseListen prefers the port that the last start was told to the usual one:
+// running pods and open browsers know it. What was told now counts more, and a
+// configuration that names another address.
+func chooseListen(configured string, told bool, last ports) string {
+	host, usual, err := net.SplitHostPort(config.DefaultListen)
+	switch {
+	case err != nil || told || configured != config.DefaultListen || last.Platform == 0 || strconv.Itoa(last.Platform) == usual:
+		return configured
+	case last.PlatformFree:
+		return net.JoinHostPort(host, "0")
+	}
+	return net.JoinHostPort(host, strconv.Itoa(last.Platform))
+}
 
 // listenPlatform opens the platform's port. With port 0 the one from the last
 // start is taken again if it is free, because running pods know it.

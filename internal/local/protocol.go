@@ -68,12 +68,14 @@ type runState struct {
 	Address  string    `json:"address"`
 	// URL is the platform's for processes of this machine; Certificate the file
 	// with which it answers, if it speaks TLS.
-	URL         string       `json:"url"`
-	Certificate string       `json:"certificate,omitempty"`
-	APIServer   string       `json:"apiServer"`
-	Network     networkState `json:"network"`
-	RuntimeDir  string       `json:"runtimeDir"`
-	Kubeconfig  string       `json:"kubeconfig"`
-	Version     string       `json:"version"`
-	Kubernetes  string       `json:"kubernetes"`
+	URL         string `json:"url"`
+	Certificate string `json:"certificate,omitempty"`
+	APIServer   string `json:"apiServer"`
+	// Remembered says that the port is the last start's, because none was named.
+	Remembered bool         `json:"remembered,omitempty"`
+	Network    networkState `json:"network"`
+	RuntimeDir string       `json:"runtimeDir"`
+	Kubeconfig string       `json:"kubeconfig"`
+	Version    string       `json:"version"`
+	Kubernetes string       `json:"kubernetes"`
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
 	"github.com/kiwerk/kiwerk/internal/cluster/procnet"
+	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
@@ -41,7 +43,7 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 		return nil, &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.DataDirUnknown, s.DataDir), Try: try("kiwerk up --data-dir " + s.DataDir)}
 	}
 	if err != nil {
-		return nil, err
+		return nil, versionsDamaged(s.DataDir, err)
 	}
 	out := &cli.Status{
 		State: cli.StateStopped, DataDir: s.DataDir,
@@ -66,6 +68,10 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 		out.Notes = append(out.Notes,
 			note("PodsShareTheHostNetwork", text.NoteHostNetwork, run.Network.why()),
 			note("NetworkPolicyNotEnforced", text.NoteNetworkPolicy))
+	}
+	if run.Remembered {
+		_, port, _ := net.SplitHostPort(run.Address) // as it was opened
+		out.Notes = append(out.Notes, note("PortRemembered", text.NoteListen, port, config.DefaultListen))
 	}
 	out.Processes = map[string]int{"launcher": run.Launcher, "daemon": run.Daemon}
 	if out.State, out.Phase = health(ctx, run); out.State != cli.StateReady {

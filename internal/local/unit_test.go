@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
 	"github.com/kiwerk/kiwerk/internal/cli"
@@ -58,7 +60,8 @@ func TestOpenDataDir_fileSystems(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			d, err := openDataDir(filepath.Join(t.TempDir(), "data"), mine, noon, c.disk)
+			dir := filepath.Join(t.TempDir(), "a", "data")
+			d, err := openDataDir(dir, mine, noon, c.disk)
 			if c.says == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -69,6 +72,9 @@ func TestOpenDataDir_fileSystems(t *testing.T) {
 			var f *cli.Failure
 			if !errors.As(err, &f) || f.What.Key != c.says || f.Try.Key == "" {
 				t.Errorf("got %v, want %s with advice", err, c.says)
+			}
+			if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the refused start has left its folder: %v", err)
 			}
 		})
 	}
@@ -98,6 +104,114 @@ func TestOpenDataDir_locksAndProtects(t *testing.T) {
 	}
 	if st, err := os.Stat(d.file(tokenFile)); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("token file: %v, %v", st, err)
+	}
+}
+
+// TestDataDir_abandon leaves a directory as it was before a refused start.
+func TestDataDir_abandon(t *testing.T) {
+	names := func(dir string) (list []string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			list = append(list, e.Name())
+		}
+		return list
+	}
+	cases := map[string]struct {
+		before []string // files of the directory, which is there if there are some
+		want   []string // what is in its parent, or in it
+	}{
+		"NotThere":   {nil, nil},
+		"Prepared":   {[]string{configFile}, []string{configFile}},
+		"CutOff":     {[]string{lockFile}, nil},
+		"RunsAlways": {[]string{"etcd", versionsFile}, []string{"etcd", versionsFile, lockFile, logsDir}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir()
+			dir := filepath.Join(base, "deep", "data")
+			for _, f := range c.before {
+				if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, f), []byte("{}"), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d, err := openDataDir(dir, mine, noon, statfs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Mkdir(d.file(logsDir), 0o700), d.abandon(), d.Close()); err != nil {
+				t.Fatal(err)
+			}
+			at := base
+			if c.before != nil {
+				at = dir
+			}
+			got := slices.DeleteFunc(names(at), func(n string) bool { return n == backupsDir })
+			slices.Sort(c.want)
+			if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestSettleVersions_damagedFile carries out the advice.
+func TestSettleVersions_damagedFile(t *testing.T) {
+	d := &dataDir{path: filepath.Join(t.TempDir(), "it's data")}
+	if err := errors.Join(os.MkdirAll(d.file("etcd"), 0o700), os.WriteFile(d.file("etcd", "db"), []byte("state"), 0o600), os.WriteFile(d.file(versionsFile), []byte("{"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var f *cli.Failure
+	if err := d.settleVersions(mine, noon); !errors.As(err, &f) || f.What.Key != text.VersionsUnreadable {
+		t.Fatalf("got %v", err)
+	}
+	command, _, _ := strings.Cut(f.Try.In(text.For("en")), "   (")
+	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v %s", command, err, out)
+	}
+	if err := d.settleVersions(mine, noon); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(d.backup, "etcd", "db")); err != nil || string(b) != "state" {
+		t.Errorf("backup %q: %q, %v", d.backup, b, err)
+	}
+}
+
+func TestChooseListen(t *testing.T) {
+	const usual, free, other = config.DefaultListen, "127.0.0.1:0", "127.0.0.1:9000"
+	cases := map[string]struct {
+		configured string
+		told       bool
+		last       ports
+		want       string
+	}{
+		"FirstStart":     {usual, false, ports{}, usual},
+		"Usual":          {usual, false, ports{Platform: 7878}, usual},
+		"NamedBefore":    {usual, false, ports{Platform: 9000}, other},
+		"FreeBefore":     {usual, false, ports{Platform: 40001, PlatformFree: true}, free},
+		"NamedNow":       {usual, true, ports{Platform: 9000}, usual},
+		"FreeNow":        {free, true, ports{Platform: 9000}, free},
+		"Configuration":  {"127.0.0.1:8000", false, ports{Platform: 9000}, "127.0.0.1:8000"},
+		"OpenIsNotKept":  {usual, false, ports{Platform: 9000}, other}, // after 0.0.0.0:9000, too: only the port is kept
+		"ConfiguredFree": {free, false, ports{Platform: 40001, PlatformFree: true}, free},
+	}
+	for name, c := range cases {
+		if got := chooseListen(c.configured, c.told, c.last); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestProgress_suggestsCommandsThatWork(t *testing.T) {
+	var b bytes.Buffer
+	p := &progress{session: cli.Session{Err: &b, Text: text.For("en").WithDataDir("/d")}}
+	p.ready(runState{}, time.Second, true)
+	for _, want := range []string{"Next:  kiwerk --data-dir /d status ", "       kiwerk --data-dir /d down   "} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
 	}
 }
 

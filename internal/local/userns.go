@@ -3,32 +3,39 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
+// tryTimeout is for what hangs, not for what is slow on a busy machine.
+const tryTimeout = 30 * time.Second
+
 // checkUserNamespaces tries what the holder will do; root needs none.
-func checkUserNamespaces() error {
+func checkUserNamespaces(ctx context.Context) error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	if err := tryUserNamespace(); err != nil {
+	if err := tryUserNamespace(ctx); err != nil {
 		return failure(text.S(text.UserNSForbidden), text.S(text.UserNSTry, userNamespaceRemedy(readSetting)), err)
 	}
 	return nil
 }
 
-func tryUserNamespace() error {
+func tryUserNamespace(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "version")
+	cmd := exec.CommandContext(ctx, self, "version")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},

@@ -32,7 +32,9 @@ type versions struct {
 
 type ports struct {
 	Platform int `json:"platform,omitempty"`
-	API      int `json:"api,omitempty"`
+	// PlatformFree says that any free port was asked for: another is as good.
+	PlatformFree bool `json:"platformFree,omitempty"`
+	API          int  `json:"api,omitempty"`
 }
 
 func currentVersions() versions {
@@ -49,7 +51,7 @@ func (d *dataDir) settleVersions(mine versions, now time.Time) error {
 		return d.saveVersions()
 	}
 	if err != nil {
-		return failure(text.S(text.VersionsUnreadable, d.file(versionsFile)), text.S(text.RestoreBackup, d.file(backupsDir)), err)
+		return versionsDamaged(d.path, err)
 	}
 	switch order := compareVersions(have, mine); {
 	case order > 0:
@@ -62,6 +64,12 @@ func (d *dataDir) settleVersions(mine versions, now time.Time) error {
 	mine.Ports = have.Ports
 	d.versions = mine
 	return d.saveVersions()
+}
+
+// versionsDamaged tells how to go on: what the file says is not needed but to refuse an older program.
+func versionsDamaged(dir string, err error) error {
+	file := filepath.Join(dir, versionsFile)
+	return failure(text.S(text.VersionsUnreadable, file), text.S(text.VersionsTry, text.Quote(file)), err)
 }
 
 func (d *dataDir) saveVersions() error { return writeJSON(d.file(versionsFile), d.versions) }

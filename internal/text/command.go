@@ -82,16 +82,17 @@ const (
 	DoctorSecrets       Key = "doctor.secrets"
 	DoctorUserFiles     Key = "doctor.userFiles"
 
-	NoteNetworkPolicy Key = "note.networkPolicy"
-	NoteHostNetwork   Key = "note.hostNetwork"
-	PodNetworkFailed  Key = "network.failed"
-	NetworkChanged    Key = "network.changed"
-	DoctorPodNetwork  Key = "doctor.podNetwork"
-	NoteSharedKernel  Key = "note.sharedKernel"
-	NoteNoLimits      Key = "note.noLimits"
-	NoteRoot          Key = "note.root"
-	NoteLoopbackPods  Key = "note.loopbackPods"
-	NoteOpenPort      Key = "note.openPort"
+	NoteNetworkPolicy    Key = "note.networkPolicy"
+	NoteHostNetwork      Key = "note.hostNetwork"
+	PodNetworkFailed     Key = "network.failed"
+	NetworkChanged       Key = "network.changed"
+	DoctorPodNetwork     Key = "doctor.podNetwork"
+	DoctorForwardRefused Key = "doctor.forwardRefused"
+	NoteSharedKernel     Key = "note.sharedKernel"
+	NoteNoLimits         Key = "note.noLimits"
+	NoteRoot             Key = "note.root"
+	NoteLoopbackPods     Key = "note.loopbackPods"
+	NoteOpenPort         Key = "note.openPort"
 )
 
 var commandTexts = map[Key]entry{
@@ -175,14 +176,15 @@ var commandTexts = map[Key]entry{
 	DoctorSecrets:       {"containers can read %s", "Container können %s lesen"},
 	DoctorUserFiles:     {"containers read what user %s may read; the data directory is masked", "Container lesen, was Benutzer %s lesen darf; das Datenverzeichnis ist verdeckt"},
 
-	NoteNetworkPolicy: {"NetworkPolicy objects are stored but not enforced", "NetworkPolicy-Objekte werden gespeichert, aber nicht durchgesetzt"},
-	NoteNoLimits:      {"limits of CPU and memory in pods are not enforced, see kiwerk doctor", "Grenzen für CPU und Speicher in Pods werden nicht durchgesetzt, siehe kiwerk doctor"},
-	PodNetworkFailed:  {"pods cannot have a network of their own on this machine", "Pods können auf diesem Rechner kein eigenes Netz haben"},
-	NetworkChanged:    {"pods of the last run still use another kind of network than %q", "Pods des letzten Laufs benutzen noch eine andere Art von Netz als %q"},
-	NoteHostNetwork:   {"pods share this machine's network, each with a port of its own (%s)", "Pods teilen das Netz dieses Rechners, jeder mit einem eigenen Port (%s)"},
-	DoctorPodNetwork:  {"pods get addresses of their own in %s", "Pods bekommen eigene Adressen in %s"},
-	NoteSharedKernel:  {"containers are processes in their own namespaces; they share this machine's kernel and its files for reading", "Container sind Prozesse in eigenen Namespaces; sie teilen den Kernel dieses Rechners und lesen dessen Dateien"},
-	NoteRoot:          {"started as root: containers read every file of this machine that is not masked; run as an ordinary user to bound them", "als root gestartet: Container lesen jede nicht verdeckte Datei dieses Rechners; als gewöhnlicher Benutzer starten, um das zu begrenzen"},
-	NoteLoopbackPods:  {"a pod that calls the platform without a token counts as the user who started it", "ein Pod, der die Plattform ohne Token aufruft, gilt als der Benutzer, der sie gestartet hat"},
-	NoteOpenPort:      {"pod %s listens on %s, which other machines may reach", "Pod %s lauscht auf %s; andere Rechner können das erreichen"},
+	NoteNetworkPolicy:    {"NetworkPolicy objects are stored but not enforced", "NetworkPolicy-Objekte werden gespeichert, aber nicht durchgesetzt"},
+	NoteNoLimits:         {"limits of CPU and memory in pods are not enforced, see kiwerk doctor", "Grenzen für CPU und Speicher in Pods werden nicht durchgesetzt, siehe kiwerk doctor"},
+	PodNetworkFailed:     {"pods cannot have a network of their own on this machine", "Pods können auf diesem Rechner kein eigenes Netz haben"},
+	NetworkChanged:       {"pods of the last run still use another kind of network than %q", "Pods des letzten Laufs benutzen noch eine andere Art von Netz als %q"},
+	NoteHostNetwork:      {"pods share this machine's network, each with a port of its own (%s)", "Pods teilen das Netz dieses Rechners, jeder mit einem eigenen Port (%s)"},
+	DoctorForwardRefused: {"pods get a network of their own, %s; a firewall of this machine drops forwarded packets, so Kiwerk carries their connections to the outside itself", "Pods bekommen ein eigenes Netz, %s; eine Firewall dieses Rechners verwirft weitergeleitete Pakete, daher trägt Kiwerk ihre Verbindungen nach draußen selbst"},
+	DoctorPodNetwork:     {"pods get addresses of their own in %s", "Pods bekommen eigene Adressen in %s"},
+	NoteSharedKernel:     {"containers are processes in their own namespaces; they share this machine's kernel and its files for reading", "Container sind Prozesse in eigenen Namespaces; sie teilen den Kernel dieses Rechners und lesen dessen Dateien"},
+	NoteRoot:             {"started as root: containers read every file of this machine that is not masked; run as an ordinary user to bound them", "als root gestartet: Container lesen jede nicht verdeckte Datei dieses Rechners; als gewöhnlicher Benutzer starten, um das zu begrenzen"},
+	NoteLoopbackPods:     {"a pod that calls the platform without a token counts as the user who started it", "ein Pod, der die Plattform ohne Token aufruft, gilt als der Benutzer, der sie gestartet hat"},
+	NoteOpenPort:         {"pod %s listens on %s, which other machines may reach", "Pod %s lauscht auf %s; andere Rechner können das erreichen"},
 }

@@ -11,7 +11,7 @@ var suggested = regexp.MustCompile(`\bkiwerk (up|down|status|doctor|image|gpu|no
 // WithDataDir gives a printer whose sentences name the data directory in each
 // command that they suggest, so that it works when it is copied.
 func (p *Printer) WithDataDir(dir string) *Printer {
-	return newPrinter(p.lang, " --data-dir "+quote(dir))
+	return newPrinter(p.lang, " --data-dir "+Quote(dir))
 }
 
 // Command is a suggested command as the user has to call it.
@@ -26,8 +26,8 @@ func (p *Printer) Command(line string) string {
 
 var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
 
-// quote makes one word of a shell.
-func quote(s string) string {
+// Quote makes one word of a shell.
+func Quote(s string) string {
 	if plainWord.MatchString(s) {
 		return s
 	}

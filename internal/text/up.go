@@ -37,6 +37,7 @@ const (
 	CleanDone       Key = "clean.done"
 	NoteLeftOver    Key = "note.leftOver"
 	NoteHolderLost  Key = "note.holderLost"
+	NoteListen      Key = "note.listen"
 	NoteOldAddress  Key = "note.oldAddress"
 
 	DataDirUnusable    Key = "datadir.unusable"
@@ -50,6 +51,7 @@ const (
 	AlreadyRuns        Key = "datadir.alreadyRuns"
 	DaemonStillEnds    Key = "datadir.daemonEnds"
 	VersionsUnreadable Key = "datadir.versions"
+	VersionsTry        Key = "datadir.versionsTry"
 	RestoreBackup      Key = "datadir.restore"
 	BackupFailed       Key = "datadir.backupFailed"
 
@@ -113,6 +115,7 @@ var upTexts = map[Key]entry{
 	CleanRemoved:    {"Removed %s", "Entfernt: %s"},
 	CleanDone:       {"Nothing of Kiwerk is left running. What was stored stays in %s", "Von Kiwerk läuft nichts mehr. Gespeichertes bleibt in %s"},
 	NoteLeftOver:    {"%d processes and %d mounts or network parts of an ended platform are left; remove them with: kiwerk down --clean --data-dir %s", "%d Prozesse und %d Einhängungen oder Netzteile einer beendeten Plattform sind übrig; sie entfernt: kiwerk down --clean --data-dir %s"},
+	NoteListen:      {"the port %s is that of the last start, as no other was named; the usual one again: kiwerk up --listen %s", "der Port %s ist der des letzten Starts, weil kein anderer genannt wurde; wieder der übliche: kiwerk up --listen %s"},
 	NoteHolderLost:  {"the process that holds the namespaces of these containers was ended: kiwerk up cannot adopt them but starts their pods anew by their restart policies", "der Prozess, der die Namespaces dieser Container hält, wurde beendet: kiwerk up kann sie nicht übernehmen, sondern beginnt ihre Pods nach ihren Neustartregeln neu"},
 	NoteOldAddress:  {"the platform or its Kubernetes API has another port than when these pods started, and they still call the old one: %s; delete them, so that they are started anew with the new address", "die Plattform oder ihre Kubernetes-API hat einen anderen Port als beim Start dieser Pods, und sie rufen noch den alten: %s; nach dem Löschen beginnen sie mit der neuen Adresse neu"},
 
@@ -127,6 +130,7 @@ var upTexts = map[Key]entry{
 	AlreadyRuns:        {"Kiwerk already runs on %s (PID %s) %s", "Kiwerk läuft bereits auf %s (PID %s) %s"},
 	DaemonStillEnds:    {"a platform that lost its terminal still holds %s and does not end", "eine Plattform ohne Terminal belegt %s noch und endet nicht"},
 	VersionsUnreadable: {"the file %s is damaged", "die Datei %s ist beschädigt"},
+	VersionsTry:        {"echo '{}' > %s   (the next start copies the databases first; do so only with a program that is not older than the one that ran here last)", "echo '{}' > %s   (der nächste Start kopiert vorher die Datenbanken; nur mit einem Programm, das nicht älter ist als das zuletzt hier gelaufene)"},
 	RestoreBackup:      {"use the newer program, or copy a backup from %s over the data", "das neuere Programm benutzen oder eine Sicherung aus %s über die Daten kopieren"},
 	BackupFailed:       {"the data in %s could not be backed up before the upgrade, so nothing was changed", "die Daten in %s konnten vor der Aktualisierung nicht gesichert werden, deshalb wurde nichts verändert"},
 

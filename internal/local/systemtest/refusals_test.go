@@ -73,6 +73,10 @@ func TestUp_refuses(t *testing.T) {
 			if strings.Contains(errs, "goroutine ") {
 				t.Errorf("a stack trace:\n%s", errs)
 			}
+			entries, err := os.ReadDir(dir)
+			if c.files == nil && !os.IsNotExist(err) || c.files["config.yaml"] != "" && len(entries) != 1 {
+				t.Errorf("the refused start has left %v, %v", entries, err)
+			}
 			for file, content := range c.files {
 				if b, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(b) != content {
 					t.Errorf("%s was changed: %q, %v", file, b, err)
@@ -150,7 +154,7 @@ func TestUp_detached(t *testing.T) {
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		_, errs, code := call(t, who, dir, "up", "--detach", "--listen", "127.0.0.1:0")
-		if code != 0 || !strings.Contains(errs, "Ready in") || !strings.Contains(errs, "kiwerk down") {
+		if code != 0 || !strings.Contains(errs, "Ready in") || !strings.Contains(errs, "kiwerk --data-dir "+dir+" down") {
 			t.Fatalf("code %d\n%s", code, errs)
 		}
 		out, _, code := call(t, who, dir, "status", "-o", "json")
