@@ -179,10 +179,17 @@ func (s *Server) RemoveImage(_ context.Context, req *runtimeapi.RemoveImageReque
 func (s *Server) removeStored(i *image.Image) (image.Removed, error) {
 	s.imageUse.Lock()
 	defer s.imageUse.Unlock()
-	if user := s.usersOf(i.ID); user != "" {
-		return image.Removed{}, status.Errorf(codes.FailedPrecondition, "image %s is used by container %s", i.ID, user)
+	if err := s.unused(i.ID); err != nil {
+		return image.Removed{}, err
 	}
 	return s.cfg.Images.Remove(i.ID)
+}
+
+func (s *Server) unused(id string) error {
+	if user := s.usersOf(id); user != "" {
+		return status.Errorf(codes.FailedPrecondition, "image %s is used by container %s", id, user)
+	}
+	return nil
 }
 
 // usersOf names a container that runs, or is about to, in an image or with a volume of it. One that
@@ -223,8 +230,10 @@ func (s *Server) RemoveImageNamed(ref string) (image.Removed, error) {
 		return image.Removed{}, status.Errorf(codes.NotFound, "there is no image %s", ref)
 	}
 	full, err := image.Canonical(ref)
-	if err == nil && len(i.Names) > 1 && slices.Contains(i.Names, full) {
-		return s.cfg.Images.Untag(full)
+	if err == nil && slices.Contains(i.Names, full) {
+		s.imageUse.Lock()
+		defer s.imageUse.Unlock()
+		return s.cfg.Images.Untag(full, s.unused)
 	}
 	return s.removeStored(i)
 }

@@ -129,17 +129,14 @@ func (s *Store) unpack(ctx context.Context, tmp string, below []string, rec *lay
 		return err
 	}
 	defer root.Close()
-	limits, err := s.limitsNow()
-	if err != nil {
-		return err
-	}
+	limits := s.limitsAbove(below)
 	stream, err := open()
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
 	sum := sha256.New()
-	in := io.TeeReader(&endedBy{ctx, stream}, sum)
+	in := io.TeeReader(s.guard(ctx, stream), sum)
 	if rec.Report, err = Apply(root, in, limits, s.owner); err != nil {
 		return err
 	}
@@ -155,18 +152,35 @@ func (s *Store) unpack(ctx context.Context, tmp string, below []string, rec *lay
 
 func digestOf(h hash.Hash) string { return "sha256:" + hex.EncodeToString(h.Sum(nil)) }
 
-// endedBy stops a stream when its context ends.
-type endedBy struct {
-	ctx context.Context
-	r   io.Reader
+// roomStep is how much may be unpacked between two looks at the disk.
+const roomStep = 16 << 20
+
+// guarded stops a stream when its context ends or the disk fills, whoever fills it.
+type guarded struct {
+	ctx  context.Context
+	r    io.Reader
+	room func() error
+	left int64 // until the next look
 }
 
-// Read reads unless the context has ended.
-func (e *endedBy) Read(p []byte) (int, error) {
-	if err := e.ctx.Err(); err != nil {
+func (s *Store) guard(ctx context.Context, r io.Reader) io.Reader {
+	return &guarded{ctx: ctx, r: r, room: s.room}
+}
+
+// Read reads unless there is a reason to stop.
+func (g *guarded) Read(p []byte) (int, error) {
+	if err := g.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return e.r.Read(p)
+	if g.left <= 0 {
+		if err := g.room(); err != nil {
+			return 0, err
+		}
+		g.left = roomStep
+	}
+	n, err := g.r.Read(p)
+	g.left -= int64(n)
+	return n, err
 }
 
 // mountNew prepares the place to unpack into: an overlay over the layers below, or an empty directory.
@@ -275,18 +289,33 @@ func measure(dir string) (size, inodes int64, err error) {
 	return size, inodes, err
 }
 
-// limitsNow are the store's limits and what the disk can take.
-func (s *Store) limitsNow() (Limits, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.dir, &st); err != nil {
-		return Limits{}, &os.PathError{Op: "statfs", Path: s.dir, Err: err}
-	}
+// limitsAbove are what the layers below leave of the limits of an image.
+func (s *Store) limitsAbove(below []string) Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	l := s.limits
-	free := int64(st.Bavail) * st.Bsize //nolint:unconvert // Bsize has another type on other architectures.
-	if free -= reserve; free < l.Bytes {
-		l.Bytes = max(free, 0)
+	for _, chain := range below {
+		l.Bytes -= s.layers[chain].Report.Bytes
+		l.Entries -= s.layers[chain].Report.Entries
 	}
-	return l, nil
+	return l
+}
+
+// room is an error when the disk has only the reserve left.
+func (s *Store) room() error {
+	free, err := s.free(s.dir)
+	if err == nil && free < reserve {
+		err = fmt.Errorf("the disk of %s has %d MB left, and %d MB are kept free of images; see kiwerk image prune", s.dir, free>>20, reserve>>20)
+	}
+	return err
+}
+
+func freeBytes(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize has another type on other architectures.
 }
 
 // discard removes a temporary directory with what may still be mounted in it.

@@ -161,22 +161,20 @@ func (s *Store) fromArchive(ctx context.Context, f *os.File, info fs.FileInfo) (
 
 // spool writes a stream that cannot be read twice to the disk.
 func (s *Store) spool(ctx context.Context, to string, in io.Reader, zipped bool) error {
-	limits, err := s.limitsNow()
-	if err != nil {
-		return err
-	}
 	if zipped {
-		if in, err = gzip.NewReader(in); err != nil {
+		unzipped, err := gzip.NewReader(in)
+		if err != nil {
 			return fmt.Errorf("unzip: %w", err)
 		}
+		in = unzipped
 	}
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, io.LimitReader(&endedBy{ctx, in}, limits.Bytes+1))
-	if err == nil && n > limits.Bytes {
-		err = fmt.Errorf("the archive is larger than %d bytes, which is what the disk can take", limits.Bytes)
+	n, err := io.Copy(f, io.LimitReader(s.guard(ctx, in), s.limits.Bytes+1))
+	if err == nil && n > s.limits.Bytes {
+		err = fmt.Errorf("the archive is larger than %d bytes", s.limits.Bytes)
 	}
 	return errors.Join(err, f.Close())
 }
@@ -290,10 +288,7 @@ func fromDocker(open tarball.Opener) ([]candidate, error) {
 
 // extractLayout copies the files of a layout, and nothing else, from an archive.
 func (s *Store) extractLayout(ctx context.Context, open tarball.Opener, dir string) error {
-	limits, err := s.limitsNow()
-	if err != nil {
-		return err
-	}
+	left := s.limits.Bytes
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o700); err != nil {
 		return err
 	}
@@ -307,7 +302,7 @@ func (s *Store) extractLayout(ctx context.Context, open tarball.Opener, dir stri
 		return err
 	}
 	defer f.Close()
-	tr := tar.NewReader(&endedBy{ctx, f})
+	tr := tar.NewReader(s.guard(ctx, f))
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -320,8 +315,8 @@ func (s *Store) extractLayout(ctx context.Context, open tarball.Opener, dir stri
 		if h.Typeflag != tar.TypeReg || !ofLayout(at) {
 			continue
 		}
-		if limits.Bytes -= h.Size; limits.Bytes < 0 {
-			return errors.New("the archive is larger than what the disk can take")
+		if left -= h.Size; left < 0 {
+			return fmt.Errorf("the archive is larger than %d bytes", s.limits.Bytes)
 		}
 		if err := writeTo(root, at, tr); err != nil {
 			return err

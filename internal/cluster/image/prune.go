@@ -18,38 +18,57 @@ type Removed struct {
 	Bytes  int64    `json:"bytes"`
 }
 
-// Untag drops one name. The image goes with its last one.
-func (s *Store) Untag(ref string) (Removed, error) {
+// Untag drops one name. The image goes with its last one, unless unused says why it may not.
+func (s *Store) Untag(ref string, unused func(id string) error) (Removed, error) {
 	full, err := Canonical(ref)
 	if err != nil {
 		return Removed{}, err
 	}
 	s.mu.Lock()
-	n, ok := s.names[full]
-	others := 0
-	for _, o := range s.names {
-		if o.ID == n.ID && o.Name != full {
-			others++
-		}
-	}
+	id := s.names[full].ID
 	s.mu.Unlock()
-	if !ok {
+	if id == "" {
 		return Removed{}, fmt.Errorf("no image is called %s", full)
 	}
-	if others == 0 {
-		return s.Remove(n.ID)
+	gone, err := s.dropName(full, id, unused)
+	if err != nil || !gone {
+		return Removed{}, err
 	}
-	return Removed{}, s.dropName(full)
+	r, err := s.sweepLayers()
+	r.Images = []string{id}
+	return r, err
 }
 
-func (s *Store) dropName(full string) error {
+// dropName holds the image's lock, so that it gets no other name meanwhile.
+func (s *Store) dropName(full, id string, unused func(id string) error) (gone bool, err error) {
+	defer s.working.lock(imageKey(id))()
+	others, err := s.dropIfNotLast(full, id)
+	if err != nil || others {
+		return false, err
+	}
+	if err := unused(id); err != nil {
+		return false, err
+	}
+	return true, s.forgetImage(id)
+}
+
+func (s *Store) dropIfNotLast(full, id string) (others bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.names[full].ID != id {
+		return true, fmt.Errorf("%s was removed or means another image since", full)
+	}
+	for _, o := range s.names {
+		others = others || o.ID == id && o.Name != full
+	}
+	if !others {
+		return false, nil
+	}
 	if err := removeFile(s.nameFile(full)); err != nil {
-		return err
+		return true, err
 	}
 	delete(s.names, full)
-	return nil
+	return true, nil
 }
 
 func removeFile(path string) error {

@@ -30,11 +30,13 @@ type Options struct {
 	// Transport reaches registries.
 	Transport http.RoundTripper
 	Clock     clock.PassiveClock
-	// Limits of one layer; zero takes the defaults.
+	// Limits of one image, all its layers together; zero takes the defaults.
 	Limits Limits
+	// Free tells how many bytes the file system of a path has left; nil asks the kernel.
+	Free func(path string) (int64, error)
 }
 
-var defaultLimits = Limits{Bytes: 256 << 30, Entries: 2_000_000}
+var defaultLimits = Limits{Bytes: 256 << 30, Entries: 4_000_000}
 
 // Sources of an image.
 const (
@@ -100,6 +102,7 @@ type Store struct {
 	transport http.RoundTripper
 	clock     clock.PassiveClock
 	limits    Limits
+	free      func(path string) (int64, error)
 	owner     Owner
 	working   keyed
 	// busy is read-held while layers arrive that no image names yet.
@@ -122,12 +125,15 @@ func Open(o Options) (*Store, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = defaultLimits
 	}
+	if o.Free == nil {
+		o.Free = freeBytes
+	}
 	owner, err := hostOwner()
 	if err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
 	s := &Store{
-		dir: o.Dir, transport: o.Transport, clock: o.Clock, limits: o.Limits, owner: owner,
+		dir: o.Dir, transport: o.Transport, clock: o.Clock, limits: o.Limits, free: o.Free, owner: owner,
 		images: map[string]imageRecord{}, names: map[string]nameRecord{}, layers: map[string]layerRecord{}, probes: map[string]probe{},
 	}
 	for _, d := range []string{"", layersDir, imagesDir, namesDir} {

@@ -561,11 +561,53 @@ func TestStore_Prune(t *testing.T) {
 	if len(left) != 1 || left[0].ID != loaded[0].ID {
 		t.Errorf("left %+v", left)
 	}
-	if r, err := s.Untag("loaded:1"); err != nil || r.Layers != 2 {
+	if r, err := s.Untag("loaded:1", func(string) error { return nil }); err != nil || r.Layers != 2 {
 		t.Errorf("removed %+v, %v", r, err)
 	}
 	if found, err := filepath.Glob(filepath.Join(dir, "*", "*")); err != nil || len(found) != 0 {
 		t.Errorf("left on the disk: %v, %v", found, err)
+	}
+}
+
+// TestStore_limits are those of an image, not of each layer.
+func TestStore_limits(t *testing.T) {
+	layer := func(name string, size int) v1.Layer {
+		return imagetest.Layer(t, imagetest.File(name, strings.Repeat("x", size), 0o644))
+	}
+	three := imagetest.Image(t, v1.Config{}, layer("a", 4000), layer("b", 4000), layer("c", 4000))
+	base := imagetest.Image(t, v1.Config{}, layer("a", 4000))
+	archive := func(name string, img v1.Image) string {
+		path := filepath.Join(t.TempDir(), "a.tar")
+		imagetest.SaveDocker(t, path, name, img)
+		return path
+	}
+	const much = 1 << 40
+	free := func(n int64) func(string) (int64, error) { return func(string) (int64, error) { return n, nil } }
+	for name, c := range map[string]struct {
+		limits image.Limits
+		free   int64
+		want   string
+	}{
+		"Fits":     {image.Limits{Bytes: 12_000, Entries: 3}, much, ""},
+		"Bytes":    {image.Limits{Bytes: 11_999, Entries: 3}, much, "more than the 3999 bytes"},
+		"Entries":  {image.Limits{Bytes: 12_000, Entries: 2}, much, "more than the 0 entries"},
+		"FullDisk": {image.Limits{Bytes: 12_000, Entries: 3}, 1 << 20, "has 1 MB left"},
+	} {
+		for _, known := range []bool{false, true} { // its lowest layer was there before
+			s, err := image.Open(image.Options{Dir: t.TempDir(), Transport: http.DefaultTransport, Clock: clock.RealClock{}, Limits: c.limits, Free: free(c.free)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if known && c.free == much {
+				if _, err := load(t, s, archive("base:1", base), ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err = load(t, s, archive("app:1", three), "")
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%s, known %v: %v, want %q", name, known, err, c.want)
+			}
+		}
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits bound what one layer may hold.
+// Limits bound what is unpacked.
 type Limits struct {
 	Bytes   int64
 	Entries int
@@ -63,7 +63,7 @@ func Apply(root *os.Root, layer io.Reader, limits Limits, owner Owner) (Report, 
 			return u.report, fmt.Errorf("read layer: %w", err)
 		}
 		if u.report.Entries++; u.report.Entries > limits.Entries {
-			return u.report, fmt.Errorf("the layer has more than %d entries", limits.Entries)
+			return u.report, fmt.Errorf("there are more than the %d entries that are left for this layer", limits.Entries)
 		}
 		if err := u.entry(h, tr); err != nil {
 			return u.report, fmt.Errorf("layer entry %.200q: %w", h.Name, err)
@@ -203,7 +203,7 @@ func (u *unpacker) own(parent *os.Root, base string, h *tar.Header) error {
 
 func (u *unpacker) file(parent *os.Root, base string, h *tar.Header, content io.Reader) error {
 	if h.Size > u.limits.Bytes-u.report.Bytes {
-		return fmt.Errorf("the layer unpacks to more than %d bytes", u.limits.Bytes)
+		return fmt.Errorf("the layer unpacks to more than the %d bytes that are left for it", u.limits.Bytes)
 	}
 	f, err := parent.OpenFile(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -151,8 +151,8 @@ func TestApply(t *testing.T) {
 			{dir("d", 0o755), file("d/new", "4", 0o644), file("d/e/new", "5", 0o644), file("d/.wh..wh..opq", "", 0)},
 		}, want: []string{"d/", "d/e/", "d/e/new=5", "d/new=4", "keep=3"}},
 		"AufsRecords":  {layers: [][]imagetest.Entry{{file(".wh..wh.plnk", "", 0), file(".wh..wh.aufs", "x", 0o644)}}, want: []string{}},
-		"TooMany":      {layers: [][]imagetest.Entry{many}, fails: "more than 1000 entries"},
-		"TooLarge":     {layers: [][]imagetest.Entry{{file("a", strings.Repeat("x", 600<<10), 0o644), file("b", strings.Repeat("x", 600<<10), 0o644)}}, fails: "more than 1048576 bytes"},
+		"TooMany":      {layers: [][]imagetest.Entry{many}, fails: "more than the 1000 entries"},
+		"TooLarge":     {layers: [][]imagetest.Entry{{file("a", strings.Repeat("x", 600<<10), 0o644), file("b", strings.Repeat("x", 600<<10), 0o644)}}, fails: "more than the 1048576 bytes"},
 		"LongName":     {layers: [][]imagetest.Entry{{file(strings.Repeat("d/", 2500)+"f", "", 0o644)}}, fails: "at most 4096"},
 		"FileOverTree": {layers: [][]imagetest.Entry{{file("d/a", "1", 0o644)}, {file("d", "2", 0o644)}}, want: []string{"d=2"}},
 	} {
