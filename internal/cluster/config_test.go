@@ -5,6 +5,9 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/cluster/controlplane"
+	"github.com/kiwerk/kiwerk/internal/cluster/network"
 )
 
 func TestConfig_complete(t *testing.T) {
@@ -59,5 +62,12 @@ func TestNodeName(t *testing.T) {
 				t.Errorf("%q becomes %q, want %q", c.host, got, c.want)
 			}
 		})
+	}
+}
+
+// Pods send large packets to where Services are, see package network.
+func TestServiceCIDR(t *testing.T) {
+	if network.ServiceCIDR.String() != controlplane.ServiceCIDR {
+		t.Errorf("%s, the API server gives addresses of %s", network.ServiceCIDR, controlplane.ServiceCIDR)
 	}
 }

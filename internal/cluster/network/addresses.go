@@ -11,6 +11,8 @@ import (
 var (
 	// PodCIDR is where pods get their addresses.
 	PodCIDR = netip.MustParsePrefix("10.244.0.0/16")
+	// ServiceCIDR is where Services get theirs, which lead to pods or to the node.
+	ServiceCIDR = netip.MustParsePrefix("10.96.0.0/16")
 	// NodeIP is the address of the node.
 	NodeIP = netip.MustParseAddr(nodeIP)
 	// PlatformIP is where pods find the platform.
@@ -46,7 +48,11 @@ const (
 	hostPort = "7"
 
 	podInterface = "eth0"
-	mtu          = 1500
+	// mtu is that of the way out.
+	mtu = 1500
+	// podMTU is what fits between pods in one piece: almost as much as over a
+	// loopback, and the most that a veth takes in multiples of 16.
+	podMTU = 65520
 )
 
 // interfaceOf is the name of the node's end of the veth to ip: unique, and

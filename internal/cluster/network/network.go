@@ -210,9 +210,9 @@ func (n *Network) connect(a Attachment, sysctls map[string]string) error {
 	}
 	defer own.Close()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.HardwareAddr = interfaceOf(a.IP), mtu, hostMAC
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = interfaceOf(a.IP), podMTU, hostMAC
 	veth := netlink.NewVeth(attrs)
-	veth.PeerName, veth.PeerHardwareAddr, veth.PeerMTU = podInterface, macOf(a.IP), mtu
+	veth.PeerName, veth.PeerHardwareAddr, veth.PeerMTU = podInterface, macOf(a.IP), podMTU
 	veth.PeerNamespace = netlink.NsFd(own.Fd())
 	if err := n.node.LinkAdd(veth); err != nil {
 		return fmt.Errorf("make veth %s: %w", attrs.Name, err)
@@ -253,13 +253,22 @@ func configurePod(pod *netlink.Handle, ip netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("set the pod's gateway: %w", err)
 	}
-	err = pod.RouteAdd(&netlink.Route{
-		LinkIndex: index, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK), Src: ip.AsSlice(),
-	})
-	if err != nil {
-		return fmt.Errorf("set the pod's route: %w", err)
+	for _, r := range podRoutes() {
+		r.LinkIndex, r.Gw, r.Flags, r.Src = index, gateway.AsSlice(), int(netlink.FLAG_ONLINK), ip.AsSlice()
+		if err := pod.RouteAdd(r); err != nil {
+			return fmt.Errorf("set the pod's route: %w", err)
+		}
 	}
 	return nil
+}
+
+// podRoutes all lead to the gateway. What goes out says from the start that it comes in smaller pieces.
+func podRoutes() []*netlink.Route {
+	routes := []*netlink.Route{{MTU: mtu}}
+	for _, p := range []netip.Prefix{PodCIDR, ServiceCIDR} {
+		routes = append(routes, &netlink.Route{Dst: prefixNet(p)})
+	}
+	return routes
 }
 
 // configureEnd is the node's side.

@@ -158,6 +158,43 @@ func TestNetwork_podsTalk(t *testing.T) {
 	}
 }
 
+// Pods send each other large packets, and small ones to where others may be lost.
+func TestNetwork_sizesOfPackets(t *testing.T) {
+	n := open(t, folder(t))
+	a, b := attach(t, n, Pod{ID: "a"}), attach(t, n, Pod{ID: "b"})
+	for name, c := range map[string]struct {
+		to   netip.Addr
+		want int
+	}{
+		"Pod":     {b.IP, podMTU},
+		"Service": {netip.MustParseAddr("10.96.0.10"), podMTU},
+		"Outside": {netip.MustParseAddr("192.0.2.1"), mtu},
+	} {
+		var got int
+		err := runIn(&a, func() error {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: c.to.As4()}); err != nil {
+				return err
+			}
+			got, err = unix.GetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU)
+			return err
+		})
+		if err != nil || got != c.want {
+			t.Errorf("%s: packets of %d bytes, want %d; %v", name, got, c.want, err)
+		}
+	}
+	// Through the node, and back.
+	echo(t, b, 80)
+	long := strings.Repeat("x", 60_000)
+	if got := say(t, dial(t, &a, b.IP.String()+":80"), long); got != a.IP.String()+" "+long {
+		t.Errorf("%d bytes came back", len(got))
+	}
+}
+
 func TestNetwork_survivesTheDaemon(t *testing.T) {
 	dir := folder(t)
 	first := open(t, dir)
