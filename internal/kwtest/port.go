@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// Ports of [FreePort]: below those that the kernel hands out by itself, and
-// below those of services of type NodePort.
+// Ports of [FreePort]: below those that the kernel, the node and the platform
+// give to others.
 const (
-	firstPort = 20000
-	lastPort  = 29999
+	firstPort = 10000
+	lastPort  = 15999
 )
 
 // given are the ports that this process has got.
