@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/kwtest"
 	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
 // greeter is made of files of this machine and says what its configuration gave it.
@@ -121,6 +124,62 @@ func TestImage_loaded(t *testing.T) {
 			t.Errorf("after its removal: code %d\n%s", code, out)
 		}
 	})
+}
+
+// static is an image with nothing in it but a static program.
+func static(t *testing.T) v1.Image {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "greet")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "./testdata/greet")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return imagetest.Image(t, v1.Config{
+		Entrypoint: []string{"/greet"}, Cmd: []string{"alone"}, Env: []string{"GREETING=static"}, User: "1234:5678", WorkingDir: "/work",
+	}, imagetest.Layer(t, imagetest.Copy(program, "greet", 0o755)))
+}
+
+// TestImage_staticProgramAndHostFiles runs an image built of a static program
+// and one built of this machine's own files, each with its entrypoint and user:
+// as root, and as an ordinary user whom the host grants further ids.
+func TestImage_staticProgramAndHostFiles(t *testing.T) {
+	t.Parallel()
+	both := []account{{"Root", 0, 0}}
+	if os.Geteuid() != 0 {
+		me, err := user.Current()
+		if err != nil || !running.HasIDs(me.Username) {
+			t.Skipf("the images say their users, for which /etc/subuid must grant further ids (%v)", err)
+		}
+		both = accounts(t)
+	} else {
+		both = append(both, ordinary(t, running.OrdinaryWithIDs, "User"))
+	}
+	archive := filepath.Join(t.TempDir(), "both.tar")
+	if err := imagetest.Save(archive, map[string]v1.Image{"static:1": static(t), "host:1": greeter(t, "hello")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range both {
+		t.Run(who.name, func(t *testing.T) {
+			t.Parallel()
+			p := up(t, who, filepath.Join(home(t, who), "data"), "--images=oci")
+			f, err := os.Open(archive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			load := kiwerk(t, who, p.dir, "image", "load", "-")
+			load.Stdin = f
+			if out, err := load.CombinedOutput(); err != nil {
+				t.Fatalf("load: %v\n%s", err, out)
+			}
+			p.apply(imagePod("static", "static:1", "") + "---" + imagePod("host", "host:1", ""))
+			for pod, want := range map[string]string{"static": "static alone from 1234 5678 in /work", "host": "hello from 1000 in /work"} {
+				p.kubectl("wait", "--for=condition=Ready", "pod/"+pod, "--timeout=60s")
+				p.logLine(pod, func(l string) bool { return l == want })
+			}
+		})
+	}
 }
 
 // TestImage_pulled is about a server's ways: what is not there is an error, and secrets open registries.
