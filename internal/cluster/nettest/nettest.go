@@ -5,7 +5,6 @@ package nettest
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -80,39 +79,10 @@ func (p Pod) Serve(t *testing.T, at, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = l.Close()
-		_ = d.Close()
+	Answer(t, l, d, func(_ string, from net.Addr) string {
+		host, _, _ := net.SplitHostPort(from.String())
+		return name + " from " + host
 	})
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				for s := bufio.NewScanner(c); s.Scan(); {
-					fmt.Fprintln(c, answer(name, c.RemoteAddr()))
-				}
-			}()
-		}
-	}()
-	go func() {
-		buf := make([]byte, 64)
-		for {
-			_, from, err := d.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			_, _ = d.WriteTo([]byte(answer(name, from)+"\n"), from) // who asked may be gone
-		}
-	}()
-}
-
-func answer(name string, from net.Addr) string {
-	host, _, _ := net.SplitHostPort(from.String())
-	return name + " from " + host
 }
 
 // Dial connects from the pod.

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kiwerk/kiwerk/internal/cluster/nettest"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
@@ -33,35 +33,7 @@ func backend(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = l.Close()
-		_ = d.Close()
-	})
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				for s := bufio.NewScanner(c); s.Scan(); {
-					fmt.Fprintln(c, name, s.Text())
-				}
-				fmt.Fprintln(c, "bye") // after the client's end: half-closed connections work
-			}()
-		}
-	}()
-	go func() {
-		buf := make([]byte, 100)
-		for {
-			n, from, err := d.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			_, _ = d.WriteTo([]byte(name+" "+string(buf[:n])), from)
-		}
-	}()
+	nettest.Answer(t, l, d, func(line string, _ net.Addr) string { return name + " " + line })
 	return l.Addr().String()
 }
 
@@ -175,7 +147,7 @@ func TestPorts_udp(t *testing.T) {
 		for range 2 {
 			fmt.Fprintf(c, "%d", i)
 			n, err := c.Read(buf)
-			if want := fmt.Sprintf("a %d", i); err != nil || string(buf[:n]) != want {
+			if want := fmt.Sprintf("a %d\n", i); err != nil || string(buf[:n]) != want {
 				t.Errorf("%q, %v, want %q", buf[:n], err, want)
 			}
 		}

@@ -19,26 +19,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const webAndTalk = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: web
-        image: python
-        command: [python3, -m, http.server, "8080"]
-        readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+// echo answers on a connection what it is sent.
+const echo = `
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: echo, labels: {pair: talk}}
+metadata: {name: echo}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
@@ -46,15 +32,6 @@ spec:
     image: python
     command: [python3, -c, "import socket\ns = socket.create_server(('', 9000))\nwhile True:\n  c, _ = s.accept()\n  while d := c.recv(99): c.sendall(d)\n"]
     readinessProbe: {exec: {command: [python3, -c, "import os; os.stat('/proc/1')"]}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: onnode}
-spec:
-  hostNetwork: true
-  terminationGracePeriodSeconds: 1
-  containers:
-  - {name: main, image: python, command: [sleep, "100000"]}
 `
 
 // talker keeps one connection and ends with an error when that breaks.
@@ -99,7 +76,7 @@ func TestNetwork(t *testing.T) {
 	eachAccount(t, func(t *testing.T, who account) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir, "--network", "pod")
-		p.apply(webAndTalk)
+		p.apply(web(2) + echo + sleeper("onnode", "hostNetwork: true"))
 		p.kubectl("wait", "--for=condition=Ready", "pod", "--all", patience)
 		p.apply(talker(p.kubectl("get", "pod", "echo", "-o", "jsonpath={.status.podIP}")))
 		p.kubectl("wait", "--for=condition=Ready", "pod/talk", patience)

@@ -18,13 +18,15 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
-// web is three replicas on one port, a set with names of its own, and who asks them.
-const web = `
+// web are replicas on one port that answer with their names.
+func web(replicas int) string {
+	return fmt.Sprintf(`
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec:
-  replicas: 3
+  replicas: %d
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
@@ -37,6 +39,25 @@ spec:
         command: [sh, -c, 'hostname > index.html && exec python3 -m http.server 8080']
         ports: [{name: http, containerPort: 8080}]
         readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+`, replicas)
+}
+
+// sleeper is a pod with its own name as label app, for commands; more is a line of its spec.
+func sleeper(name, more string) string {
+	return fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, labels: {app: %[1]s}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: busybox, command: [sleep, "1000000"]}]
+  %s
+`, name, more)
+}
+
+// behind are the Services of replicas and of a set whose members have names.
+const behind = `
 ---
 apiVersion: v1
 kind: Service
@@ -69,20 +90,6 @@ spec:
         workingDir: /tmp
         command: [sh, -c, 'hostname > index.html && exec python3 -m http.server 8080']
         readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, labels: {app: client}}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers: [{name: main, image: busybox, command: [sleep, "1000000"]}]
----
-apiVersion: v1
-kind: Pod
-metadata: {name: stranger}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers: [{name: main, image: busybox, command: [sleep, "1000000"]}]
 `
 
 // TestServices reaches pods by name, by cluster IP and from the host.
@@ -92,7 +99,7 @@ func TestServices(t *testing.T) {
 		dir := filepath.Join(home(t, who), "data")
 		p := up(t, who, dir, "--network", "pod")
 		balanced := kwtest.FreePort(t)
-		p.apply(fmt.Sprintf(web, balanced))
+		p.apply(web(3) + fmt.Sprintf(behind, balanced) + sleeper("client", "") + sleeper("stranger", ""))
 		p.kubectl("rollout", "status", "deployment/web", patience)
 		p.kubectl("rollout", "status", "statefulset/job", patience)
 		p.kubectl("wait", "--for=condition=Ready", "pod/client", "pod/stranger", patience)
