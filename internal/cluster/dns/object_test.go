@@ -22,13 +22,16 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := informers.NewSharedInformerFactory(client, 0)
-	source, err := NewSource(f)
+	source, synced, err := NewSource(f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	zone := NewZone("cluster.local", netip.MustParseAddr("10.96.0.10"), source)
 	f.Start(t.Context().Done())
 	f.WaitForCacheSync(t.Context().Done())
+	if !synced() {
+		t.Error("the source does not know that the informers have synced")
+	}
 	for _, ip := range []string{"10.96.0.10", "10.96.0.10", "10.96.0.11"} {
 		if err := Publish(t.Context(), client, netip.MustParseAddr(ip), netip.MustParseAddrPort("10.244.0.5:53")); err != nil {
 			t.Fatal(err)

@@ -23,17 +23,22 @@ type informed struct {
 	slices     cache.Indexer
 }
 
-// NewSource reads from the informers of f, which the caller starts afterwards.
-func NewSource(f informers.SharedInformerFactory) (Source, error) {
+// NewSource reads from the informers of f, which the caller starts afterwards;
+// synced tells whether they have heard of everything.
+func NewSource(f informers.SharedInformerFactory) (source Source, synced func() bool, err error) {
+	namespaces := f.Core().V1().Namespaces()
 	services := f.Core().V1().Services()
 	slices := f.Discovery().V1().EndpointSlices().Informer()
-	s := &informed{
-		namespaces: f.Core().V1().Namespaces().Lister(),
+	source = &informed{
+		namespaces: namespaces.Lister(),
 		services:   services.Lister(),
 		byIP:       services.Informer().GetIndexer(),
 		slices:     slices.GetIndexer(),
 	}
-	return s, errors.Join(
+	synced = func() bool {
+		return namespaces.Informer().HasSynced() && services.Informer().HasSynced() && slices.HasSynced()
+	}
+	return source, synced, errors.Join(
 		services.Informer().AddIndexers(cache.Indexers{indexAddress: serviceAddresses}),
 		slices.AddIndexers(cache.Indexers{indexAddress: endpointAddresses, indexService: serviceOfSlice}),
 	)

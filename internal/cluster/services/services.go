@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 
@@ -61,7 +62,9 @@ type Services struct {
 	events    record.EventBroadcaster
 	policies  *policy.Controller
 	names     *dns.Server
-	runs      []func(context.Context) error
+	// namesKnown tells whether names can answer.
+	namesKnown cache.InformerSynced
+	runs       []func(context.Context) error
 
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -100,10 +103,11 @@ func (s *Services) build(ctx context.Context) (err error) {
 	if !own {
 		return nil
 	}
-	source, err := dns.NewSource(s.informers)
+	source, synced, err := dns.NewSource(s.informers)
 	if err != nil {
 		return err
 	}
+	s.namesKnown = synced
 	s.names = dns.New(dns.Config{
 		Address: network.DNSIP, Zone: dns.NewZone(Domain, DNS, source), Logger: s.cfg.Logger.With("component", "dns"),
 		Forward: &dns.Forwarder{Clock: s.cfg.Clock, Upstreams: func() []string {
@@ -128,19 +132,26 @@ func (s *Services) build(ctx context.Context) (err error) {
 	return nil
 }
 
-// Start returns when the name server listens; what it and the rules say follows the informers.
+// Start returns when the name server listens, which it does when it knows all
+// names: before that it would deny them, and for programs in pods that live on
+// that is final, while they ask a server that is not there again. The rules
+// follow the informers.
 func (s *Services) Start(ctx context.Context) error {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.informers.Start(running.Done())
 	if s.names != nil {
+		if !cache.WaitForCacheSync(ctx.Done(), s.namesKnown) {
+			return fmt.Errorf("services: the API server does not list what the cluster's names are made of: %w", ctx.Err())
+		}
 		if err := s.names.Start(ctx); err != nil {
 			return err
 		}
 	}
-	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.events.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: s.client.CoreV1().Events("")})
-	s.informers.Start(ctx.Done())
 	for _, run := range s.runs {
 		s.tasks.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
+			if err := run(running); err != nil && running.Err() == nil {
 				s.fail(err)
 			}
 		})
@@ -150,7 +161,7 @@ func (s *Services) Start(ctx context.Context) error {
 			select {
 			case err := <-s.names.Failed():
 				s.fail(err)
-			case <-ctx.Done():
+			case <-running.Done():
 			}
 		})
 	}
