@@ -1,12 +1,15 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -28,6 +31,7 @@ import (
 const (
 	demoLimit  = 6 * time.Minute
 	startLimit = 4 * time.Minute
+	pixels     = 64 // of a photograph
 )
 
 // report holds what is asserted; the names are those that users see.
@@ -77,7 +81,20 @@ type report struct {
 	DatasetRetrainingGat string `json:"dataset_retraining_gate"`
 }
 
-func TestDemo_closesTheLoop(t *testing.T) {
+// TestDemo_sideBySide closes the loop; the platform that this leaves goes on
+// while another demo, with a bad challenger, plays in another data directory.
+func TestDemo_sideBySide(t *testing.T) {
+	first, r := closesTheLoop(t)
+	second, bad := badChallengerIsRefused(t)
+	first.checkPodNetwork(r.Endpoint, r.ModelVersionV2)
+	second.checkPodNetwork(bad.Endpoint, bad.ModelVersionV1)
+	if first.base == second.base {
+		t.Errorf("both platforms are at %s", first.base)
+	}
+}
+
+func closesTheLoop(t *testing.T) (*platform, *report) {
+	t.Helper()
 	dataDir, r := play(t)
 	atLeast := func(name string, got, want float64) {
 		t.Helper()
@@ -120,9 +137,11 @@ func TestDemo_closesTheLoop(t *testing.T) {
 	p.checkWorkflow(r.RetrainWorkflowName, r.RetrainWorkflowUID)
 	p.checkPolicy(r, "Promoted")
 	p.checkServing(r.Endpoint, "models:/"+r.Model+"/"+r.ModelVersionV2)
+	return p, r
 }
 
-func TestDemo_badChallengerIsRefused(t *testing.T) {
+func badChallengerIsRefused(t *testing.T) (*platform, *report) {
+	t.Helper()
 	dataDir, r := play(t, "--bad-challenger")
 	if r.Promoted || !r.V1StillServing || !r.DriftDetected || r.RequestsFailed != 0 {
 		t.Errorf("promoted %v, v1_still_serving %v, drift_detected %v, requests_failed %d", r.Promoted, r.V1StillServing, r.DriftDetected, r.RequestsFailed)
@@ -133,6 +152,7 @@ func TestDemo_badChallengerIsRefused(t *testing.T) {
 	p := start(t, dataDir)
 	p.checkPolicy(r, "Rejected", "RolledBack")
 	p.checkServing(r.Endpoint, "models:/"+r.Model+"/"+r.ModelVersionV1)
+	return p, r
 }
 
 // play runs the demo and reads its report.
@@ -184,9 +204,9 @@ func program(t *testing.T) string {
 
 // platform is what the demo left behind, running again.
 type platform struct {
-	t    *testing.T
-	base string
-	kube dynamic.Interface
+	t             *testing.T
+	dataDir, base string
+	kube          dynamic.Interface
 }
 
 func start(t *testing.T, dataDir string) *platform {
@@ -205,7 +225,7 @@ func start(t *testing.T, dataDir string) *platform {
 			t.Errorf("kiwerk up: %v", err)
 		}
 	})
-	p := &platform{t: t, base: "http://" + address}
+	p := &platform{t: t, dataDir: dataDir, base: "http://" + address}
 	p.untilHealthy(ended)
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(dataDir, "kubeconfig"))
 	if err != nil {
@@ -391,4 +411,50 @@ func (p *platform) checkServing(endpoint, uri string) {
 	if got := field[string](p, service, "spec", "predictor", "model", "storageUri"); got != uri {
 		p.t.Errorf("endpoint %s serves %s, want %s", endpoint, got, uri)
 	}
+}
+
+// checkPodNetwork looks whether the endpoint's model answers, from a pod with an address of its own.
+func (p *platform) checkPodNetwork(endpoint, version string) {
+	p.t.Helper()
+	out, err := exec.Command(program(p.t), "--data-dir", p.dataDir, "status", "-o", "json").Output()
+	var status struct {
+		Network struct{ Mode, PodCIDR, Reason string }
+	}
+	if err := errors.Join(err, json.Unmarshal(out, &status)); err != nil {
+		p.t.Fatalf("status: %v\n%s", err, out)
+	}
+	if status.Network.Mode != "pod" {
+		p.t.Fatalf("pods have no network of their own: %s", status.Network.Reason)
+	}
+	pods := netip.MustParsePrefix(status.Network.PodCIDR)
+	kwtest.Eventually(p.t, func() error { return p.answers(endpoint, version) })
+	list, err := p.kube.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}).Namespace("default").
+		List(p.t.Context(), metav1.ListOptions{LabelSelector: "serving.kserve.io/inferenceservice=" + endpoint, FieldSelector: "status.phase=Running"})
+	if err != nil || len(list.Items) == 0 {
+		p.t.Fatalf("pods of endpoint %s: %v, %v", endpoint, list, err)
+	}
+	for i := range list.Items {
+		ip, err := netip.ParseAddr(field[string](p, &list.Items[i], "status", "podIP"))
+		if err != nil || !pods.Contains(ip) {
+			p.t.Errorf("pod %s has address %v, %v; want one of %v", list.Items[i].GetName(), ip, err, pods)
+		}
+	}
+}
+
+// answers asks for a prediction.
+func (p *platform) answers(endpoint, version string) error {
+	body, err := json.Marshal(map[string]any{"instances": [][]float64{make([]float64, pixels)}})
+	if err != nil {
+		return err
+	}
+	resp, err := http.Post(p.base+"/v1/models/"+endpoint+":predict", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if got := resp.Header.Get("X-Kiwerk-Model-Version"); err == nil && (resp.StatusCode != http.StatusOK || got != version) {
+		return fmt.Errorf("endpoint %s at %s: %d, version %q, want %q: %s", endpoint, p.base, resp.StatusCode, got, version, text)
+	}
+	return err
 }
