@@ -153,13 +153,14 @@ func addEntry(t *tar.Writer, path, name string, d fs.DirEntry) error {
 	if !info.Mode().IsRegular() && !info.IsDir() && link == "" {
 		return nil // sockets, pipes and devices mean nothing elsewhere
 	}
-	h, err := tar.FileInfoHeader(info, link)
-	if err != nil {
-		return err
-	}
-	h.Name, h.Uid, h.Gid, h.Uname, h.Gname = name, 0, 0, "", ""
-	if info.IsDir() {
-		h.Name += "/"
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}
+	switch {
+	case info.IsDir():
+		h.Typeflag, h.Name = tar.TypeDir, name+"/"
+	case link != "":
+		h.Typeflag, h.Linkname = tar.TypeSymlink, link
+	default:
+		h.Size = info.Size()
 	}
 	if err := t.WriteHeader(h); err != nil {
 		return err
