@@ -48,7 +48,9 @@ type Config struct {
 	// Dial connects from the node's network.
 	Dial dialer
 	// Node is the address at which node ports answer.
-	Node   netip.Addr
+	Node netip.Addr
+	// Pods is where pods and the node have their addresses.
+	Pods   netip.Prefix
 	Logger *slog.Logger
 	Clock  clock.PassiveClock
 }
@@ -210,7 +212,7 @@ func (c *Controller) syncPod(ctx context.Context, key owner) error {
 	} else if err != nil {
 		return err
 	}
-	c.tell(key, pod, "HostPortNotPublished", c.act(ctx, key, planForPod(pod)))
+	c.tell(key, pod, "HostPortNotPublished", c.act(ctx, key, planForPod(pod, c.cfg.Pods)))
 	return nil
 }
 

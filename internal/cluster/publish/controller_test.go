@@ -49,7 +49,7 @@ func (w *world) start(client kubernetes.Interface, ns string) (stop func()) {
 	at := backend(w.t, "pod")
 	f := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(ns))
 	c, err := New(Config{
-		Client: client, Informers: f, Events: w.events, Host: &here{}, Node: netip.MustParseAddr("10.244.0.1"),
+		Client: client, Informers: f, Events: w.events, Host: &here{}, Node: netip.MustParseAddr("10.244.0.1"), Pods: netip.MustParsePrefix("10.244.0.0/16"),
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, at)
 		},

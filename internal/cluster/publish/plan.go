@@ -78,10 +78,12 @@ func planFor(svc *corev1.Service, node netip.Addr) plan {
 
 // planForPod is pure. A pod publishes its host ports from when it has an
 // address until its containers have ended, wherever hostIP does not name
-// another address than this machine's loopback.
-func planForPod(pod *corev1.Pod) plan {
+// another address than this machine's loopback. The addresses of simulated pods
+// are not among pods: they lead nowhere.
+func planForPod(pod *corev1.Pod, pods netip.Prefix) plan {
 	p := plan{refused: map[port]problem{}}
-	if pod.Status.PodIP == "" || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+	ip, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil || !pods.Contains(ip) || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 		return p
 	}
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {

@@ -98,11 +98,12 @@ func TestPlanForPod(t *testing.T) {
 		"Twice":        {pod(corev1.PodRunning, ip, at("", corev1.ProtocolTCP, 9000), at("127.0.0.1", corev1.ProtocolTCP, 9000)), []string{"9000/tcp → 10.244.0.16:8080"}},
 		"SCTP":         {pod: pod(corev1.PodRunning, ip, at("", corev1.ProtocolSCTP, 9000))},
 		"NoAddressYet": {pod: pod(corev1.PodPending, "", at("", corev1.ProtocolTCP, 9000))},
+		"Simulated":    {pod: pod(corev1.PodRunning, "198.18.0.7", at("", corev1.ProtocolTCP, 9000))},
 		"Ended":        {pod: pod(corev1.PodSucceeded, ip, at("", corev1.ProtocolTCP, 9000))},
 		"Failed":       {pod: pod(corev1.PodFailed, ip, at("", corev1.ProtocolTCP, 9000))},
 	} {
 		var got []string
-		for _, b := range planForPod(c.pod).bindings {
+		for _, b := range planForPod(c.pod, netip.MustParsePrefix("10.244.0.0/16")).bindings {
 			got = append(got, b.String()+" → "+b.target)
 		}
 		if d := cmp.Diff(c.want, got); d != "" {

@@ -123,7 +123,7 @@ func (s *Services) build(ctx context.Context) (err error) {
 	}
 	published, err := publish.New(publish.Config{
 		Client: s.client, Informers: s.informers, Events: recorder, Host: s.cfg.Host, Dial: (&net.Dialer{}).DialContext,
-		Node: network.NodeIP, Logger: s.cfg.Logger.With("component", "publish"), Clock: s.cfg.Clock,
+		Node: network.NodeIP, Pods: network.PodCIDR, Logger: s.cfg.Logger.With("component", "publish"), Clock: s.cfg.Clock,
 	})
 	if err != nil {
 		return err
