@@ -244,8 +244,9 @@ func (c *Cluster) gates() map[string]bool {
 	if c.cfg.CRISocket == "" {
 		return nil
 	}
-	// The exit of a container is known when it happens, not at the next look a second later.
-	return map[string]bool{"EventedPLEG": true}
+	// The exit of a container is known when it happens, not at the next look a second later. What a pod uses
+	// comes from the runtime, which alone knows: without it no memory limit of a pod could be lowered.
+	return map[string]bool{"EventedPLEG": true, "PodAndContainerStatsFromCRI": true}
 }
 
 func (c *Cluster) phase(name string, f func() error) error {

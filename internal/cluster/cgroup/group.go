@@ -84,8 +84,14 @@ func (t *Tree) Bounds() string {
 	return strings.Join(names, ", ")
 }
 
-// Set applies limits.
+// Set applies limits. In version 2 a controller that was not delegated has no
+// files: [Tree.Bounds] tells which are there.
 func (g Group) Set(l Limits) error {
+	if g.unified() {
+		if _, err := os.Stat(g[unified]); err != nil {
+			return fmt.Errorf("set limits: %w", err)
+		}
+	}
 	var errs []error
 	list := settings(l, g.unified())
 	for i, s := range list {
@@ -93,16 +99,32 @@ func (g Group) Set(l Limits) error {
 		if file == "" {
 			continue
 		}
-		err := write(file, s.value)
+		err := g.fits(s.file, l.Memory)
+		if err == nil {
+			err = write(file, s.value)
+		}
 		if errors.Is(err, unix.EINVAL) && s.file == "memory.limit_in_bytes" {
 			// Never above that of memory and swap, which is raised first then.
 			err = errors.Join(write(g.file(memory, list[i+1].file), s.value), write(file, s.value))
 		}
-		if err != nil && (!s.optional || !errors.Is(err, os.ErrNotExist)) {
+		if err != nil && (!s.optional && !g.unified() || !errors.Is(err, os.ErrNotExist)) {
 			errs = append(errs, explain(s, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// fits refuses a memory limit below what is in use, as the kernel does in
+// version 1. In version 2 it would kill until the rest fits.
+func (g Group) fits(file string, limit int64) error {
+	if file != "memory.max" || limit <= 0 {
+		return nil
+	}
+	used, err := g.Stats()
+	if err == nil && used.WorkingSet > uint64(limit) {
+		return unix.EBUSY
+	}
+	return err
 }
 
 func explain(s setting, err error) error {
@@ -110,6 +132,14 @@ func explain(s setting, err error) error {
 		return fmt.Errorf("memory limit %s: more than that is in use: %w", s.value, err)
 	}
 	return fmt.Errorf("set %s to %s: %w", s.file, s.value, err)
+}
+
+// Shown says what a process in the group finds below /sys/fs/cgroup: directory by name, "" for all of it.
+func (g Group) Shown() map[string]string {
+	if g.unified() {
+		return map[string]string{"": g[unified]}
+	}
+	return g
 }
 
 // Entry is a way into a group that stays open when the file system is left.

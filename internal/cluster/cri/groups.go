@@ -4,6 +4,7 @@ package cri
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -72,8 +73,12 @@ func (s *Server) cleanGroups() {
 	if s.groups == nil {
 		return
 	}
+	known := map[string]bool{}
+	for _, b := range s.sandboxes {
+		known[b.group()] = true
+	}
 	for _, pod := range s.groups.Children() {
-		if s.sandboxes[pod] == nil {
+		if !known[pod] {
 			s.removeGroup(pod)
 			continue
 		}
@@ -99,17 +104,37 @@ func (s *Server) makeGroup(c *container) (cgroup.Group, error) {
 	if s.groups == nil {
 		return nil, nil
 	}
-	if _, err := s.groups.MakeParent(cgroup.Limits{CPUShares: s.podShares(c), Pids: podPids}, c.SandboxID); err != nil {
+	pod, limits, err := s.podGroup(c.SandboxID)
+	if err != nil {
 		return nil, err
 	}
-	g, err := s.groups.Make(c.Limits, c.SandboxID, c.ID)
+	limits.Pids = podPids
+	if _, err := s.groups.MakeParent(limits, pod); err != nil {
+		return nil, err
+	}
+	g, err := s.groups.Make(c.Limits, pod, c.ID)
 	if err != nil {
-		return nil, errors.Join(err, s.groups.Remove(c.SandboxID, c.ID))
+		return nil, errors.Join(err, s.groups.Remove(pod, c.ID))
 	}
 	return g, nil
 }
 
-func (s *Server) dropGroup(c *container) { s.removeGroup(c.SandboxID, c.ID) }
+// podGroup returns name and limits of a pod's cgroup.
+func (s *Server) podGroup(sandboxID string) (string, cgroup.Limits, error) {
+	b, err := s.findSandbox(sandboxID)
+	if err != nil {
+		return "", cgroup.Limits{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return b.group(), b.Limits, nil
+}
+
+func (s *Server) dropGroup(c *container) {
+	if pod, _, err := s.podGroup(c.SandboxID); err == nil {
+		s.removeGroup(pod, c.ID)
+	}
+}
 
 // limitsOf translates what the kubelet wants.
 func limitsOf(r *runtimeapi.LinuxContainerResources) cgroup.Limits {
@@ -145,29 +170,62 @@ func (s *Server) UpdateContainerResources(_ context.Context, req *runtimeapi.Upd
 		}
 	}
 	c.Limits = changed
-	if c.running != nil {
-		if err := s.groups.Group(c.SandboxID).Set(cgroup.Limits{CPUShares: s.podShares(c)}); err != nil {
-			return nil, fmt.Errorf("container %s: %w", c.Name, err)
-		}
-	}
 	if err := s.saveContainer(c); err != nil {
 		return nil, fmt.Errorf("record container %s: %w", c.Name, err)
 	}
 	return &runtimeapi.UpdateContainerResourcesResponse{}, nil
 }
 
-// podShares is what the containers of a pod that have not ended were promised together; c.mu is held.
-func (s *Server) podShares(c *container) int64 {
-	sum := c.Limits.CPUShares
-	for _, other := range s.containersOf(c.SandboxID) {
-		if other == c {
-			continue
-		}
-		if v := other.look(); v.exit == nil {
-			sum += v.resources.GetLinux().GetCpuShares()
+// infoLimits is the key of a pod's own limits in its verbose status.
+const infoLimits = "limits"
+
+// PodLimits reads the limits of a pod as a whole out of its verbose status; the
+// zero value are those of a pod that has not been given any.
+func PodLimits(status *runtimeapi.PodSandboxStatusResponse) (cgroup.Limits, error) {
+	var l cgroup.Limits
+	err := json.Unmarshal([]byte(status.GetInfo()[infoLimits]), &l)
+	return l, err
+}
+
+// UpdatePodSandboxResources changes the limits of a pod as a whole. Where there
+// are no cgroups they are only noted: what cannot be changed then are those of
+// its containers, which says so.
+func (s *Server) UpdatePodSandboxResources(_ context.Context, req *runtimeapi.UpdatePodSandboxResourcesRequest) (*runtimeapi.UpdatePodSandboxResourcesResponse, error) {
+	b, err := s.findSandbox(req.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	group, before := b.group(), b.Limits
+	s.mu.Unlock()
+	changed := merge(before, withOverhead(limitsOf(req.GetResources()), limitsOf(req.GetOverhead())))
+	if s.groups != nil {
+		// Without a directory no container was started yet; the first one makes it.
+		if err := s.groups.Group(group).Set(changed); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, status.Errorf(codes.FailedPrecondition, "pod %s/%s: %v", b.Namespace, b.Name, err)
 		}
 	}
-	return sum
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.Limits = changed
+	if err := s.saveSandbox(b); err != nil {
+		return nil, fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
+	}
+	return &runtimeapi.UpdatePodSandboxResourcesResponse{}, nil
+}
+
+// withOverhead adds what a pod may use beside its containers.
+func withOverhead(l, overhead cgroup.Limits) cgroup.Limits {
+	for _, f := range []struct{ to, more *int64 }{
+		{&l.CPUShares, &overhead.CPUShares},
+		{&l.CPUQuota, &overhead.CPUQuota},
+		{&l.Memory, &overhead.Memory},
+	} {
+		if *f.to > 0 && *f.more > 0 {
+			*f.to += *f.more
+		}
+	}
+	return l
 }
 
 // merge lays what an update says over what there is.

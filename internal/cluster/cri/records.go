@@ -47,6 +47,19 @@ type sandbox struct {
 	SharedPIDs bool `json:",omitempty"`
 	// Holder names the namespaces in which the pod was made.
 	Holder string `json:",omitempty"`
+	// Group is the directory of its cgroup below the tree; empty is the ID, as earlier versions had it.
+	Group string `json:",omitempty"`
+	// Limits are those of the pod as a whole.
+	Limits cgroup.Limits `json:",omitzero"`
+}
+
+// group is the name of the pod's cgroup. It has the pod's UID in it, by which
+// tools look for it, and the sandbox, as a pod may get a second one.
+func (b *sandbox) group() string {
+	if b.Group == "" {
+		return b.ID
+	}
+	return b.Group
 }
 
 func (b *sandbox) port() Port {

@@ -4,6 +4,7 @@ package cri
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +38,7 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 		CreatedAt: s.clock.Now(), Ready: true, Holder: s.holder, IPCSysctls: wanted.IPC,
 		Network: namespaces.GetNetwork(), SharedPIDs: namespaces != nil && namespaces.GetPid() == runtimeapi.NamespaceMode_POD,
 	}
+	b.Group = "pod" + b.UID + "-" + b.ID
 	if b.LogDirectory != "" {
 		if err := os.MkdirAll(b.LogDirectory, 0o755); err != nil {
 			return nil, fmt.Errorf("log directory of pod %s/%s: %w", b.Namespace, b.Name, err)
@@ -110,7 +112,7 @@ func (s *Server) stopSandbox(ctx context.Context, b *sandbox) error {
 	if err != nil {
 		return fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err)
 	}
-	s.removeGroup(b.ID)
+	s.removeGroup(b.group())
 	if err := s.dropPod(b.ID); err != nil {
 		return fmt.Errorf("what the containers of pod %s/%s share: %w", b.Namespace, b.Name, err)
 	}
@@ -165,7 +167,13 @@ func (s *Server) PodSandboxStatus(_ context.Context, req *runtimeapi.PodSandboxS
 	}
 	resp := &runtimeapi.PodSandboxStatusResponse{Status: s.sandboxStatus(b)}
 	if req.GetVerbose() {
-		resp.Info = map[string]string{"port": fmt.Sprint(b.Port), "network": b.NetNS}
+		s.mu.Lock()
+		limits, err := json.Marshal(b.Limits)
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		resp.Info = map[string]string{"port": fmt.Sprint(b.Port), "network": b.NetNS, infoLimits: string(limits)}
 	}
 	return resp, nil
 }

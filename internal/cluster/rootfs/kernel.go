@@ -115,7 +115,41 @@ func (b *builder) mountKernel() error {
 			return err
 		}
 	}
-	return bindTree("/sys", b.root("/sys"), true)
+	if err := bindTree("/sys", b.root("/sys"), true); err != nil {
+		return err
+	}
+	return b.mountCgroups()
+}
+
+// mountCgroups shows the container its own cgroups in place of the host's, as
+// programs expect it that size themselves by their limits.
+func (b *builder) mountCgroups() error {
+	if len(b.Cgroups) == 0 {
+		return nil
+	}
+	top := b.root("/sys/fs/cgroup")
+	if dir := b.Cgroups[""]; dir != "" {
+		return bindTree(dir, top, true)
+	}
+	// Version 1 is for root only, whose mounts are not locked together: those that
+	// the host's /sys brought along would still stand in the list of mounts.
+	if err := unix.Unmount(top, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("unmount the host's %s: %w", top, err)
+	}
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := unix.Mount(OwnSource, top, "tmpfs", flags, "mode=755,size=4k,nr_inodes=16"); err != nil {
+		return fmt.Errorf("%s: %w", top, err)
+	}
+	for name, dir := range b.Cgroups {
+		at := filepath.Join(top, name)
+		if err := os.Mkdir(at, 0o755); err != nil {
+			return err
+		}
+		if err := bindTree(dir, at, true); err != nil {
+			return err
+		}
+	}
+	return unix.Mount("", top, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|flags, "")
 }
 
 func (b *builder) mountProc(proc string) error {

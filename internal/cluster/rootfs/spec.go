@@ -34,6 +34,10 @@ type Spec struct {
 	SharedProc bool `json:",omitempty"`
 	// ProcFD, if not 0, is a mount that becomes /proc, as it belongs to another pid namespace.
 	ProcFD int `json:"-"`
+	// Cgroups are the container's own groups: the directory of the host by its
+	// name below /sys/fs/cgroup, "" for the whole. They are shown read-only, and
+	// nothing else there; without any, the host's are shown.
+	Cgroups map[string]string `json:",omitempty"`
 	// Owner owns the home directory of the container.
 	OwnerUID, OwnerGID uint32
 }

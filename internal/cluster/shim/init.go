@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -72,6 +73,12 @@ func (c *container) start() error {
 		return fmt.Errorf("decode container specification: %w", err)
 	}
 	unix.Umask(0o022)
+	if c.spec.OOMScoreAdj != 0 {
+		// Also for init: it is process 1, where tools look, and children inherit it.
+		// Lowering needs a right that users do not have; it is a hint only.
+		// Before the next step, after which the file belongs to the host's root.
+		_ = os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(c.spec.OOMScoreAdj)), 0)
+	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("close init to its container: %w", err)
 	}
@@ -94,6 +101,7 @@ func (c *container) start() error {
 		return err
 	}
 	rootfs.OwnGroups() // asks /proc, which may be of another namespace later
+	c.spec.Root.Cgroups = c.spec.Cgroup.Shown()
 	c.spec.Root.OwnerUID, c.spec.Root.OwnerGID = c.spec.Process.UID, c.spec.Process.GID
 	if err := rootfs.Build(c.spec.Root); err != nil {
 		return err
@@ -135,6 +143,12 @@ func (c *container) spawner(entry *cgroup.Entry, ready chan<- error) {
 		err = errors.Join(unix.Setns(int(c.pids.Fd()), unix.CLONE_NEWPID), c.pids.Close())
 		if err != nil {
 			err = fmt.Errorf("join pid namespace: %w", err)
+		}
+	}
+	if err == nil && len(c.spec.Cgroup) > 0 {
+		// From now on the own group is the top of what /proc/self/cgroup and mountinfo tell.
+		if err = unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+			err = fmt.Errorf("cgroup namespace: %w", err)
 		}
 	}
 	if err == nil {

@@ -107,11 +107,6 @@ func (c *container) fork(path string, p Process, attr *syscall.ProcAttr) (pid in
 		restore(pid)
 	}
 	<-done
-	if err == nil && c.spec.OOMScoreAdj != 0 && !c.spec.joinsProcesses() {
-		// Not for init, which must be the last to go. Lowering needs a right
-		// that neither users nor many containers have; it is a hint only.
-		_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(c.spec.OOMScoreAdj)), 0)
-	}
 	return pid, err
 }
 
