@@ -24,6 +24,11 @@ func (t *tree) internal() *cobra.Command {
 		Example: "  kiwerk internal daemon",
 		RunE:    func(c *cobra.Command, _ []string) error { return t.program.Daemon(c.Context(), t.session) },
 	}
-	parent.AddCommand(cp, daemon)
+	worker := &cobra.Command{
+		Use: "node", Short: t.T(text.WorkerShort), Hidden: true, Args: t.noArguments,
+		Example: "  kiwerk internal node",
+		RunE:    func(c *cobra.Command, _ []string) error { return t.program.Worker(c.Context(), t.session) },
+	}
+	parent.AddCommand(cp, daemon, worker)
 	return parent
 }

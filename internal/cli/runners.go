@@ -20,10 +20,12 @@ type Runners struct {
 	Call         func(ctx context.Context, s Session, method, path string, body, answer any) error
 	ControlPlane func(context.Context, Session) error
 	Daemon       func(context.Context, Session) error
-	Retrain      Retrain
-	GPU          GPU
-	Images       Images
-	Node         Node
+	// Worker is a further node of a daemon.
+	Worker  func(context.Context, Session) error
+	Retrain Retrain
+	GPU     GPU
+	Images  Images
+	Node    Node
 	// DryRun lets the API server of a kubeconfig, or of the data directory, try objects.
 	DryRun func(ctx context.Context, s Session, kubeconfig string, objects []lint.Object) ([]lint.Refusal, error)
 }
@@ -69,6 +71,8 @@ type UpOptions struct {
 	Network string
 	Config  string // path of a configuration file
 	Detach  bool
+	// Nodes stands over runtime.nodes.
+	Nodes int
 	// Images stands over runtime.images.
 	Images string
 	// SimulateGPUs and GPUConfig stand over gpus.simulate and gpus.config.

@@ -30,6 +30,8 @@ type Status struct {
 	Versions  map[string]string `json:"versions,omitempty"`
 	Processes map[string]int    `json:"processes,omitempty"`
 	Network   *Network          `json:"network,omitempty"`
+	// Nodes are those with a kubelet.
+	Nodes []NodeStatus `json:"nodes,omitempty"`
 	// Containers that run although no daemon watches them (state lost).
 	Containers int        `json:"containers,omitempty"`
 	Pods       []Pod      `json:"pods,omitempty"`
@@ -136,6 +138,10 @@ func (s *Status) Table(w io.Writer, p *text.Printer) {
 		rows = append(rows, []string{p.Label(name), fmt.Sprintf("PID %d", s.Processes[name])})
 	}
 	columns(w, rows)
+	if len(s.Nodes) > 1 {
+		fmt.Fprintln(w)
+		(&Nodes{Items: s.Nodes}).Table(w, p)
+	}
 	if len(s.Pods) > 0 {
 		fmt.Fprintln(w)
 		rows := [][]string{p.Labels("NAMESPACE", "POD", "PHASE", "PORT", "RUNS AS")}

@@ -45,8 +45,9 @@ type Cluster struct {
 	scheduler   *controlplane.Scheduler
 	controllers *controlplane.Controllers
 	kubelet     *kubelet.Kubelet
+	workers     workers
 	services    *services.Services
-	usage       *metrics.Runtime
+	usage       []*metrics.Runtime
 
 	kubeconfigs kubeconfigs
 
@@ -84,7 +85,7 @@ func New(cfg Config) (*Cluster, error) {
 // APIAddress is host:port of the API server, a loopback address that its certificate names.
 func (c *Cluster) APIAddress() string { return c.address }
 
-// NodeName is the name of the only node.
+// NodeName is the name of the first node.
 func (c *Cluster) NodeName() string { return c.cfg.NodeName }
 
 // NodeIP is the address under which the node is known. On the host's network it is not listened on.
@@ -176,11 +177,11 @@ func (c *Cluster) startHelpers(ctx context.Context) error {
 		return err
 	}
 	c.goTask(ctx, volumes.Run)
-	realNode := c.cfg.NodeName
-	if c.kubelet == nil {
-		realNode = ""
+	var realNodes []string
+	if c.kubelet != nil {
+		realNodes = c.NodeNames()
 	}
-	nodes, err := simulate.New(c.api.Client("kiwerk-simulate"), realNode, c.cfg.Logger, c.cfg.Clock)
+	nodes, err := simulate.New(c.api.Client("kiwerk-simulate"), realNodes, c.cfg.Logger, c.cfg.Clock)
 	if err != nil {
 		return err
 	}
@@ -216,6 +217,7 @@ func (c *Cluster) stop(ctx context.Context) error {
 	if c.services != nil {
 		errs = append(errs, c.services.Stop(ctx))
 	}
+	c.workers.stop()
 	if c.kubelet != nil {
 		errs = append(errs, c.kubelet.Stop(ctx))
 	}
@@ -230,8 +232,8 @@ func (c *Cluster) stop(ctx context.Context) error {
 	} else {
 		errs = append(errs, c.cfg.APIListener.Close())
 	}
-	if c.usage != nil {
-		errs = append(errs, c.usage.Close())
+	for _, u := range c.usage {
+		errs = append(errs, u.Close())
 	}
 	if c.store != nil {
 		errs = append(errs, c.store.Stop(ctx))
@@ -270,6 +272,7 @@ func (c *Cluster) openCertificates() error {
 		ServerNames: []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
 		NodeName:    c.cfg.NodeName,
 		NodeIPs:     []net.IP{loopback, c.nodeIP},
+		Workers:     c.workerCertificates(),
 	})
 	c.certs = certs
 	return err
@@ -303,13 +306,14 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		c.kubelet = kubelet.New(kubelet.Config{
 			ClusterDNS: names, ClusterDomain: services.Domain,
 			RootDir: c.cfg.KubeletDir, PodLogsDir: c.cfg.PodLogsDir, RuntimeDir: c.cfg.RuntimeDir,
-			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Certificates: c.certs,
+			CRISocket: c.cfg.CRISocket, NodeName: c.cfg.NodeName, Port: kubeletPort(1),
+			Serving: c.certs.Kubelet(), ClientCA: c.certs.CAFile(),
 			Client: func(userAgent string) *rest.Config { return c.api.Client(userAgent) },
 			Served: c.cfg.Served, Logger: c.cfg.Logger, Clock: c.cfg.Clock, ResolvConf: c.resolvConf(),
 		})
-		cfg.DialKubelet = c.kubelet.Dial
+		cfg.DialKubelet = c.dialKubelet
 		var err error
-		if c.usage, cfg.Extra, err = c.metrics(); err != nil {
+		if cfg.Extra, err = c.metrics(); err != nil {
 			return err
 		}
 	}
@@ -330,7 +334,7 @@ func (c *Cluster) startServices(ctx context.Context) (err error) {
 		return nil
 	}
 	cfg := services.Config{
-		Client: c.api.Client("kiwerk-services"), NodeName: c.cfg.NodeName, Range: netip.MustParsePrefix(controlplane.ServiceCIDR),
+		Client: c.api.Client("kiwerk-services"), NodeName: c.cfg.NodeName, Nodes: c.NodeNames()[1:], Range: netip.MustParsePrefix(controlplane.ServiceCIDR),
 		Logger: c.cfg.Logger, Clock: c.cfg.Clock,
 	}
 	if c.cfg.Node != nil {
@@ -347,7 +351,7 @@ func (c *Cluster) AdmitPod(ctx context.Context, namespace, name, uid string, ip 
 	return c.services.Admit(ctx, namespace, name, uid, ip)
 }
 
-// startNode makes the node and starts its kubelet; the channel tells how that went.
+// startNode makes the nodes and starts their kubelets; the channel tells how that went.
 func (c *Cluster) startNode(ctx context.Context) <-chan error {
 	done := make(chan error, 1)
 	if c.kubelet == nil {
@@ -356,6 +360,10 @@ func (c *Cluster) startNode(ctx context.Context) <-chan error {
 	}
 	go func() {
 		if err := node.Ensure(ctx, c.api.Client("kiwerk-node"), c.cfg.NodeName, c.nodeIP); err != nil {
+			done <- err
+			return
+		}
+		if err := c.startWorkers(ctx); err != nil {
 			done <- err
 			return
 		}
@@ -374,12 +382,22 @@ func (c *Cluster) awaitNode(ctx context.Context, started <-chan error) error {
 		select {
 		case <-c.kubelet.Done():
 			cancel(fmt.Errorf("the kubelet ended: %w", c.kubelet.Err()))
+		case err := <-c.workers.failed():
+			cancel(err)
 		case <-ctx.Done():
 		}
 	}()
-	err := node.WaitReady(ctx, c.api.Client("kiwerk-node"), c.cfg.NodeName, c.begun)
+	var err error
+	for _, name := range c.NodeNames() {
+		if err = node.WaitReady(ctx, c.api.Client("kiwerk-node"), name, c.begun); err != nil {
+			break
+		}
+	}
 	if err != nil && ctx.Err() != nil {
 		err = errors.Join(err, context.Cause(ctx))
+	}
+	if err == nil {
+		c.workers.setReady()
 	}
 	return err
 }

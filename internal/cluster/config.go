@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -43,8 +44,10 @@ type Config struct {
 	Node *NodeNetwork
 	// CRISocket is the path of the container runtime; "" runs the control plane only: no kubelet, no node.
 	CRISocket string
-	// NodeName is the name of the only node; "" derives it from the host's name.
+	// NodeName is the name of the first node; "" derives it from the host's name.
 	NodeName string
+	// Workers are further nodes, whose kubelets are processes of their own.
+	Workers []Worker
 	// KubeletDir is where the kubelet finds its state, DefaultKubeletDir by default.
 	KubeletDir string
 	// PodLogsDir is DataDir/logs/pods by default.
@@ -76,6 +79,18 @@ type NodeNetwork struct {
 	ResolvConf string
 }
 
+// Worker is a node beside the first one, with a container runtime of its own.
+type Worker struct {
+	// Number of the node, from 2 on; its name follows from it.
+	Number int
+	// IP is its address in the node's own network; nil is that of the first node.
+	IP net.IP
+	// KubeletDir is made by worker.Share.
+	KubeletDir, PodLogsDir, RuntimeDir, CRISocket string
+	// Command makes the process that runs worker.Run.
+	Command func() *exec.Cmd
+}
+
 var notDNS = regexp.MustCompile(`[^a-z0-9-]+`)
 
 // complete fills in defaults and reports every problem.
@@ -96,6 +111,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Node != nil && (c.APIListener == nil || portOf(c.Node.APIListener) != portOf(c.APIListener)) {
 		problem("the API server needs listeners with the same port in both networks")
+	}
+	if len(c.Workers) > 0 && c.CRISocket == "" {
+		problem("further nodes need a first one")
 	}
 	if c.Logger == nil {
 		problem("no logger given")

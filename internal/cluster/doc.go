@@ -1,6 +1,7 @@
 // Package cluster is the Kubernetes inside the program: unchanged upstream
 // code for etcd, the API server, the controllers, the scheduler and the
-// kubelet, run as goroutines of one process.
+// kubelet, run as goroutines of one process. Further nodes have a kubelet in a
+// process each (package worker).
 //
 //	Start:  certificates → etcd → API server (answers) ─┬─ kubelet ──────────── node Ready ─┐
 //	                                                    ├─ scheduler                        ├─ ready

@@ -11,16 +11,30 @@ import (
 	"github.com/kiwerk/kiwerk/internal/cluster/metrics"
 )
 
-// metrics makes what serves metrics.k8s.io out of what the container runtime counts.
-func (c *Cluster) metrics() (*metrics.Runtime, *controlplane.ExtraGroup, error) {
+// metrics makes what serves metrics.k8s.io out of what the container runtimes
+// count. The first node stands for the machine; a further one has used what its pods have.
+func (c *Cluster) metrics() (*controlplane.ExtraGroup, error) {
 	m := machine.New(c.cfg.DataDir, c.cfg.Clock)
-	source, err := metrics.NewRuntime(c.cfg.CRISocket, func() (metrics.Used, error) { return nodeUsage(m) }, c.cfg.Clock)
-	if err != nil {
-		return nil, nil, err
+	handler := &metrics.Handler{}
+	measure := func(name, socket string, node func() (metrics.Used, error)) error {
+		source, err := metrics.NewRuntime(socket, node, c.cfg.Clock)
+		if err != nil {
+			return err
+		}
+		c.usage = append(c.usage, source)
+		handler.Nodes = append(handler.Nodes, metrics.Node{Name: name, Meter: metrics.NewMeter(source, c.cfg.Clock)})
+		return nil
 	}
-	return source, &controlplane.ExtraGroup{
-		Group: metricsv1beta1.GroupName, Path: metrics.Path, Discovery: metrics.Discovery(),
-		Handler: &metrics.Handler{Meter: metrics.NewMeter(source, c.cfg.Clock), NodeName: c.cfg.NodeName},
+	if err := measure(c.cfg.NodeName, c.cfg.CRISocket, func() (metrics.Used, error) { return nodeUsage(m) }); err != nil {
+		return nil, err
+	}
+	for _, w := range c.cfg.Workers {
+		if err := measure(c.WorkerName(w.Number), w.CRISocket, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &controlplane.ExtraGroup{
+		Group: metricsv1beta1.GroupName, Path: metrics.Path, Discovery: metrics.Discovery(), Handler: handler,
 	}, nil
 }
 

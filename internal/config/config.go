@@ -46,6 +46,8 @@ type Runtime struct {
 	// registry gives it, and the tools of this machine elsewhere; oci takes images
 	// only, as a server does; host takes the tools only.
 	Images string `yaml:"images"`
+	// Nodes is how many nodes this machine plays, each with a kubelet of its own.
+	Nodes int `yaml:"nodes"`
 }
 
 // GPUs is how the graphics processors of this machine are offered to pods.
@@ -94,11 +96,14 @@ const (
 	NetworkHost = "host"
 )
 
+// MaxNodes is the most that Runtime.Nodes may be.
+const MaxNodes = 10
+
 // Default is the configuration of a laptop.
 func Default() Config {
 	return Config{
 		Server:   Server{Listen: DefaultListen},
-		Runtime:  Runtime{Network: NetworkAuto, Images: "auto"},
+		Runtime:  Runtime{Network: NetworkAuto, Images: "auto", Nodes: 1},
 		Tracking: Tracking{MaxArtifactBytes: 5 << 30},
 		Data:     Data{FeedbackRetention: Duration(30 * 24 * time.Hour), SampleRetention: Duration(30 * 24 * time.Hour)},
 		Logs:     Logs{Level: "info", MaxFileBytes: 16 << 20, MaxFiles: 3},

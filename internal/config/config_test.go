@@ -44,6 +44,7 @@ func TestParse(t *testing.T) {
 		"AllAddresses":   {yaml: "server: {listen: ':7878'}\n", err: []string{"not a loopback address"}},
 		"HalfTLS":        {yaml: "server: {tls: {certFile: /a}}\n", err: []string{"server.tls: certFile and keyFile"}},
 		"RootOfFiles":    {yaml: "serving: {fileRoots: [/, models]}\n", err: []string{"serving.fileRoots[0]", "serving.fileRoots[1]"}},
+		"Nodes":          {yaml: "runtime: {nodes: 11}\n", err: []string{"runtime.nodes", "between 1 and 10"}},
 		"Network":        {yaml: "runtime: {network: bridge}\n", err: []string{"runtime.network", "auto, pod, host"}},
 		"HostWithPort":   {yaml: "server: {hosts: ['a:1']}\n", err: []string{"server.hosts[0]"}},
 	}

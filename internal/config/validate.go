@@ -34,6 +34,9 @@ func (c Config) Validate() error {
 	default:
 		add("runtime.network", "%q is none of auto, pod, host", c.Runtime.Network)
 	}
+	if c.Runtime.Nodes < 1 || c.Runtime.Nodes > MaxNodes {
+		add("runtime.nodes", "%d is not between 1 and %d", c.Runtime.Nodes, MaxNodes)
+	}
 	switch c.Runtime.Images {
 	case "auto", "oci", "host":
 	default:

@@ -31,9 +31,13 @@ func (c containerRecord) key() string       { return c.namespace() + "/" + c.pod
 // readContainers reads the records without the daemon, which may be gone.
 // Damaged ones are left out: status shows what can be known.
 func readContainers(dataDir string) []containerRecord {
-	dirs, err := filepath.Glob(filepath.Join(dataDir, runtimeStateDir, "containers", "*"))
-	if err != nil {
-		return nil
+	var dirs []string
+	for _, state := range runtimeStates(dataDir) {
+		found, err := filepath.Glob(filepath.Join(state, "containers", "*"))
+		if err != nil {
+			return nil
+		}
+		dirs = append(dirs, found...)
 	}
 	var list []containerRecord
 	for _, dir := range dirs {

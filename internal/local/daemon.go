@@ -44,7 +44,8 @@ type daemon struct {
 	begun   time.Time
 
 	cluster *cluster.Cluster
-	pods    *cri.Server
+	pods    *cri.Server // of the first node
+	workers []workerNode
 	images  *imageServer
 	front   *app.Front
 	app     *app.App
@@ -235,10 +236,10 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 	d.cluster, err = cluster.New(cluster.Config{
 		DataDir: data, RuntimeDir: d.job.RuntimeDir, APIListener: api, Node: node,
 		CRISocket: filepath.Join(d.job.RuntimeDir, criSocket),
-		Ports:     d.ports,
-		Served:    func(image string) (string, bool) { return d.pods.Served(image) },
-		Logger:    kubernetesLogger(d.log, d.job.Config.Logs.Level),
-		Phase:     d.clusterPhase,
+		Ports:     d.ports, Workers: d.clusterWorkers(),
+		Served: func(image string) (string, bool) { return d.pods.Served(image) },
+		Logger: kubernetesLogger(d.log, d.job.Config.Logs.Level),
+		Phase:  d.clusterPhase,
 	})
 	if err != nil {
 		return err
@@ -249,7 +250,7 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 	}
 	mode := cri.ImageMode(d.job.Config.Runtime.Images)
 	pods := cri.Config{
-		Images: store, ImageMode: mode,
+		Images: store, ImageMode: mode, Sharing: &cri.Sharing{},
 		StateDir: filepath.Join(data, runtimeStateDir), RuntimeDir: d.job.RuntimeDir,
 		AgentPath: d.job.Agent, BinDir: d.job.BinDir, PythonDir: pythonDir(d.job.Python),
 		PodLogsDir: filepath.Join(data, logsDir, "pods"),
@@ -262,8 +263,11 @@ func (d *daemon) buildCluster(api net.Listener) (err error) {
 	if d.network != nil {
 		pods.Network, pods.Admit = d.network.pods, d.cluster.AdmitPod
 	}
-	d.pods, err = cri.New(pods)
-	d.ports.source = d.pods
+	if d.pods, err = cri.New(pods); err != nil {
+		return err
+	}
+	err = d.buildWorkers(pods)
+	d.ports.sources = d.runtimes()
 	d.images = &imageServer{pods: d.pods, store: store, mode: mode, socket: filepath.Join(d.job.RuntimeDir, imageSocket)}
 	return err
 }
@@ -280,13 +284,14 @@ func pythonDir(python string) string {
 func (d *daemon) start(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := d.pods.Start(ctx); err != nil {
+	found, err := d.startRuntimes(ctx)
+	if err != nil {
 		return err
 	}
 	if err := d.images.Start(ctx); err != nil {
 		return err
 	}
-	d.tellTakenOver(d.pods.TakenOver())
+	d.tellTakenOver(found)
 	if d.gpus != nil {
 		if err := d.gpus.Start(ctx); err != nil {
 			return err
@@ -302,6 +307,7 @@ func (d *daemon) start(ctx context.Context) error {
 		platform <- err
 	}()
 	d.setPhase(phaseKubernetes)
+	former := d.endFormerNodes(ctx)
 	if err := d.cluster.Start(ctx); err != nil {
 		cancel(err)
 		if cause := ignoreCanceled(<-platform); cause != nil {
@@ -309,7 +315,11 @@ func (d *daemon) start(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := d.attachGPUs(ctx); err != nil {
+	err = d.attachGPUs(ctx)
+	if err == nil {
+		err = d.forgetFormerNodes(ctx, former)
+	}
+	if err != nil {
 		cancel(err)
 		<-platform //nolint:errcheck // It was ended by us.
 		return err

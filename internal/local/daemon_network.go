@@ -59,7 +59,9 @@ func (d *daemon) openNetwork(ctx context.Context, hostFile *os.File) (err error)
 	n := &podNetwork{host: hostnet.NewClient(conn)}
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	log := d.log.With("component", "network")
-	n.pods, err = network.Open(ctx, network.Config{Dir: filepath.Join(d.job.DataDir, networkDir), Logger: log})
+	n.pods, err = network.Open(ctx, network.Config{
+		Dir: filepath.Join(d.job.DataDir, networkDir), Nodes: d.job.Config.Runtime.Nodes, Logger: log,
+	})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,22 +27,28 @@ const criSocket = "cri.sock"
 // agentInContainer is where the process runtime shows kiwerk-agent to containers.
 const agentInContainer = rootfs.ProgramDir + "/kiwerk-agent"
 
-// ports2nodes gives the ports of the process runtime to the node's annotator.
-type ports2nodes struct{ source *cri.Server }
+// ports2nodes gives the ports of the process runtimes to the annotator of pods.
+type ports2nodes struct{ sources []*cri.Server }
 
 // Watch implements node.PortSource.
 func (p *ports2nodes) Watch(ctx context.Context) <-chan node.Port {
 	out := make(chan node.Port)
-	in := p.source.WatchPorts(ctx)
-	go func() {
-		defer close(out)
-		for port := range in {
-			select {
-			case out <- node.Port(port):
-			case <-ctx.Done():
-				return
+	var tasks sync.WaitGroup
+	for _, source := range p.sources {
+		in := source.WatchPorts(ctx)
+		tasks.Go(func() {
+			for port := range in {
+				select {
+				case out <- node.Port(port):
+				case <-ctx.Done():
+					return
+				}
 			}
-		}
+		})
+	}
+	go func() {
+		tasks.Wait()
+		close(out)
 	}()
 	return out
 }
@@ -99,7 +107,7 @@ func (d *daemon) clusterPhase(name string, took time.Duration) {
 		d.setPhase(phaseControllers)
 		close(d.api)
 	case cluster.PhaseNode:
-		d.tell(phaseNode, machine(d.cluster.NodeName())+d.gpuSummary(), took)
+		d.tell(phaseNode, machine(strings.Join(d.cluster.NodeNames(), ", "))+d.gpuSummary(), took)
 	}
 }
 
@@ -135,7 +143,7 @@ func (d *daemon) stop(pods bool) error {
 	errs := []error{d.app.StopControllers(ctx), d.cluster.Stop(ctx)}
 	if pods {
 		grace, cancel := context.WithTimeout(context.Background(), stopPods)
-		errs = append(errs, d.pods.StopContainers(grace))
+		errs = append(errs, eachRuntime(d.runtimes(), func(r *cri.Server) error { return r.StopContainers(grace) }))
 		cancel()
 	}
 	rest, cancel := context.WithTimeout(context.Background(), stopRest)
@@ -143,7 +151,8 @@ func (d *daemon) stop(pods bool) error {
 	if d.gpus != nil {
 		errs = append(errs, d.gpus.Stop(rest))
 	}
-	errs = append(errs, d.images.Stop(), d.pods.Stop(rest), d.front.Stop(rest), d.app.Stop(rest))
+	errs = append(errs, d.images.Stop())
+	errs = append(errs, eachRuntime(d.runtimes(), func(r *cri.Server) error { return r.Stop(rest) }), d.front.Stop(rest), d.app.Stop(rest))
 	if d.network != nil {
 		errs = append(errs, d.network.stop())
 	}

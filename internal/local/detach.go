@@ -62,6 +62,9 @@ func detachedArgs(s cli.Session, o cli.UpOptions) []string {
 			args = append(args, f.flag, f.value)
 		}
 	}
+	if o.Nodes != 0 {
+		args = append(args, "--nodes", strconv.Itoa(o.Nodes))
+	}
 	return args
 }
 

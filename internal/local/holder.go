@@ -101,9 +101,14 @@ func dropRest(ctx context.Context, dataDir, runtimeDir string) error {
 func downLost(ctx context.Context, s cli.Session, runtimeDir string) error {
 	h, err := holder.Connect(runtimeDir)
 	if errors.Is(err, holder.ErrNotRunning) {
+		err = nil
 		// The holder may have been killed; its containers have no parent of ours then.
-		n, err := shim.StopAll(ctx, filepath.Join(s.DataDir, runtimeStateDir, "containers"))
-		err = errors.Join(err, shim.EndPods(ctx, filepath.Join(s.DataDir, runtimeStateDir, "pods")), dropRest(ctx, s.DataDir, runtimeDir))
+		n := 0
+		for _, state := range runtimeStates(s.DataDir) {
+			stopped, stopErr := shim.StopAll(ctx, filepath.Join(state, "containers"))
+			n, err = n+stopped, errors.Join(err, stopErr, shim.EndPods(ctx, filepath.Join(state, "pods")))
+		}
+		err = errors.Join(err, dropRest(ctx, s.DataDir, runtimeDir))
 		switch {
 		case err != nil:
 			return err

@@ -180,6 +180,9 @@ func loadConfig(o cli.UpOptions, standard string) (config.Config, error) {
 			return c, err
 		}
 	}
+	if o.Nodes != 0 {
+		c.Runtime.Nodes = o.Nodes
+	}
 	if o.Network != "" {
 		c.Runtime.Network = o.Network
 	}

@@ -209,22 +209,29 @@ func removeNodes(ctx context.Context, s cli.Session, names []string, simulated b
 	} else if err := allSimulated(ctx, c, names); err != nil {
 		return nil, err
 	}
-	// Without their node nobody would end these pods for a minute.
-	pods, err := c.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName!="})
-	if err != nil {
+	if _, err := dropNodes(ctx, c, names); err != nil {
 		return nil, err
 	}
-	gone := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return !slices.Contains(names, p.Spec.NodeName) })
-	done, err := forEach(names, func(name string) (string, error) {
+	return &cli.NodesDone{Nodes: names}, nil
+}
+
+// dropNodes removes nodes with their pods, which nobody else would end for a minute.
+func dropNodes(ctx context.Context, c kubernetes.Interface, names []string) (pods int, err error) {
+	list, err := c.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName!="})
+	if err != nil {
+		return 0, err
+	}
+	gone := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !slices.Contains(names, p.Spec.NodeName) })
+	_, err = forEach(names, func(name string) (string, error) {
 		return name, ignoreNotFound(c.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{}))
 	})
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	_, err = forEach(gone, func(p corev1.Pod) (string, error) {
 		return p.Name, ignoreNotFound(c.CoreV1().Pods(p.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 	})
-	return done, err
+	return len(gone), err
 }
 
 // allSimulated refuses names of real nodes before any is removed.

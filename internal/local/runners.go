@@ -32,5 +32,6 @@ func Runners(getenv func(string) string) cli.Runners {
 		DryRun:  dryRun,
 		Images:  imageCommands(getenv),
 		Daemon:  func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
+		Worker:  func(ctx context.Context, s cli.Session) error { return runWorker(ctx, s.In, getenv) },
 	}
 }

@@ -84,6 +84,11 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 			out.Notes = append(out.Notes, note("PortOpen", text.NoteOpenPort, l.Pod, l.Address))
 		}
 	}
+	nodes, err := listNodes(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	out.Nodes = slices.DeleteFunc(nodes.Items, func(n cli.NodeStatus) bool { return n.Simulated })
 	out.Pods, err = pods(ctx, run.Kubeconfig, containers)
 	return out, err
 }

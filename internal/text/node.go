@@ -11,6 +11,9 @@ const (
 	FlagNodeCount     Key = "flag.node.count"
 	FlagNodeFile      Key = "flag.node.file"
 	FlagNodeName      Key = "flag.node.name"
+	FlagNodes         Key = "flag.nodes"
+	WorkerShort       Key = "command.internal.node"
+	UpDetailNodesGone Key = "up.detail.nodesGone"
 	FlagNodeGPUs      Key = "flag.node.gpus"
 	FlagNodeCPU       Key = "flag.node.cpu"
 	FlagNodeMemory    Key = "flag.node.memory"
@@ -41,6 +44,9 @@ var nodeTexts = map[Key]entry{
 
 	FlagNodeCount:     {"how many", "wie viele"},
 	FlagNodeFile:      {"manifest of a Node whose name, labels, taints and capacity are taken; - reads standard input", "Manifest eines Node, dessen Name, Labels, Taints und Kapazität gelten; - liest die Standardeingabe"},
+	FlagNodes:         {"how many nodes this machine plays, each with a kubelet of its own, 1 to 10 (default: as configured, 1)", "wie viele Knoten dieser Rechner spielt, jeder mit eigenem Kubelet, 1 bis 10 (Vorgabe: wie eingestellt, 1)"},
+	WorkerShort:       {"A further node of the platform", "Ein weiterer Knoten der Plattform"},
+	UpDetailNodesGone: {"%s removed with %d pods; controllers make theirs anew on the nodes that are left", "%s entfernt mit %d Pods; Controller legen ihre auf den übrigen Knoten neu an"},
 	FlagNodeName:      {"first part of the names", "erster Teil der Namen"},
 	FlagNodeGPUs:      {"GPUs per node: a number (of H100) or as --simulate-gpus of kiwerk up, e.g. t4:2", "GPUs je Knoten: eine Anzahl (von H100) oder wie --simulate-gpus von kiwerk up, etwa t4:2"},
 	FlagNodeCPU:       {"CPUs per node", "CPUs je Knoten"},

@@ -31,8 +31,8 @@ func (s *Server) CreateContainer(ctx context.Context, req *runtimeapi.CreateCont
 	if err := checkContainerConfig(cfg); err != nil {
 		return nil, err
 	}
-	s.imageUse.RLock()
-	defer s.imageUse.RUnlock()
+	s.cfg.Sharing.using.RLock()
+	defer s.cfg.Sharing.using.RUnlock()
 	id := newID()
 	spec, taken, err := s.specFor(ctx, id, b, cfg)
 	if err != nil {

@@ -133,6 +133,12 @@ func (s *Server) ListImages(_ context.Context, req *runtimeapi.ListImagesRequest
 	return resp, nil
 }
 
+// What the verbose [Server.ImageStatus] says beside the image, as [Server.Served] does.
+const (
+	InfoTaken = "taken"
+	InfoOCI   = "oci"
+)
+
 // ImageStatus says whether an image is there or something stands for it.
 func (s *Server) ImageStatus(ctx context.Context, req *runtimeapi.ImageStatusRequest) (*runtimeapi.ImageStatusResponse, error) {
 	name := req.GetImage().GetImage()
@@ -145,7 +151,7 @@ func (s *Server) ImageStatus(ctx context.Context, req *runtimeapi.ImageStatusReq
 	}
 	resp := &runtimeapi.ImageStatusResponse{Image: taken.report(name)}
 	if req.GetVerbose() {
-		resp.Info = map[string]string{"taken": taken.What}
+		resp.Info = map[string]string{InfoTaken: taken.What, InfoOCI: strconv.FormatBool(taken.stored != nil)}
 	}
 	return resp, nil
 }
@@ -177,8 +183,8 @@ func (s *Server) RemoveImage(_ context.Context, req *runtimeapi.RemoveImageReque
 
 // removeStored keeps new containers away while it looks whether there are any.
 func (s *Server) removeStored(i *image.Image) (image.Removed, error) {
-	s.imageUse.Lock()
-	defer s.imageUse.Unlock()
+	s.cfg.Sharing.using.Lock()
+	defer s.cfg.Sharing.using.Unlock()
 	if err := s.unused(i.ID); err != nil {
 		return image.Removed{}, err
 	}
@@ -186,15 +192,15 @@ func (s *Server) removeStored(i *image.Image) (image.Removed, error) {
 }
 
 func (s *Server) unused(id string) error {
-	if user := s.usersOf(id); user != "" {
+	if user := s.cfg.Sharing.userOf(id); user != "" {
 		return status.Errorf(codes.FailedPrecondition, "image %s is used by container %s", id, user)
 	}
 	return nil
 }
 
-// usersOf names a container that runs, or is about to, in an image or with a volume of it. One that
+// userOf names a container that runs, or is about to, in an image or with a volume of it. One that
 // has ended needs it no more: its successor asks for the image anew.
-func (s *Server) usersOf(id string) string {
+func (s *Server) userOf(id string) string {
 	ofIt := func(m mountRecord) bool { return m.Image == id }
 	for _, c := range s.listContainers() {
 		if (c.Taken.Ref == id || slices.ContainsFunc(c.Mounts, ofIt)) && c.look().state != runtimeapi.ContainerState_CONTAINER_EXITED {
@@ -231,8 +237,8 @@ func (s *Server) RemoveImageNamed(ref string) (image.Removed, error) {
 	}
 	full, err := image.Canonical(ref)
 	if err == nil && slices.Contains(i.Names, full) {
-		s.imageUse.Lock()
-		defer s.imageUse.Unlock()
+		s.cfg.Sharing.using.Lock()
+		defer s.cfg.Sharing.using.Unlock()
 		return s.cfg.Images.Untag(full, s.unused)
 	}
 	return s.removeStored(i)
@@ -240,10 +246,10 @@ func (s *Server) RemoveImageNamed(ref string) (image.Removed, error) {
 
 // PruneImages removes what nothing refers to; with all, also pulled images that no container runs in.
 func (s *Server) PruneImages(all bool) (image.Removed, error) {
-	s.imageUse.Lock()
-	defer s.imageUse.Unlock()
+	s.cfg.Sharing.using.Lock()
+	defer s.cfg.Sharing.using.Unlock()
 	return s.cfg.Images.Prune(s.ImageInUse, all)
 }
 
 // ImageInUse tells whether a container runs in an image.
-func (s *Server) ImageInUse(id string) bool { return s.usersOf(id) != "" }
+func (s *Server) ImageInUse(id string) bool { return s.cfg.Sharing.userOf(id) != "" }

@@ -129,7 +129,7 @@ func TestHostPorts(t *testing.T) {
 	}{
 		{1, 1, true}, {65535, 65535, true}, {65616, 80, false}, {-1, 80, false}, {80, 0, false}, {80, 65616, false}, {65536, 80, false},
 	} {
-		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: c.pod}})
+		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: c.pod}}, network.NodeIP.String())
 		if (err == nil) != c.ok || c.ok && (len(list) != 1 || int32(list[0].Port) != c.host || int32(list[0].Pod) != c.pod) {
 			t.Errorf("%d:%d: %v, %v", c.host, c.pod, list, err)
 		}
@@ -148,12 +148,12 @@ func TestHostPorts(t *testing.T) {
 		{80, "::1", false},
 		{80, "here", false},
 	} {
-		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: 80, HostIp: c.ip}})
+		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: 80, HostIp: c.ip}}, network.NodeIP.String())
 		if (err == nil) != c.ok || c.ok && list[0].IP.IsValid() != (c.ip == "127.0.0.1") {
 			t.Errorf("%s:%d: %v, %v", c.ip, c.host, list, err)
 		}
 	}
-	if list, err := hostPorts([]*runtimeapi.PortMapping{{ContainerPort: 80}}); err != nil || len(list) != 0 {
+	if list, err := hostPorts([]*runtimeapi.PortMapping{{ContainerPort: 80}}, network.NodeIP.String()); err != nil || len(list) != 0 {
 		t.Errorf("none: %v, %v", list, err)
 	}
 }

@@ -39,7 +39,7 @@ func (s *Server) connect(ctx context.Context, b *sandbox, cfg *runtimeapi.PodSan
 	if b.onNode() {
 		return nil
 	}
-	ports, err := hostPorts(cfg.GetPortMappings())
+	ports, err := hostPorts(cfg.GetPortMappings(), s.cfg.NodeIP)
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "pod %s/%s: %v", b.Namespace, b.Name, err)
 	}
@@ -110,7 +110,7 @@ func (s *Server) adoptNetworks(ctx context.Context) error {
 	return nil
 }
 
-func hostPorts(mappings []*runtimeapi.PortMapping) ([]network.HostPort, error) {
+func hostPorts(mappings []*runtimeapi.PortMapping, node string) ([]network.HostPort, error) {
 	var list []network.HostPort
 	for _, m := range mappings {
 		if m.GetHostPort() == 0 {
@@ -129,7 +129,7 @@ func hostPorts(mappings []*runtimeapi.PortMapping) ([]network.HostPort, error) {
 			return nil, fmt.Errorf("hostPort %d: only TCP and UDP can be published", m.GetHostPort())
 		}
 		var err error
-		if p.IP, err = hostPortAddress(m.GetHostIp()); err != nil {
+		if p.IP, err = hostPortAddress(m.GetHostIp(), node); err != nil {
 			return nil, fmt.Errorf("hostPort %d: %w", m.GetHostPort(), err)
 		}
 		if p.IP.IsLoopback() && p.Port == nameServerPort {
@@ -143,7 +143,7 @@ func hostPorts(mappings []*runtimeapi.PortMapping) ([]network.HostPort, error) {
 const nameServerPort = 53
 
 // hostPortAddress is the zero value for every address of the node.
-func hostPortAddress(text string) (netip.Addr, error) {
+func hostPortAddress(text, node string) (netip.Addr, error) {
 	if text == "" {
 		return netip.Addr{}, nil
 	}
@@ -151,12 +151,12 @@ func hostPortAddress(text string) (netip.Addr, error) {
 	switch {
 	case err != nil:
 		return ip, fmt.Errorf("hostIP %q is no IP address", text)
-	case ip.IsUnspecified() || ip == network.NodeIP:
+	case ip.IsUnspecified() || ip.String() == node:
 		return netip.Addr{}, nil
 	case ip == netip.AddrFrom4([4]byte{127, 0, 0, 1}):
 		return ip, nil
 	}
-	return ip, fmt.Errorf("hostIP %s is not of this node; it has %s and 127.0.0.1", ip, network.NodeIP)
+	return ip, fmt.Errorf("hostIP %s is not of this node; it has %s and 127.0.0.1", ip, node)
 }
 
 func isPort(n int32) bool { return n >= 1 && n <= math.MaxUint16 }

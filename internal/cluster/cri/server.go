@@ -66,6 +66,8 @@ type Config struct {
 	BinDir string
 	// Images are stored ones; nil runs everything with the host's own tools.
 	Images *image.Store
+	// Sharing is set where several runtimes have the same Images.
+	Sharing *Sharing
 	// ImageMode is ImagesAuto by default.
 	ImageMode ImageMode
 	// Env is added to every container, below what the pod says.
@@ -107,8 +109,6 @@ type Server struct {
 	news   hub[Port]
 
 	answers *answers
-	// imageUse is read-held from the choice of an image until its container is known.
-	imageUse sync.RWMutex
 
 	// holder names the namespaces that this process is in.
 	holder string
@@ -156,11 +156,16 @@ func New(cfg Config) (*Server, error) {
 	if cfg.CgroupName == "" {
 		cfg.CgroupName = CgroupName(cfg.StateDir)
 	}
-	return &Server{
+	if cfg.Sharing == nil {
+		cfg.Sharing = &Sharing{}
+	}
+	s := &Server{
 		cfg: cfg, log: cfg.Logger, clock: cfg.Clock, ports: newPortPool(cfg.Ports),
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
 		answers: newAnswers(cfg.BinDir, cfg.Clock),
-	}, nil
+	}
+	cfg.Sharing.add(s)
+	return s, nil
 }
 
 // Endpoint is the address for the kubelet's containerRuntimeEndpoint.

@@ -53,8 +53,12 @@ type Config struct {
 	// ClusterDNS are the name servers of pods; without one they resolve names as the host does.
 	ClusterDNS    []string
 	ClusterDomain string
-	// Certificates to serve with and to check the API server by.
-	Certificates *pki.Store
+	// Serving is what the kubelet serves with; ClientCA signs who may call it.
+	Serving  pki.Pair
+	ClientCA string
+	// Port is the one that the node object names. Nothing listens on it: it tells
+	// the API server's calls to several kubelets apart.
+	Port int32
 	// Client makes a client configuration for a user agent.
 	Client func(userAgent string) *rest.Config
 	// Served, if set, words the events about images.
@@ -76,10 +80,10 @@ type Kubelet struct {
 // New returns a kubelet that has not been started.
 func New(cfg Config) *Kubelet { return &Kubelet{cfg: cfg, done: make(chan struct{})} }
 
-// Dial connects to the kubelet's API, whatever the address.
-func (k *Kubelet) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// Dial connects to the API of the kubelet with this runtime directory.
+func Dial(ctx context.Context, runtimeDir string) (net.Conn, error) {
 	var d net.Dialer
-	return d.DialContext(ctx, "unix", filepath.Join(k.cfg.RuntimeDir, socketName))
+	return d.DialContext(ctx, "unix", filepath.Join(runtimeDir, socketName))
 }
 
 // Done is closed when the kubelet has ended.
@@ -172,10 +176,10 @@ func (k *Kubelet) configure(kc *kubeletconfig.KubeletConfiguration) {
 
 	// The API is served by us on a unix socket, see serve.
 	kc.EnableServer = false
-	kc.ReadOnlyPort, kc.HealthzPort = 0, 0
+	kc.Port, kc.ReadOnlyPort, kc.HealthzPort = k.cfg.Port, 0, 0
 	kc.EnableProfilingHandler, kc.EnableSystemLogHandler = false, false
-	kc.TLSCertFile, kc.TLSPrivateKeyFile = k.cfg.Certificates.Kubelet().CertFile, k.cfg.Certificates.Kubelet().KeyFile
-	kc.Authentication.X509.ClientCAFile = k.cfg.Certificates.CAFile()
+	kc.TLSCertFile, kc.TLSPrivateKeyFile = k.cfg.Serving.CertFile, k.cfg.Serving.KeyFile
+	kc.Authentication.X509.ClientCAFile = k.cfg.ClientCA
 	kc.Authentication.Anonymous.Enabled, kc.Authentication.Webhook.Enabled = false, false
 	kc.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
 

@@ -58,7 +58,7 @@ func serve(ctx context.Context, cfg Config, kl *k8skubelet.Kubelet, deps *k8skub
 			// The handler checks it against the cluster's authority.
 			ClientAuth: tls.RequireAnyClientCert,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-				return cfg.Certificates.Kubelet().Certificate()
+				return cfg.Serving.Certificate()
 			},
 		},
 	}}

@@ -19,7 +19,7 @@ type Cluster struct {
 }
 
 // Folders of a data directory that the cluster mounts somewhere.
-var mounted = []string{"kubelet", "runtime", "ns"}
+var mounted = []string{"kubelet", "runtime", "ns", "nodes"}
 
 // Role is what a process was to its cluster.
 type Role string
@@ -149,6 +149,8 @@ func (c Cluster) role(o observed) Role {
 			return Daemon
 		}
 		return Launcher
+	case name == program && arg(1) == "internal" && o.inside:
+		return Daemon // a further node's kubelet
 	case o.inside:
 		return Container
 	}

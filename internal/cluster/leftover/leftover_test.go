@@ -26,6 +26,8 @@ func TestCluster_role(t *testing.T) {
 		"Init":            {observed{args: []string{"kiwerk-agent", "init", "1"}, inside: true}, Init},
 		"InitOfOther":     {observed{args: []string{"kiwerk-agent", "init", "1"}}, ""},
 		"Daemon":          {observed{args: []string{"kiwerk", "internal", "daemon"}, files: []string{"/data/k/lock"}, inside: true}, Daemon},
+		"Node":            {observed{args: []string{"kiwerk", "internal", "node"}, inside: true}, Daemon},
+		"NodeOfOther":     {observed{args: []string{"kiwerk", "internal", "node"}}, ""},
 		"Launcher":        {observed{args: []string{"/usr/bin/kiwerk", "up"}, files: []string{"/data/k/lock"}}, Launcher},
 		"OtherLauncher":   {observed{args: []string{"/usr/bin/kiwerk", "up"}, files: []string{"/data/o/lock"}}, ""},
 		"Reader":          {observed{args: []string{"less", "/data/k/lock"}, files: []string{"/data/k/lock"}}, ""},

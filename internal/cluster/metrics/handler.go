@@ -1,9 +1,11 @@
 package metrics
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,9 +23,14 @@ const Path = "/apis/metrics.k8s.io/v1beta1"
 
 // Handler answers questions about a group version that has no storage.
 type Handler struct {
+	// Nodes measure the pods of a node each.
+	Nodes []Node
+}
+
+// Node is a node with what measures it.
+type Node struct {
+	Name  string
 	Meter *Meter
-	// NodeName is the name of the only node.
-	NodeName string
 }
 
 // ServeHTTP answers a request that was authorised.
@@ -67,16 +74,33 @@ func (h *Handler) answer(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
-	rates, err := h.Meter.Measure(r.Context())
+	rates, err := h.measure(r.Context())
 	if err != nil {
 		return nil, err
 	}
 	if info.Resource == "nodes" {
-		list := nodes(rates, h.NodeName, match)
+		list := &metricsv1beta1.NodeMetricsList{TypeMeta: typeMeta("NodeMetricsList"), Items: []metricsv1beta1.NodeMetrics{}}
+		for i, n := range h.Nodes {
+			list.Items = append(list.Items, node(rates[i], n.Name, match)...)
+		}
 		return one(info, gr, list, list.Items)
 	}
-	list := pods(rates, info.Namespace, match)
+	list := &metricsv1beta1.PodMetricsList{TypeMeta: typeMeta("PodMetricsList"), Items: []metricsv1beta1.PodMetrics{}}
+	for i := range rates {
+		list.Items = append(list.Items, pods(rates[i], info.Namespace, match)...)
+	}
 	return one(info, gr, list, list.Items)
+}
+
+// measure asks all nodes at the same time, as each may take a second.
+func (h *Handler) measure(ctx context.Context) ([]Rates, error) {
+	rates, errs := make([]Rates, len(h.Nodes)), make([]error, len(h.Nodes))
+	var tasks sync.WaitGroup
+	for i, n := range h.Nodes {
+		tasks.Go(func() { rates[i], errs[i] = n.Meter.Measure(ctx) })
+	}
+	tasks.Wait()
+	return rates, errors.Join(errs...)
 }
 
 // one is the object that was asked for by name, or else the list.
@@ -106,21 +130,19 @@ func selector(r *http.Request, name string) (func(name string, own map[string]st
 	}, nil
 }
 
-func nodes(r Rates, name string, match func(string, map[string]string) bool) *metricsv1beta1.NodeMetricsList {
-	list := &metricsv1beta1.NodeMetricsList{TypeMeta: typeMeta("NodeMetricsList"), Items: []metricsv1beta1.NodeMetrics{}}
+func node(r Rates, name string, match func(string, map[string]string) bool) []metricsv1beta1.NodeMetrics {
 	// The labels that every node has; others are Kubernetes' to know.
 	own := map[string]string{corev1.LabelHostname: name}
-	if match(name, own) {
-		list.Items = append(list.Items, metricsv1beta1.NodeMetrics{
-			TypeMeta: typeMeta("NodeMetrics"), ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own, CreationTimestamp: metav1.NewTime(r.At)},
-			Timestamp: metav1.NewTime(r.At), Window: metav1.Duration{Duration: r.Window}, Usage: usage(r.Node),
-		})
+	if !match(name, own) {
+		return nil
 	}
-	return list
+	return []metricsv1beta1.NodeMetrics{{
+		TypeMeta: typeMeta("NodeMetrics"), ObjectMeta: metav1.ObjectMeta{Name: name, Labels: own, CreationTimestamp: metav1.NewTime(r.At)},
+		Timestamp: metav1.NewTime(r.At), Window: metav1.Duration{Duration: r.Window}, Usage: usage(r.Node),
+	}}
 }
 
-func pods(r Rates, namespace string, match func(string, map[string]string) bool) *metricsv1beta1.PodMetricsList {
-	list := &metricsv1beta1.PodMetricsList{TypeMeta: typeMeta("PodMetricsList"), Items: []metricsv1beta1.PodMetrics{}}
+func pods(r Rates, namespace string, match func(string, map[string]string) bool) (list []metricsv1beta1.PodMetrics) {
 	for _, p := range r.Pods {
 		if namespace != "" && namespace != p.Namespace || !match(p.Name, p.Labels) {
 			continue
@@ -133,7 +155,7 @@ func pods(r Rates, namespace string, match func(string, map[string]string) bool)
 		for i, c := range p.Containers {
 			item.Containers = append(item.Containers, metricsv1beta1.ContainerMetrics{Name: c.Name, Usage: usage(p.Rates[i])})
 		}
-		list.Items = append(list.Items, item)
+		list = append(list, item)
 	}
 	return list
 }

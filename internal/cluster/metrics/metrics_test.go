@@ -147,8 +147,11 @@ func TestMeter_Measure(t *testing.T) {
 
 func TestHandler(t *testing.T) {
 	source := &busy{clock: clocktesting.NewFakeClock(at(1000))}
-	h := &Handler{Meter: NewMeter(source, source.clock), NodeName: "n"}
-	h.Meter.keep(Count{At: at(980)})
+	meter := NewMeter(source, source.clock)
+	second := NewMeter(source, source.clock)
+	h := &Handler{Nodes: []Node{{"n", meter}, {"n-2", second}}}
+	meter.keep(Count{At: at(980)})
+	second.keep(Count{At: at(980)})
 	info := &request.RequestInfoFactory{APIPrefixes: sets.NewString("apis", "api"), GrouplessAPIPrefixes: sets.NewString("api")}
 	for name, c := range map[string]struct {
 		method, path string
@@ -157,8 +160,9 @@ func TestHandler(t *testing.T) {
 		not          string
 	}{
 		"Resources":   {http.MethodGet, "", 200, []string{`"APIResourceList"`, `"PodMetrics"`, `"NodeMetrics"`}, ""},
-		"Nodes":       {http.MethodGet, "/nodes", 200, []string{`"NodeMetricsList"`, `"cpu":"12500m"`, `"memory":"1Mi"`}, ""},
+		"Nodes":       {http.MethodGet, "/nodes", 200, []string{`"NodeMetricsList"`, `"cpu":"12500m"`, `"memory":"1Mi"`, `"name":"n-2"`}, ""},
 		"Node":        {http.MethodGet, "/nodes/n", 200, []string{`"kind":"NodeMetrics"`, `"name":"n"`}, ""},
+		"SecondNode":  {http.MethodGet, "/nodes/n-2", 200, []string{`"kind":"NodeMetrics"`, `"name":"n-2"`}, ""},
 		"NoNode":      {http.MethodGet, "/nodes/x", 404, []string{`"reason":"NotFound"`}, ""},
 		"AllPods":     {http.MethodGet, "/pods", 200, []string{`"name":"p"`, `"name":"q"`}, ""},
 		"Namespace":   {http.MethodGet, "/namespaces/one/pods", 200, []string{`"name":"p"`, `"memory":"1Ki"`}, `"q"`},

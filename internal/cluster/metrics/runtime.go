@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ type Runtime struct {
 	clock  clock.PassiveClock
 }
 
-// NewRuntime makes a source; node counts for the node as a whole. Nothing is
+// NewRuntime makes a source; node counts for the node as a whole, nil the sum of its pods. Nothing is
 // connected until somebody asks.
 func NewRuntime(socket string, node func() (Used, error), c clock.PassiveClock) (*Runtime, error) {
 	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -45,8 +44,7 @@ func (r *Runtime) Count(ctx context.Context) (Count, error) {
 		return Count{}, err
 	}
 	containers, err := r.client.ListContainers(ctx, &runtimeapi.ListContainersRequest{})
-	node, nodeErr := r.node()
-	if err := errors.Join(err, nodeErr); err != nil {
+	if err != nil {
 		return Count{}, err
 	}
 	created := map[string]time.Time{}
@@ -55,7 +53,18 @@ func (r *Runtime) Count(ctx context.Context) (Count, error) {
 			created[c.GetId()] = time.Unix(0, c.GetCreatedAt())
 		}
 	}
-	return Count{At: at, Node: node, Pods: podsOf(stats.GetStats(), created)}, nil
+	c := Count{At: at, Pods: podsOf(stats.GetStats(), created)}
+	if r.node != nil {
+		c.Node, err = r.node()
+		return c, err
+	}
+	for _, p := range c.Pods {
+		for _, container := range p.Containers {
+			c.Node.CPU += container.Used.CPU
+			c.Node.Memory += container.Used.Memory
+		}
+	}
+	return c, nil
 }
 
 // podsOf keeps the containers that run.

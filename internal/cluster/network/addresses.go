@@ -13,7 +13,7 @@ var (
 	PodCIDR = netip.MustParsePrefix("10.244.0.0/16")
 	// ServiceCIDR is where Services get theirs, which lead to pods or to the node.
 	ServiceCIDR = netip.MustParsePrefix("10.96.0.0/16")
-	// NodeIP is the address of the node.
+	// NodeIP is the address of the node, of several the first one's; see [NodeAddress].
 	NodeIP = netip.MustParseAddr(nodeIP)
 	// PlatformIP is where pods find the platform.
 	PlatformIP = netip.MustParseAddr("10.244.0.2")
@@ -54,6 +54,19 @@ const (
 	// loopback, and the most that a veth takes in multiples of 16.
 	podMTU = 65520
 )
+
+// MaxNodes is how many nodes have an address here.
+const MaxNodes = 10
+
+// NodeAddress is the address of a node; they are counted from 1.
+func NodeAddress(number int) netip.Addr {
+	if number == 1 {
+		return NodeIP
+	}
+	b := DNSIP.As4()
+	b[3] += byte(number - 1) //nolint:gosec // At most MaxNodes.
+	return netip.AddrFrom4(b)
+}
 
 // interfaceOf is the name of the node's end of the veth to ip: unique, and
 // known without a record.

@@ -16,6 +16,8 @@
 // mount namespace, so it survives the daemon; [Network.Keep] adopts what is
 // there and removes what nobody knows any more.
 //
+// Several nodes ([Network.Node]) are addresses of the one namespace, with pods of their own.
+//
 // The way out of the node is an [Uplink]: for root [JoinHost] makes a veth to
 // the host with masquerading, for a user package egress carries connections.
 // The package knows neither the CRI nor Kubernetes.

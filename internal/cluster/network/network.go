@@ -22,6 +22,8 @@ import (
 type Config struct {
 	// Dir keeps the addresses and the namespaces of pods.
 	Dir string
+	// Nodes is how many there are in this namespace, 1 if it is 0.
+	Nodes int
 	// Logger hears what was cleaned up.
 	Logger *slog.Logger
 }
@@ -54,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 		return nil, fmt.Errorf("pod network: %w", err)
 	}
 	n := &Network{dir: cfg.Dir, log: cfg.Logger, addresses: addresses, node: handle}
-	if err := n.prepareNode(ctx); err != nil {
+	if err := n.prepareNode(ctx, max(1, cfg.Nodes)); err != nil {
 		handle.Close()
 		return nil, fmt.Errorf("prepare the node's network: %w", err)
 	}
@@ -69,7 +71,7 @@ const namespaces = "ns"
 
 func (n *Network) namespace(id string) string { return filepath.Join(n.dir, namespaces, id) }
 
-func (n *Network) prepareNode(ctx context.Context) error {
+func (n *Network) prepareNode(ctx context.Context, nodes int) error {
 	lo, err := n.node.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
@@ -81,6 +83,9 @@ func (n *Network) prepareNode(ctx context.Context) error {
 		if err := n.node.AddrReplace(lo, &netlink.Addr{IPNet: network32(ip)}); err != nil {
 			return fmt.Errorf("add address %s: %w", ip, err)
 		}
+	}
+	if err := n.nameNodes(lo, nodes); err != nil {
+		return err
 	}
 	for _, s := range [][2]string{
 		{"net.ipv4.ip_forward", "1"},
@@ -104,6 +109,24 @@ func (n *Network) prepareNode(ctx context.Context) error {
 	}
 	_, err = NFT(ctx, nodeRules)
 	return err
+}
+
+// nameNodes gives every further node its address and takes those of former ones away.
+func (n *Network) nameNodes(lo netlink.Link, nodes int) error {
+	for i := 2; i <= MaxNodes; i++ {
+		ip := NodeAddress(i)
+		address := &netlink.Addr{IPNet: network32(ip)}
+		if i <= nodes {
+			if err := n.node.AddrReplace(lo, address); err != nil {
+				return fmt.Errorf("add address %s: %w", ip, err)
+			}
+			continue
+		}
+		if err := n.node.AddrDel(lo, address); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("remove address %s: %w", ip, err)
+		}
+	}
+	return nil
 }
 
 func prefixNet(p netip.Prefix) *net.IPNet {
@@ -324,16 +347,20 @@ func (n *Network) removeLink(ip netip.Addr) error {
 	return nil
 }
 
-// Keep adopts the pods with these ids and removes every other network. It
-// returns the ids whose network is gone: the holder that kept it has ended.
+// Keep adopts the pods with these ids and removes every other network of the
+// first node. It returns the ids whose network is gone: the holder that kept it has ended.
 func (n *Network) Keep(ctx context.Context, ids []string) (lost []string, err error) {
+	return n.keep(ctx, "", ids)
+}
+
+func (n *Network) keep(ctx context.Context, scope string, ids []string) (lost []string, err error) {
 	wanted := map[string]bool{}
 	for _, id := range ids {
 		wanted[id] = true
 	}
 	var errs []error
 	for id := range n.addresses.all() {
-		if !wanted[id] {
+		if scopeOf(id) == scope && !wanted[id] {
 			n.log.Info("remove the network of a pod that does not exist any more", "pod", id)
 			errs = append(errs, n.Detach(ctx, id))
 		}
@@ -342,7 +369,7 @@ func (n *Network) Keep(ctx context.Context, ids []string) (lost []string, err er
 	files, err := os.ReadDir(filepath.Join(n.dir, namespaces))
 	errs = append(errs, err)
 	for _, f := range files {
-		if !wanted[f.Name()] {
+		if scopeOf(f.Name()) == scope && !wanted[f.Name()] {
 			errs = append(errs, removeNamespace(n.namespace(f.Name())))
 		}
 	}

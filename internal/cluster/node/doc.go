@@ -1,5 +1,5 @@
-// Package node is what runs beside the kubelet on the only node of the local
-// cluster: it tells the host's address and keeps the annotation with the
+// Package node is what runs beside the kubelets of the local cluster: it makes
+// their nodes, tells the host's address and keeps the annotation with the
 // loopback port of each pod.
 //
 // [HostIP] chooses the address under which node and pods are known.

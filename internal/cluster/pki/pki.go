@@ -47,6 +47,14 @@ type Options struct {
 	// NodeName and NodeIPs are what the API server calls the kubelet.
 	NodeName string
 	NodeIPs  []net.IP
+	// Workers are the further nodes, whose kubelets are other processes.
+	Workers []Worker
+}
+
+// Worker is a node whose kubelet shows a certificate to the API server.
+type Worker struct {
+	Name string
+	IPs  []net.IP
 }
 
 // Store is the folder of certificates.
@@ -96,6 +104,11 @@ func (s *Store) KubeletClient() Pair { return s.pair("apiserver-kubelet") }
 
 // Kubelet is what the kubelet serves with.
 func (s *Store) Kubelet() Pair { return s.pair("kubelet") }
+
+// Worker is what the kubelet of a further node serves with and what it shows to the API server.
+func (s *Store) Worker(name string) (serving, client Pair) {
+	return s.pair("kubelet-" + name), s.pair("node-" + name)
+}
 
 // ServiceAccountKey signs tokens.
 func (s *Store) ServiceAccountKey() string { return s.path("sa.key") }
@@ -195,13 +208,22 @@ func (s *Store) requests() map[string][]request {
 			usage:   x509.ExtKeyUsageClientAuth,
 		},
 		{
-			name:    "kubelet",
-			subject: pkix.Name{CommonName: "system:node:" + s.opts.NodeName, Organization: []string{"system:nodes"}},
-			usage:   x509.ExtKeyUsageServerAuth, names: []string{s.opts.NodeName}, ips: s.opts.NodeIPs,
+			name: "kubelet", subject: nodeSubject(s.opts.NodeName),
+			usage: x509.ExtKeyUsageServerAuth, names: []string{s.opts.NodeName}, ips: s.opts.NodeIPs,
 		},
+	}
+	for _, w := range s.opts.Workers {
+		cluster = append(cluster,
+			request{name: "kubelet-" + w.Name, subject: nodeSubject(w.Name), usage: x509.ExtKeyUsageServerAuth, names: []string{w.Name}, ips: w.IPs},
+			request{name: "node-" + w.Name, subject: nodeSubject(w.Name), usage: x509.ExtKeyUsageClientAuth})
 	}
 	proxy := request{name: FrontProxyName, subject: pkix.Name{CommonName: FrontProxyName}, usage: x509.ExtKeyUsageClientAuth}
 	return map[string][]request{clusterCA: cluster, frontProxyCA: {proxy}}
+}
+
+// nodeSubject is the identity that the API server grants the rights of one node.
+func nodeSubject(name string) pkix.Name {
+	return pkix.Name{CommonName: "system:node:" + name, Organization: []string{"system:nodes"}}
 }
 
 // authority is the signing pair.

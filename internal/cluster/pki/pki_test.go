@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func options(dir string, c *clocktesting.FakeClock) pki.Options {
 		Dir: dir, Clock: c,
 		ServerIPs: []net.IP{net.IPv4(127, 0, 0, 1)}, ServerNames: []string{"localhost"},
 		NodeName: "n", NodeIPs: []net.IP{net.IPv4(192, 0, 2, 1)},
+		Workers: []pki.Worker{{Name: "n-2", IPs: []net.IP{net.IPv4(192, 0, 2, 2)}}},
 	}
 }
 
@@ -68,6 +70,7 @@ func TestOpen_makesCertificatesThatVerify(t *testing.T) {
 	if _, err := proxy.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: begin, KeyUsages: forClients}); err == nil {
 		t.Error("the cluster's authority vouches for the front proxy: any client of it could then speak for any user")
 	}
+	serving, client := s.Worker("n-2")
 	for name, c := range map[string]struct {
 		pair  pki.Pair
 		usage x509.ExtKeyUsage
@@ -77,6 +80,9 @@ func TestOpen_makesCertificatesThatVerify(t *testing.T) {
 		"APIServerByName":    {s.APIServer(), x509.ExtKeyUsageServerAuth, "localhost"},
 		"KubeletByAddress":   {s.Kubelet(), x509.ExtKeyUsageServerAuth, "192.0.2.1"},
 		"KubeletByName":      {s.Kubelet(), x509.ExtKeyUsageServerAuth, "n"},
+		"WorkerByAddress":    {serving, x509.ExtKeyUsageServerAuth, "192.0.2.2"},
+		"WorkerByName":       {serving, x509.ExtKeyUsageServerAuth, "n-2"},
+		"Worker":             {client, x509.ExtKeyUsageClientAuth, ""},
 		"Admin":              {s.Admin(), x509.ExtKeyUsageClientAuth, ""},
 		"KubeletClient":      {s.KubeletClient(), x509.ExtKeyUsageClientAuth, ""},
 	} {
@@ -90,6 +96,9 @@ func TestOpen_makesCertificatesThatVerify(t *testing.T) {
 			}
 		})
 	}
+	if who := load(t, client.CertFile).Subject; who.CommonName != "system:node:n-2" || !slices.Equal(who.Organization, []string{"system:nodes"}) {
+		t.Errorf("a worker is %v to the API server, which grants the rights of a node by its name", who)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +111,8 @@ func TestOpen_makesCertificatesThatVerify(t *testing.T) {
 }
 
 func TestStore_Renew(t *testing.T) {
-	leaves := []string{"apiserver", "admin", "apiserver-kubelet", "kubelet", "front-proxy-client"}
-	everything := []string{"ca", "apiserver", "admin", "apiserver-kubelet", "kubelet", "front-proxy-ca", "front-proxy-client"}
+	leaves := []string{"apiserver", "admin", "apiserver-kubelet", "kubelet", "kubelet-n-2", "node-n-2", "front-proxy-client"}
+	everything := []string{"ca", "apiserver", "admin", "apiserver-kubelet", "kubelet", "kubelet-n-2", "node-n-2", "front-proxy-ca", "front-proxy-client"}
 	for name, c := range map[string]struct {
 		after  time.Duration
 		change func(*testing.T, *pki.Options)
@@ -147,7 +156,7 @@ func TestStore_Renew(t *testing.T) {
 // changedNames keeps the order in which they are written.
 func changedNames(before, after map[string][]byte) []string {
 	var out []string
-	for _, name := range []string{"sa.key", "ca.crt", "apiserver.crt", "admin.crt", "apiserver-kubelet.crt", "kubelet.crt", "front-proxy-ca.crt", "front-proxy-client.crt"} {
+	for _, name := range []string{"sa.key", "ca.crt", "apiserver.crt", "admin.crt", "apiserver-kubelet.crt", "kubelet.crt", "kubelet-n-2.crt", "node-n-2.crt", "front-proxy-ca.crt", "front-proxy-client.crt"} {
 		if !bytes.Equal(before[name], after[name]) {
 			out = append(out, strings.TrimSuffix(name, filepath.Ext(name)))
 		}

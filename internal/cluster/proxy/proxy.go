@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,9 @@ type Config struct {
 	// Informers are started by the caller, after New.
 	Informers informers.SharedInformerFactory
 	NodeName  string
-	NodeIP    netip.Addr
+	// Nodes are the names of further nodes in the same network namespace: what runs there is local, too.
+	Nodes  []string
+	NodeIP netip.Addr
 	// Services is where cluster IPs come from.
 	Services netip.Prefix
 	// PodInterfaces is how the names of the node's ends of pods' links begin.
@@ -115,7 +118,11 @@ func (p *Proxy) watch() (err error) {
 		synced   *cache.InformerSynced
 	}{
 		{f.Core().V1().Services().Informer(), handler(proxied, p.provider.OnServiceAdd, p.provider.OnServiceUpdate, p.provider.OnServiceDelete), &p.services},
-		{f.Discovery().V1().EndpointSlices().Informer(), handler(balanced, p.provider.OnEndpointSliceAdd, p.provider.OnEndpointSliceUpdate, p.provider.OnEndpointSliceDelete), &p.slices},
+		{f.Discovery().V1().EndpointSlices().Informer(), handler(balanced,
+			func(s *discoveryv1.EndpointSlice) { p.provider.OnEndpointSliceAdd(p.here(s)) },
+			func(a, b *discoveryv1.EndpointSlice) { p.provider.OnEndpointSliceUpdate(p.here(a), p.here(b)) },
+			func(s *discoveryv1.EndpointSlice) { p.provider.OnEndpointSliceDelete(p.here(s)) },
+		), &p.slices},
 		{ranges.Informer(), cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { p.tellRanges() }, UpdateFunc: func(any, any) { p.tellRanges() }, DeleteFunc: func(any) { p.tellRanges() },
 		}, &p.ranges},
@@ -150,6 +157,22 @@ func handler[T any](matches func(T) bool, add func(T), update func(before, after
 			},
 		},
 	}
+}
+
+// here says of endpoints on the other nodes that they are on ours. The proxier
+// thinks that those elsewhere need no masquerading when a pod is led to itself,
+// and that a local traffic policy excludes them.
+func (p *Proxy) here(s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+	if len(p.cfg.Nodes) == 0 {
+		return s
+	}
+	s = s.DeepCopy()
+	for i, e := range s.Endpoints {
+		if e.NodeName != nil && slices.Contains(p.cfg.Nodes, *e.NodeName) {
+			s.Endpoints[i].NodeName = &p.cfg.NodeName
+		}
+	}
+	return s
 }
 
 func proxied(s *corev1.Service) bool {

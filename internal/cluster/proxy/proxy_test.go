@@ -40,7 +40,7 @@ func start(t *testing.T, client kubernetes.Interface) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	f := informers.NewSharedInformerFactory(client, 0)
 	p, err := proxy.New(ctx, proxy.Config{
-		Client: client, Informers: f, NodeName: "node", NodeIP: network.NodeIP,
+		Client: client, Informers: f, NodeName: "node", Nodes: []string{"node-2"}, NodeIP: network.NodeIP,
 		Services: netip.MustParsePrefix("10.96.0.0/16"), PodInterfaces: network.PodInterfaces,
 	})
 	if err != nil {
@@ -94,6 +94,14 @@ func endpoints(service string, ips ...netip.Addr) *discoveryv1.EndpointSlice {
 	return s
 }
 
+// on says that the endpoints are on another node.
+func on(node string, s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+	for i := range s.Endpoints {
+		s.Endpoints[i].NodeName = &node
+	}
+	return s
+}
+
 func serviceRange() *networkingv1.ServiceCIDR {
 	return &networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: []string{"10.96.0.0/16"}}}
 }
@@ -112,6 +120,10 @@ func TestProxy(t *testing.T) {
 		s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 		s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}
 	}
+	local := func(s *corev1.Service) {
+		policy := corev1.ServiceInternalTrafficPolicyLocal
+		s.Spec.InternalTrafficPolicy = &policy
+	}
 	foreign := func(s *corev1.Service) {
 		s.Labels = map[string]string{"service.kubernetes.io/service-proxy-name": "other"}
 	}
@@ -121,6 +133,8 @@ func TestProxy(t *testing.T) {
 		service("nobody", "10.96.0.22"), endpoints("nobody"),
 		service("foreign", "10.96.0.23", foreign), endpoints("foreign", a.IP),
 		service("self", "10.96.0.24"), endpoints("self", a.IP),
+		service("neighbour", "10.96.0.25"), on("node-2", endpoints("neighbour", a.IP)),
+		service("local", "10.96.0.26", local), on("node-2", endpoints("local", a.IP)),
 		service("headless", corev1.ClusterIPNone), endpoints("headless", a.IP),
 	)
 	stop := start(t, api)
@@ -138,6 +152,9 @@ func TestProxy(t *testing.T) {
 		"NodePort":      {nettest.Pod{}, network.NodeIP.String() + ":30080", []string{"a from " + network.NodeIP.String(), "b from " + network.NodeIP.String()}},
 		"NodePortInPod": {client, network.NodeIP.String() + ":30080", []string{"a from " + network.NodeIP.String(), "b from " + network.NodeIP.String()}},
 		"ToItself":      {a, "10.96.0.24:80", []string{"a from " + network.NodeIP.String()}},
+		// Another node in the same namespace is no further away.
+		"ToItselfOnNode2": {a, "10.96.0.25:80", []string{"a from " + network.NodeIP.String()}},
+		"LocalOnNode2":    {client, "10.96.0.26:80", []string{"a from " + client.IP.String()}},
 	} {
 		for _, proto := range []string{"tcp4", "udp4"} {
 			if got, err := c.from.Ask(proto, c.at); err != nil || !slices.Contains(c.want, got) {

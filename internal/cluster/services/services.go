@@ -46,6 +46,8 @@ var DNS = netip.MustParseAddr("10.96.0.10")
 type Config struct {
 	Client   *rest.Config
 	NodeName string
+	// Nodes are the names of all others in this network namespace.
+	Nodes []string
 	// Range is where Services get their addresses; [DNS] lies in it.
 	Range netip.Prefix
 	// Host makes sockets in the host's network; nil if that is the pods' network, too.
@@ -115,7 +117,7 @@ func (s *Services) build(ctx context.Context) (err error) {
 		}},
 	})
 	services, err := proxy.New(ctx, proxy.Config{
-		Client: s.client, Informers: s.informers, NodeName: s.cfg.NodeName, NodeIP: network.NodeIP,
+		Client: s.client, Informers: s.informers, NodeName: s.cfg.NodeName, Nodes: s.cfg.Nodes, NodeIP: network.NodeIP,
 		Services: s.cfg.Range, PodInterfaces: network.PodInterfaces,
 	})
 	if err != nil {

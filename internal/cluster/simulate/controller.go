@@ -41,7 +41,7 @@ const (
 // Controller plays the nodes and their pods.
 type Controller struct {
 	client kubernetes.Interface
-	own    string
+	own    []string
 	logger *slog.Logger
 	clock  clock.WithTicker
 
@@ -51,8 +51,8 @@ type Controller struct {
 	renewed map[string]time.Time
 }
 
-// New returns a controller that has not been started. own is the name of the real node.
-func New(cfg *rest.Config, own string, logger *slog.Logger, c clock.WithTicker) (*Controller, error) {
+// New returns a controller that has not been started. own are the names of the real nodes.
+func New(cfg *rest.Config, own []string, logger *slog.Logger, c clock.WithTicker) (*Controller, error) {
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,10 @@ func strip(object any) (any, error) {
 func (c *Controller) play(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(c.client, 0, informers.WithTransform(strip),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = "spec.nodeName!=,spec.nodeName!=" + c.own
+			o.FieldSelector = "spec.nodeName!="
+			for _, name := range c.own {
+				o.FieldSelector += ",spec.nodeName!=" + name
+			}
 		}))
 	c.pods = factory.Core().V1().Pods().Lister()
 	add := func(object any) {

@@ -292,15 +292,25 @@ func (p *platform) leavesNothing() {
 // notesGroups remembers the cgroups of the running platform: their record goes with it.
 func (p *platform) notesGroups() {
 	p.t.Helper()
-	b, err := os.ReadFile(filepath.Join(p.dir, "runtime", "cgroups.json"))
-	if os.IsNotExist(err) {
-		return // there is no place for any
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &p.groups)
-	}
-	if err != nil {
-		p.t.Fatal(err)
+	p.groups = map[string]string{}
+	for _, pattern := range []string{"runtime", "nodes/*/runtime"} {
+		files, err := filepath.Glob(filepath.Join(p.dir, pattern, "cgroups.json"))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, f := range files { // none if there is no place for any
+			var groups map[string]string
+			b, err := os.ReadFile(f)
+			if err == nil {
+				err = json.Unmarshal(b, &groups)
+			}
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			for _, dir := range groups {
+				p.groups[dir] = dir
+			}
+		}
 	}
 }
 
