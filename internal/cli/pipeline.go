@@ -1,32 +1,32 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
-	"net/url"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	argo "github.com/kiwerk/kiwerk/api/argo/v1alpha1"
-	"github.com/kiwerk/kiwerk/internal/pipeline/engine"
-	"github.com/kiwerk/kiwerk/internal/pipeline/pack"
+	"github.com/kiwerk/kiwerk/internal/pipeline/client"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
-// pipelines are the commands about workflows; they speak Argo's own routes.
+// pipelines are the commands about workflows.
 type pipelines struct {
 	*tree
 	project string
+}
+
+// client asks the running platform.
+func (p *pipelines) client() client.Client {
+	return client.Client{Project: p.project, Call: func(ctx context.Context, method, path string, body, answer any) error {
+		return p.program.Call(ctx, p.session, method, path, body, answer)
+	}}
 }
 
 func (t *tree) pipeline() *cobra.Command {
@@ -59,18 +59,11 @@ func (p *pipelines) list() *cobra.Command {
 		Use: "list", Short: p.T(text.PipelineListShort), Args: p.noArguments,
 		Example: "  kiwerk pipeline list\n  kiwerk pipeline list -n team-a -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			var found argo.WorkflowList
-			if err := p.call(c.Context(), http.MethodGet, "", nil, &found); err != nil {
+			runs, err := p.client().List(c.Context())
+			if err != nil {
 				return err
 			}
-			out := &PipelineRuns{Items: []PipelineRun{}}
-			for i := range found.Items {
-				out.Items = append(out.Items, runOf(&found.Items[i]))
-			}
-			slices.SortFunc(out.Items, func(a, b PipelineRun) int {
-				return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Name, b.Name))
-			})
-			return p.print(out)
+			return p.print(&PipelineRuns{Items: runs})
 		},
 	}
 	p.printsData(c)
@@ -82,11 +75,11 @@ func (p *pipelines) show() *cobra.Command {
 		Use: "show NAME", Short: p.T(text.PipelineShowShort), Args: p.exactly(1),
 		Example: "  kiwerk pipeline show train-x7k2p\n  kiwerk pipeline show train-x7k2p -o json",
 		RunE: func(c *cobra.Command, args []string) error {
-			wf, err := p.get(c.Context(), args[0])
+			d, err := p.client().Get(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			return p.print(detailsOf(wf))
+			return p.print((*PipelineDetails)(d))
 		},
 	}
 	p.printsData(c)
@@ -95,10 +88,11 @@ func (p *pipelines) show() *cobra.Command {
 
 // submission is what kiwerk pipeline submit is asked for.
 type submission struct {
-	from, entrypoint string
-	parameters       []string
-	wait             bool
-	timeout          time.Duration
+	client.Options
+
+	from    string
+	wait    bool
+	timeout time.Duration
 }
 
 func (p *pipelines) submit() *cobra.Command {
@@ -118,8 +112,8 @@ func (p *pipelines) submit() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&s.from, "from", "", p.T(text.FlagPipelineFrom))
-	c.Flags().StringArrayVarP(&s.parameters, "parameter", "p", nil, p.T(text.FlagPipelineParameter))
-	c.Flags().StringVar(&s.entrypoint, "entrypoint", "", p.T(text.FlagPipelineEntrypoint))
+	c.Flags().StringArrayVarP(&s.Parameters, "parameter", "p", nil, p.T(text.FlagPipelineParameter))
+	c.Flags().StringVar(&s.Entrypoint, "entrypoint", "", p.T(text.FlagPipelineEntrypoint))
 	c.Flags().BoolVar(&s.wait, "wait", false, p.T(text.FlagPipelineWait))
 	c.Flags().DurationVar(&s.timeout, "timeout", time.Hour, p.T(text.FlagTimeout))
 	p.printsData(c)
@@ -127,46 +121,25 @@ func (p *pipelines) submit() *cobra.Command {
 }
 
 func (p *pipelines) begin(ctx context.Context, file string, s submission) error {
-	var wf argo.Workflow
-	var err error
-	if s.from != "" {
-		err = p.call(ctx, http.MethodPost, "/submit", map[string]any{
-			"resourceKind": "WorkflowTemplate", "resourceName": s.from,
-			"submitOptions": map[string]any{"parameters": s.parameters, "entryPoint": s.entrypoint},
-		}, &wf)
-	} else {
-		var manifest map[string]any
-		if manifest, err = p.manifest(file, s); err == nil {
-			err = p.call(ctx, http.MethodPost, "", map[string]any{"workflow": manifest}, &wf)
-		}
-	}
+	run, err := p.start(ctx, file, s)
 	if err != nil {
-		return err
+		return p.refused(file, err)
 	}
 	if s.wait {
-		return p.await(ctx, wf.Name, s.timeout)
+		return p.await(ctx, run.Name, s.timeout)
 	}
-	return p.tell(text.PipelineSubmitted, &wf)
+	return p.tell(text.PipelineSubmitted, run)
 }
 
-// manifest reads a Workflow and puts entrypoint and parameters into it.
-func (p *pipelines) manifest(file string, s submission) (map[string]any, error) {
-	raw, err := p.read(file)
+func (p *pipelines) start(ctx context.Context, file string, s submission) (*client.Run, error) {
+	if s.from != "" {
+		return p.client().SubmitTemplate(ctx, s.from, s.Options)
+	}
+	manifest, err := p.read(file)
 	if err != nil {
 		return nil, err
 	}
-	var manifest map[string]any
-	if err := yaml.Unmarshal(raw, &manifest); err != nil {
-		return nil, &Failure{Code: ExitUsage, What: text.S(text.PipelineUnreadable, file), Cause: err, Try: text.S(text.Verbatim, "kiwerk lint "+file)}
-	}
-	spec, ok := manifest["spec"].(map[string]any)
-	if manifest["kind"] != "Workflow" || !ok {
-		return nil, &Failure{Code: ExitUsage, What: text.S(text.PipelineNoWorkflow, file), Try: text.S(text.Verbatim, "kiwerk kubectl apply -f "+file)}
-	}
-	if s.entrypoint != "" {
-		spec["entrypoint"] = s.entrypoint
-	}
-	return manifest, setParameters(spec, s.parameters)
+	return p.client().Submit(ctx, manifest, s.Options)
 }
 
 func (p *pipelines) read(file string) ([]byte, error) {
@@ -180,29 +153,19 @@ func (p *pipelines) read(file string) ([]byte, error) {
 	return raw, err
 }
 
-// setParameters replaces or adds NAME=VALUE among the arguments of a workflow.
-func setParameters(spec map[string]any, parameters []string) error {
-	if len(parameters) == 0 {
-		return nil
+// refused says what a person can do about a manifest or parameter that is none.
+func (p *pipelines) refused(file string, err error) error {
+	var syntax *client.SyntaxError
+	var parameter *client.ParameterError
+	switch {
+	case errors.As(err, &syntax):
+		return &Failure{Code: ExitUsage, What: text.S(text.PipelineUnreadable, file), Cause: syntax.Err, Try: text.S(text.Verbatim, "kiwerk lint "+file)}
+	case errors.Is(err, client.ErrNoWorkflow):
+		return &Failure{Code: ExitUsage, What: text.S(text.PipelineNoWorkflow, file), Try: text.S(text.Verbatim, "kiwerk kubectl apply -f "+file)}
+	case errors.As(err, &parameter):
+		return usage(text.S(text.PipelineParameter, parameter.Parameter), "kiwerk pipeline submit … -p NAME=VALUE")
 	}
-	arguments, _ := spec["arguments"].(map[string]any)
-	if arguments == nil {
-		arguments = map[string]any{}
-	}
-	list, _ := arguments["parameters"].([]any)
-	for _, p := range parameters {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			return &Failure{Code: ExitUsage, What: text.S(text.PipelineParameter, p), Try: text.S(text.Verbatim, "kiwerk pipeline submit … -p NAME=VALUE")}
-		}
-		list = slices.DeleteFunc(list, func(old any) bool {
-			o, ok := old.(map[string]any)
-			return ok && o["name"] == name
-		})
-		list = append(list, map[string]any{"name": name, "value": value})
-	}
-	arguments["parameters"], spec["arguments"] = list, arguments
-	return nil
+	return err
 }
 
 // waitPause between two looks at a workflow that is waited for.
@@ -214,30 +177,24 @@ func (p *pipelines) await(ctx context.Context, name string, timeout time.Duratio
 	defer cancel()
 	tick := time.NewTicker(waitPause)
 	defer tick.Stop()
-	for {
-		wf, err := p.get(ctx, name)
-		if err != nil {
-			return err
-		}
-		if wf.Status.Phase.Completed() {
-			if err := p.print(detailsOf(wf)); err != nil {
-				return err
-			}
-			if wf.Status.Phase != argo.WorkflowSucceeded {
-				fmt.Fprintln(p.program.Err, p.session.Text.T(text.PipelineFailed, name, wf.Status.Phase, name, name))
-				return Exit(ExitFailed)
-			}
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return &Failure{
-				Code: ExitNotReady, What: text.S(text.PipelineNotEnded, name, timeout.String(), string(wf.Status.Phase)),
-				Try: text.S(text.Verbatim, "kiwerk pipeline show "+name+" -n "+p.project),
-			}
+	d, err := p.client().Wait(ctx, name, tick.C)
+	if d != nil && errors.Is(err, context.DeadlineExceeded) {
+		return &Failure{
+			Code: ExitNotReady, What: text.S(text.PipelineNotEnded, name, timeout.String(), d.Phase),
+			Try: text.S(text.Verbatim, "kiwerk pipeline show "+name+" -n "+p.project),
 		}
 	}
+	if err != nil {
+		return err
+	}
+	if err := p.print((*PipelineDetails)(d)); err != nil {
+		return err
+	}
+	if d.Phase != string(argo.WorkflowSucceeded) {
+		fmt.Fprintln(p.program.Err, p.session.Text.T(text.PipelineFailed, name, d.Phase, name, name))
+		return Exit(ExitFailed)
+	}
+	return nil
 }
 
 func (p *pipelines) act(action string, short text.Key) *cobra.Command {
@@ -245,11 +202,11 @@ func (p *pipelines) act(action string, short text.Key) *cobra.Command {
 		Use: action + " NAME", Short: p.T(short), Args: p.exactly(1),
 		Example: "  kiwerk pipeline " + action + " train-x7k2p",
 		RunE: func(c *cobra.Command, args []string) error {
-			var wf argo.Workflow
-			if err := p.call(c.Context(), http.MethodPut, "/"+url.PathEscape(args[0])+"/"+action, map[string]any{}, &wf); err != nil {
+			run, err := p.client().Act(c.Context(), args[0], action)
+			if err != nil {
 				return err
 			}
-			return p.tell(text.PipelineChanged, &wf)
+			return p.tell(text.PipelineChanged, run)
 		},
 	}
 	p.printsData(c)
@@ -262,7 +219,7 @@ func (p *pipelines) logs() *cobra.Command {
 		Use: "logs NAME [STEP]", Short: p.T(text.PipelineLogsShort), Args: p.between(1, 2),
 		Example: "  kiwerk pipeline logs train-x7k2p\n  kiwerk pipeline logs train-x7k2p evaluate -f",
 		RunE: func(c *cobra.Command, args []string) error {
-			wf, err := p.get(c.Context(), args[0])
+			d, err := p.client().Get(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -274,7 +231,7 @@ func (p *pipelines) logs() *cobra.Command {
 				kubectl = append(kubectl, "--prefix", "--tail=-1", "--max-log-requests=100", "-l", argo.LabelWorkflow+"="+args[0])
 				return p.program.Kubectl(c.Context(), p.session, kubectl)
 			}
-			pod := podOf(wf, args[1])
+			pod := d.PodOf(args[1])
 			if pod == "" {
 				return &Failure{Code: ExitNotFound, What: text.S(text.PipelineNoStep, args[0], args[1]), Try: text.S(text.Verbatim, "kiwerk pipeline show "+args[0]+" -n "+p.project)}
 			}
@@ -285,39 +242,10 @@ func (p *pipelines) logs() *cobra.Command {
 	return c
 }
 
-// podOf is the pod of a step by its display name, of the last attempt if there were several.
-func podOf(wf *argo.Workflow, step string) string {
-	var found *argo.NodeStatus
-	for _, n := range wf.Status.Nodes {
-		if n.Type == argo.NodeTypePod && (n.DisplayName == step || strings.HasPrefix(n.DisplayName, step+"(")) &&
-			(found == nil || n.StartedAt.After(found.StartedAt.Time)) {
-			found = &n
-		}
-	}
-	if found == nil {
-		return ""
-	}
-	return engine.PodName(wf.Name, found)
-}
-
-// get reads a workflow with all its nodes.
-func (p *pipelines) get(ctx context.Context, name string) (*argo.Workflow, error) {
-	var wf argo.Workflow
-	if err := p.call(ctx, http.MethodGet, "/"+url.PathEscape(name), nil, &wf); err != nil {
-		return nil, err
-	}
-	return &wf, pack.Unpack(&wf.Status)
-}
-
-func (p *pipelines) call(ctx context.Context, method, path string, body, answer any) error {
-	return p.program.Call(ctx, p.session, method, "/api/v1/workflows/"+url.PathEscape(p.project)+path, body, answer)
-}
-
 // tell prints what exists now, and on the side what to do next.
-func (p *pipelines) tell(done text.Key, wf *argo.Workflow) error {
+func (p *pipelines) tell(done text.Key, run *client.Run) error {
 	if !p.session.Quiet && p.output == "table" {
-		fmt.Fprintln(p.program.Err, p.session.Text.T(done, wf.Name, p.project, wf.Name, p.project))
+		fmt.Fprintln(p.program.Err, p.session.Text.T(done, run.Name, p.project, run.Name, p.project))
 	}
-	run := runOf(wf)
-	return p.print(&run)
+	return p.print((*PipelineRun)(run))
 }
