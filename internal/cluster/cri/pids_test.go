@@ -4,6 +4,7 @@ package cri_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,9 @@ func (n *node) output(id, script string) string {
 	return string(resp.GetStdout()) + string(resp.GetStderr())
 }
 
+// idle is a command that only this run of the tests has, as they look for it on the whole machine.
+func idle(n int) string { return fmt.Sprintf("sleep %d%d", 10+n, os.Getpid()) }
+
 // processes counts those of the machine with a command line.
 func processes(line string) int {
 	out, err := exec.Command("pgrep", "-cxf", line).Output()
@@ -68,7 +72,8 @@ var inPod = &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_POD}
 func TestServer_sharedProcesses(t *testing.T) {
 	n := newNode(t)
 	sb, sc := n.sharing("shared")
-	first := n.run(sb, sc, inPIDs("first", `echo $$; sleep 91234 & until pgrep -xf "sleep 91234" >/dev/null; do sleep 0.02; done; echo ready; while :; do sleep 0.02; done`, inPod))
+	one, two := idle(1), idle(2)
+	first := n.run(sb, sc, inPIDs("first", `echo $$; `+one+` & until pgrep -xf "`+one+`" >/dev/null; do sleep 0.02; done; echo ready; while :; do sleep 0.02; done`, inPod))
 	n.ready(first)
 	pid, _, _ := strings.Cut(n.log(n.status(first)), "\n")
 	if pid == "1" {
@@ -79,12 +84,12 @@ func TestServer_sharedProcesses(t *testing.T) {
 	second := n.run(sb, sc, inPIDs("second", `echo ready; while :; do sleep 0.02; done`, inPod))
 	n.ready(second)
 	for _, id := range []string{first, second} {
-		if out := n.output(id, `pgrep -cxf "sleep 91234"; tr '\0' ' ' < /proc/1/cmdline | cut -d' ' -f1,2; ls /proc/1/root/ 2>&1 | grep -c ''`); out != "1\nkiwerk-agent pod\n1\n" {
+		if out := n.output(id, `pgrep -cxf "`+one+`"; tr '\0' ' ' < /proc/1/cmdline | cut -d' ' -f1,2; ls /proc/1/root/ 2>&1 | grep -c ''`); out != "1\nkiwerk-agent pod\n1\n" {
 			t.Errorf("a container sees %q", out)
 		}
 	}
 	// What loses its parent is reaped by pid 1, and dies with its container.
-	if out := n.output(second, `(setsid sleep 91235 &) ; until pgrep -xf "sleep 91235" >/dev/null; do sleep 0.02; done; ps -o ppid= -p $(pgrep -xf "sleep 91235") | tr -d ' '; (sh -c 'exit 0' &); while ps -eo stat= | grep -q Z; do sleep 0.02; done`); out != "1\n" {
+	if out := n.output(second, `(setsid `+two+` &) ; until pgrep -xf "`+two+`" >/dev/null; do sleep 0.02; done; ps -o ppid= -p $(pgrep -xf "`+two+`") | tr -d ' '; (sh -c 'exit 0' &); while ps -eo stat= | grep -q Z; do sleep 0.02; done`); out != "1\n" {
 		t.Errorf("orphans: %q", out)
 	}
 	if out := n.output(second, `kill -9 `+pid+` && echo killed`); out != "killed\n" {
@@ -93,16 +98,16 @@ func TestServer_sharedProcesses(t *testing.T) {
 	if st := n.awaitExit(first); st.GetExitCode() != 137 {
 		t.Errorf("the killed container: %v", st)
 	}
-	if left := processes("sleep 91234"); left != 0 {
+	if left := processes(one); left != 0 {
 		t.Errorf("%d processes of the ended container are left", left)
 	}
-	if processes("sleep 91235") != 1 {
+	if processes(two) != 1 {
 		t.Error("a process of the other container is gone")
 	}
 	if _, err := n.rt.StopPodSandbox(t.Context(), &runtimeapi.StopPodSandboxRequest{PodSandboxId: sb}); err != nil {
 		t.Fatal(err)
 	}
-	if left := processes("sleep 91235") + processes("kiwerk-agent pod "+sb); left != 0 {
+	if left := processes(two) + processes("kiwerk-agent pod "+sb); left != 0 {
 		t.Errorf("%d processes of the stopped pod are left", left)
 	}
 	if _, err := os.Stat(filepath.Join(n.cfg.StateDir, "pods", sb)); err == nil {
@@ -114,7 +119,7 @@ func TestServer_sharedProcesses(t *testing.T) {
 func TestServer_sharedProcesses_killed(t *testing.T) {
 	n := newNode(t)
 	sb, sc := n.sharing("killed")
-	const script = `sleep 91236 & until pgrep -xf "sleep 91236" >/dev/null; do sleep 0.02; done; echo ready; while :; do sleep 0.02; done`
+	script := idle(3) + ` & until pgrep -xf "` + idle(3) + `" >/dev/null; do sleep 0.02; done; echo ready; while :; do sleep 0.02; done`
 	id := n.run(sb, sc, inPIDs("shim", script, inPod))
 	n.ready(id)
 	if _, err := n.rt.ExecSync(t.Context(), &runtimeapi.ExecSyncRequest{ContainerId: id, Cmd: []string{"no-such-command"}, Timeout: 10}); err == nil || !strings.Contains(err.Error(), "not found in PATH") {
@@ -131,7 +136,7 @@ func TestServer_sharedProcesses_killed(t *testing.T) {
 	}
 	id = n.run(sb, sc, inPIDs("pid1", script, inPod))
 	n.ready(id)
-	if left := processes("sleep 91236"); left != 1 {
+	if left := processes(idle(3)); left != 1 {
 		t.Errorf("%d processes of the containers", left)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
