@@ -114,7 +114,10 @@ func suiteImages(ctx context.Context, s *suite) ([]archiveImage, error) {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	page := func(name string) []imagetest.Entry {
 		html := filepath.Join(s.source, "test", "images", name, "html")
-		return []imagetest.Entry{imagetest.Copy(filepath.Join(html, "data.json"), "/data.json", 0o644), imagetest.Copy(filepath.Join(html, name+".jpg"), "/"+name+".jpg", 0o644)}
+		return []imagetest.Entry{
+			imagetest.Copy(filepath.Join(html, "data.json"), "/data.json", 0o644), imagetest.Copy(filepath.Join(html, name+".jpg"), "/"+name+".jpg", 0o644),
+			imagetest.File("/etc/os-release", "PRETTY_NAME=\"in place of Alpine Linux\"\n", 0o644), // by which a spec knows the image as a volume
+		}
 	}
 	web := v1.Config{Env: env, Entrypoint: []string{"/agnhost"}, Cmd: []string{"test-webserver"}}
 	return []archiveImage{
