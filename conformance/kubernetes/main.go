@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -24,7 +25,7 @@ type settings struct {
 	part                         part
 	only                         string
 	again, keep, list            bool
-	workers, batch               int
+	workers, batch, nodes        int
 	limit                        time.Duration
 }
 
@@ -40,9 +41,10 @@ func main() {
 	flag.BoolVar(&s.again, "again", false, "run specs again that passed before")
 	flag.BoolVar(&s.keep, "keep", false, "leave the platform running, to look at what failed")
 	flag.BoolVar(&s.list, "list", false, "list the specs of the part and how they stand; run nothing")
-	flag.IntVar(&s.workers, "workers", 4, "batches at a time; specs marked [Serial] run alone")
-	flag.IntVar(&s.batch, "batch", 6, "specs in one process of the suite")
-	flag.DurationVar(&s.limit, "limit", 20*time.Minute, "time for one batch")
+	flag.IntVar(&s.workers, "workers", 16, "batches at a time; specs marked [Serial] run alone")
+	flag.IntVar(&s.batch, "batch", 2, "specs in one process of the suite")
+	flag.IntVar(&s.nodes, "nodes", 2, "nodes of the cluster; two specs want more than one")
+	flag.DurationVar(&s.limit, "limit", time.Hour, "time for one batch")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, s)
@@ -102,7 +104,7 @@ func runSpecs(ctx context.Context, s settings, tools *suite, results *resultFile
 	if err != nil {
 		return err
 	}
-	p, err := running.Start(ctx, running.Options{Bin: s.bin, Login: s.user, Output: os.Stderr})
+	p, err := running.Start(ctx, running.Options{Bin: s.bin, Login: s.user, Output: os.Stderr, Up: []string{"--nodes", strconv.Itoa(s.nodes)}})
 	if err != nil {
 		return err
 	}
@@ -116,6 +118,6 @@ func runSpecs(ctx context.Context, s settings, tools *suite, results *resultFile
 	if err := p.Kiwerk(ctx, "image", "load", archive); err != nil {
 		return err
 	}
-	r := runner{suite: tools, platform: p, results: results, logs: filepath.Join(s.cache, "logs"), limit: s.limit, size: s.batch, workers: s.workers}
+	r := runner{suite: tools, platform: p, results: results, logs: filepath.Join(s.cache, "logs"), limit: s.limit, size: s.batch, workers: s.workers, nodes: s.nodes}
 	return r.run(ctx, todo)
 }

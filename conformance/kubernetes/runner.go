@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ type runner struct {
 	logs          string
 	limit         time.Duration
 	size, workers int
+	nodes         int
 
 	mu   sync.Mutex
 	done int
@@ -109,7 +111,7 @@ func (r *runner) batch(ctx context.Context, names []string) error {
 	defer log.Close()
 	cmd := exec.CommandContext(run, r.suite.program("e2e.test"),
 		"--ginkgo.focus="+strings.Join(focus, "|"), "--ginkgo.json-report="+absolute, "--ginkgo.no-color", "--ginkgo.timeout="+r.limit.String(),
-		"--kubeconfig="+r.platform.Kubeconfig(), "--provider=skeleton", "--num-nodes=1", "--disable-log-dump", "--dump-logs-on-failure",
+		"--kubeconfig="+r.platform.Kubeconfig(), "--provider=skeleton", "--num-nodes="+strconv.Itoa(r.nodes), "--disable-log-dump", "--dump-logs-on-failure",
 		"--node-os-distro=custom", "--minStartupPods=0", "--kubectl-path="+r.suite.program("kubectl"))
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, dir
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
