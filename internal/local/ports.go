@@ -5,6 +5,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 
@@ -36,12 +37,7 @@ func listenPlatform(address string, remembered int) (*net.TCPListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if port == "0" && remembered > 0 {
-		if l, err := listenTCP(net.JoinHostPort(host, strconv.Itoa(remembered))); err == nil {
-			return l, nil
-		}
-	}
-	l, err := listenTCP(address)
+	l, err := listenAt(host, port, remembered)
 	if errors.Is(err, unix.EADDRINUSE) {
 		n, _ := strconv.Atoi(port)
 		who := portHolder(n)
@@ -58,16 +54,35 @@ func listenPlatform(address string, remembered int) (*net.TCPListener, error) {
 
 // listenAPI opens the API server's port: the one from the last start if possible.
 func listenAPI(remembered int) (*net.TCPListener, error) {
-	if remembered > 0 {
-		if l, err := listenTCP("127.0.0.1:" + strconv.Itoa(remembered)); err == nil {
-			return l, nil
-		}
-	}
-	l, err := listenTCP("127.0.0.1:0")
+	l, err := listenAt("127.0.0.1", "0", remembered)
 	if err != nil {
 		return nil, failure(text.S(text.PortRefused, "127.0.0.1:0"), text.Sentence{}, err)
 	}
 	return l, nil
+}
+
+// Ports where nobody has asked for one: below those that the kernel gives to
+// outgoing connections and that pods get, so that nobody else takes ours
+// between a crash and the next start. Running pods know it.
+const (
+	firstAny, lastAny = 16000, 19999
+	anyTries          = 50
+)
+
+// listenAt opens a port. Port 0 is the one from the last start if it is free.
+func listenAt(host, port string, remembered int) (*net.TCPListener, error) {
+	if port == "0" {
+		n := remembered
+		for range anyTries {
+			if n > 0 {
+				if l, err := listenTCP(net.JoinHostPort(host, strconv.Itoa(n))); err == nil {
+					return l, nil
+				}
+			}
+			n = firstAny + rand.IntN(lastAny-firstAny+1)
+		}
+	}
+	return listenTCP(net.JoinHostPort(host, port))
 }
 
 func listenTCP(address string) (*net.TCPListener, error) {
