@@ -79,7 +79,8 @@ func TestClient_Submit(t *testing.T) {
 		"Entrypoint":   {"kind: Workflow\nspec: {entrypoint: m}", client.Options{Entrypoint: "o"}, post + `{"entrypoint":"o"}}}`, nil},
 		"NewParameter": {"kind: Workflow\nspec: {}", client.Options{Parameters: []string{"a=x=y"}}, post + `{"arguments":{"parameters":[{"name":"a","value":"x=y"}]}}}}`, nil},
 		"SameParameter": {
-			"kind: Workflow\nspec: {arguments: {parameters: [{name: a, value: 1}, {name: b, value: 2}]}}", client.Options{Parameters: []string{"a=3"}},
+			"kind: Workflow\nspec: {arguments: {parameters: [{name: a, value: 1}, {name: b, value: 2}]}}",
+			client.Options{Parameters: []string{"a=3"}},
 			post + `{"arguments":{"parameters":[{"name":"b","value":2},{"name":"a","value":"3"}]}}}}`, nil,
 		},
 		"NoYAML":       {"a: [", client.Options{}, "", new(*client.SyntaxError)},
