@@ -16,17 +16,17 @@ import (
 // The containers of a pod with shareProcessNamespace live under a pid 1 of the
 // pod's own, which outlives the daemon as shims do.
 
-// startPod starts pid 1 of a pod whose containers share processes.
-func (s *Server) startPod(b *sandbox) error {
+// startPod starts pid 1 of a pod whose containers share processes; there is none
+// for others. It is followed when the pod is known.
+func (s *Server) startPod(b *sandbox) (*shim.Pod, error) {
 	if !b.SharedPIDs {
-		return nil
+		return nil, nil
 	}
 	pod, err := shim.StartPod(s.cfg.AgentPath, s.podDir(b.ID), b.ID, b.NetNS)
 	if err != nil {
-		return errors.Join(fmt.Errorf("process namespace of pod %s/%s: %w", b.Namespace, b.Name, err), s.dropPod(b.ID))
+		return nil, errors.Join(fmt.Errorf("process namespace of pod %s/%s: %w", b.Namespace, b.Name, err), s.dropPod(b.ID))
 	}
-	s.tasks.Go(func() { s.followPod(b, pod) })
-	return nil
+	return pod, nil
 }
 
 // adoptPod takes over the pid 1 that another daemon started. Without it the pod is over.

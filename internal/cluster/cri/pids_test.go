@@ -3,8 +3,11 @@
 package cri_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,18 +25,20 @@ import (
 // sharing makes a pod whose containers share processes.
 func (n *node) sharing(name string) (string, *runtimeapi.PodSandboxConfig) {
 	n.t.Helper()
-	cfg := &runtimeapi.PodSandboxConfig{
-		Metadata: &runtimeapi.PodSandboxMetadata{Name: name, Namespace: "default", Uid: "uid-" + name},
-		Hostname: name, LogDirectory: filepath.Join(n.data, "logs", name),
-		Linux: &runtimeapi.LinuxPodSandboxConfig{SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
-			NamespaceOptions: &runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_POD},
-		}},
-	}
+	cfg := sharingConfig(n, name)
 	resp, err := n.rt.RunPodSandbox(n.t.Context(), &runtimeapi.RunPodSandboxRequest{Config: cfg})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	return resp.GetPodSandboxId(), cfg
+}
+
+func sharingConfig(n *node, name string) *runtimeapi.PodSandboxConfig {
+	return &runtimeapi.PodSandboxConfig{
+		Metadata: &runtimeapi.PodSandboxMetadata{Name: name, Namespace: "default", Uid: "uid-" + name},
+		Hostname: name, LogDirectory: filepath.Join(n.data, "logs", name),
+		Linux: &runtimeapi.LinuxPodSandboxConfig{SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{NamespaceOptions: inPod}},
+	}
 }
 
 // inPIDs is a container in the pid namespace that the options name.
@@ -168,6 +173,34 @@ func TestServer_sharedProcesses_killed(t *testing.T) {
 	}
 	if mode := st.GetStatus().GetLinux().GetNamespaces().GetOptions().GetPid(); mode != runtimeapi.NamespaceMode_POD {
 		t.Errorf("pid namespace of the pod: %s", mode)
+	}
+}
+
+// TestServer_sharedProcesses_notRecorded: of a pod that could not be made nobody hears, and nothing is left.
+func TestServer_sharedProcesses_notRecorded(t *testing.T) {
+	n := newNode(t)
+	n.stop()
+	var log bytes.Buffer
+	n.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	n.start()
+	records := filepath.Join(n.cfg.StateDir, "sandboxes")
+	if err := errors.Join(os.Rename(records, records+"-away"), os.WriteFile(records, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := n.rt.RunPodSandbox(t.Context(), &runtimeapi.RunPodSandboxRequest{Config: sharingConfig(n, "lost")})
+	if err == nil || !strings.Contains(err.Error(), "record pod default/lost") {
+		t.Errorf("error %v", err)
+	}
+	if err := errors.Join(os.Remove(records), os.Rename(records+"-away", records)); err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	if got := log.String(); strings.Contains(got, "pid 1 of a pod has ended") || strings.Contains(got, "record the end of a pod") {
+		t.Errorf("the pod's end is told:\n%s", got)
+	}
+	n.start()
+	if left, err := os.ReadDir(filepath.Join(n.cfg.StateDir, "pods")); err != nil && !errors.Is(err, os.ErrNotExist) || len(left) > 0 {
+		t.Errorf("directories of pods: %v, %v", left, err)
 	}
 }
 

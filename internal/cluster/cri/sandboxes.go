@@ -47,7 +47,7 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 	if err := s.connect(ctx, b, cfg, wanted); err != nil {
 		return nil, err
 	}
-	err = s.startPod(b)
+	first, err := s.startPod(b)
 	if err == nil {
 		if err = s.saveSandbox(b); err != nil {
 			err = errors.Join(fmt.Errorf("record pod %s/%s: %w", b.Namespace, b.Name, err), s.dropPod(b.ID))
@@ -65,6 +65,9 @@ func (s *Server) RunPodSandbox(ctx context.Context, req *runtimeapi.RunPodSandbo
 	s.mu.Unlock()
 	s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_CREATED_EVENT)
 	s.emit(b.ID, b.ID, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
+	if first != nil {
+		s.tasks.Go(func() { s.followPod(b, first) })
+	}
 	return &runtimeapi.RunPodSandboxResponse{PodSandboxId: b.ID}, nil
 }
 
