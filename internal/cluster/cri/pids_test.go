@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -173,6 +174,34 @@ func TestServer_sharedProcesses_killed(t *testing.T) {
 	}
 	if mode := st.GetStatus().GetLinux().GetNamespaces().GetOptions().GetPid(); mode != runtimeapi.NamespaceMode_POD {
 		t.Errorf("pid namespace of the pod: %s", mode)
+	}
+}
+
+// TestServer_sharedProcesses_holdsItsMounts: what a container leaves is found by
+// the number of its mount namespace, which no other may get until it was ended.
+func TestServer_sharedProcesses_holdsItsMounts(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sharing("held")
+	id := n.run(sb, sc, inPIDs("main", "echo ready; sleep 1000", inPod))
+	n.ready(id)
+	r, err := shim.Adopt(t.Context(), filepath.Join(n.cfg.StateDir, "containers", id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", r.State().InitPID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", r.State().PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := slices.ContainsFunc(fds, func(fd string) bool {
+		got, err := os.Readlink(fd)
+		return err == nil && got == want
+	})
+	if !held {
+		t.Errorf("the shim does not hold %s", want)
 	}
 }
 

@@ -33,8 +33,9 @@ type shim struct {
 	init  *os.Process
 	ready *fdsock.Conn // nil after the answer
 	state State
-	// mountNS is the container's.
-	mountNS string
+	// mountNS is the container's where it joins the processes of others. It is held
+	// open: the kernel gives the number of one that is gone to the next container.
+	mountNS *os.File
 
 	copies sync.WaitGroup // of the container's output
 	exit   Exit
@@ -117,7 +118,9 @@ func (s *shim) startInit() error {
 	if err != nil {
 		return fmt.Errorf("start container namespaces: %w", err)
 	}
-	s.mountNS, _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", s.init.Pid)) // may have ended, and all it started before
+	if s.spec.joinsProcesses() {
+		s.mountNS, _ = os.Open(fmt.Sprintf("/proc/%d/ns/mnt", s.init.Pid)) // may have ended, and all it started before
+	}
 	return s.identify()
 }
 
@@ -189,9 +192,7 @@ func (s *shim) follow() error {
 		s.execEvent(ev, files)
 	}
 	status, err := s.init.Wait()
-	if s.spec.joinsProcesses() && s.mountNS != "" {
-		endMountNamespace(s.mountNS) // their pid namespace goes on
-	}
+	s.endJoined()
 	close(s.ended)
 	if startErr != nil {
 		return startErr
@@ -205,6 +206,17 @@ func (s *shim) follow() error {
 	s.dropExecs()
 	s.drain()
 	return nil
+}
+
+// endJoined ends what init has left in a pid namespace that goes on without it.
+func (s *shim) endJoined() {
+	if s.mountNS == nil {
+		return
+	}
+	if ns, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", s.mountNS.Fd())); err == nil {
+		endMountNamespace(ns)
+	}
+	_ = s.mountNS.Close() // was only held
 }
 
 // blameMemory says so when the kernel killed for want of memory. Which of the
