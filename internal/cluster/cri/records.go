@@ -218,7 +218,12 @@ func (s *Server) loadContainer(ctx context.Context, id string) error {
 		// The daemon ended between making the directory and the record, or a disk
 		// has lost it: nobody knows of the container, nor may one run on unknown.
 		s.log.Warn("remove container without a record", "container", id, "error", err)
-		return errors.Join(shim.End(ctx, dir), os.RemoveAll(dir))
+		if err := shim.End(ctx, dir); err != nil {
+			// By its directory the next start finds it again; the others must not wait for that.
+			s.log.Error("a container without a record runs on", "container", id, "error", err)
+			return nil
+		}
+		return os.RemoveAll(dir)
 	}
 	c := newContainer(r)
 	s.containers[id] = c
