@@ -54,10 +54,10 @@ func Start(ctx context.Context, cfg Config) *Process {
 	return p
 }
 
-// Failed tells why the child ended before [Process.SetReady]; it is not started again then.
+// Failed tells once if the child has ended before [Process.SetReady], and why.
 func (p *Process) Failed() <-chan error { return p.failed }
 
-// SetReady says that the node works. From then on a child that ends is started again.
+// SetReady says that the node works: a child that ends from then on is no failure of the start.
 func (p *Process) SetReady() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,6 +76,9 @@ func (p *Process) Stop() {
 	p.tasks.Wait()
 }
 
+// keep starts the child again also before it was ready: whether the start has
+// failed with it is for those to say who wait for the node. One that ends after
+// they have seen the node work, and before they say so, must not be lost.
 func (p *Process) keep(ctx context.Context) {
 	defer close(p.failed)
 	var pause time.Duration
@@ -87,8 +90,10 @@ func (p *Process) keep(ctx context.Context) {
 		}
 		err = fmt.Errorf("the kubelet of node %s ended: %w", p.cfg.Job.NodeName, err)
 		if !p.isReady() {
-			p.failed <- err
-			return
+			select {
+			case p.failed <- err:
+			default: // the first one was told
+			}
 		}
 		pause = nextPause(pause, p.cfg.Clock.Since(begun))
 		p.cfg.Logger.Warn("the kubelet is started again", "node", p.cfg.Job.NodeName, "in", pause, "error", err)

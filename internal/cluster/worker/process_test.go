@@ -55,6 +55,28 @@ func TestProcess_failsBeforeItIsReady(t *testing.T) {
 	}
 }
 
+// TestProcess_endsAsItGetsReady: the node was seen to work, and its kubelet ends before that is said.
+func TestProcess_endsAsItGetsReady(t *testing.T) {
+	first := filepath.Join(t.TempDir(), "first")
+	second := filepath.Join(t.TempDir(), "second")
+	if out, err := exec.Command("mkfifo", second).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	f, err := os.OpenFile(second, os.O_RDWR, 0) // never at its end
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p := start(t, child("test -e "+first+" || { touch "+first+"; exit 3; }; echo runs > "+second+"; cat > /dev/null"))
+	if err := <-p.Failed(); err == nil {
+		t.Error("nobody was told")
+	}
+	p.SetReady()
+	if _, err := f.Read(make([]byte, 64)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestProcess_startsAgain kills the child of a node that works; its end is the end of its input.
 func TestProcess_startsAgain(t *testing.T) {
 	dir := t.TempDir()
