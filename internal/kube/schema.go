@@ -53,9 +53,10 @@ func docsOf(t reflect.Type) map[string]string {
 
 var stringTypes = []reflect.Type{reflect.TypeFor[metav1.Time](), reflect.TypeFor[metav1.MicroTime]()}
 
-// durationRule holds for what metav1.Duration reads; below zero there is no time to wait.
+// durationRule holds for what metav1.Duration reads, which is nothing longer than
+// 292 years; below zero there is no time to wait.
 var durationRule = apiextensionsv1.ValidationRule{
-	Rule:    `self.matches('^(0|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+)$')`,
+	Rule:    `self.matches('^(0|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+)$') && duration(self) >= duration('0s')`,
 	Message: "must be a duration such as 90s, 10m, 6h or 1h30m; days are written in hours",
 }
 

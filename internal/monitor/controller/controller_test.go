@@ -480,6 +480,7 @@ func TestKinds_schemaRefusesWhatTheTypesCannotHold(t *testing.T) {
 		"spec.performance.minimum: Invalid value: 95: must be from 0 to 1; it is an accuracy, so 90 % is 0.9":           `{"endpointRef":{"name":"x"},"performance":{"minimum":95}}`,
 		`spec.samples.retention: Invalid value: "30d": must be a duration such as 90s, 10m, 6h or 1h30m`:                `{"endpointRef":{"name":"x"},"samples":{"retention":"30d"}}`,
 		`spec.samples.retention: Invalid value: "-1h": must be a duration`:                                              `{"endpointRef":{"name":"x"},"samples":{"retention":"-1h"}}`,
+		`spec.samples.retention: Invalid value: "string": type conversion error`:                                        `{"endpointRef":{"name":"x"},"samples":{"retention":"9999999h"}}`, // longer than Go can hold
 		"spec.test.ties":   `{"endpointRef":{"name":"x"},"test":{"ties":"some"}}`,
 		"spec.endpointRef": `{"windows":{"size":50}}`,
 	} {
