@@ -104,7 +104,7 @@ func runSpecs(ctx context.Context, s settings, tools *suite, results *resultFile
 	if err != nil {
 		return err
 	}
-	p, err := running.Start(ctx, running.Options{Bin: s.bin, Login: s.user, Output: os.Stderr, Up: []string{"--nodes", strconv.Itoa(s.nodes)}})
+	p, err := running.Start(ctx, running.Options{Bin: s.bin, Login: s.user, Output: os.Stderr, Up: []string{"--images", "oci", "--nodes", strconv.Itoa(s.nodes)}})
 	if err != nil {
 		return err
 	}
