@@ -3,22 +3,15 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +21,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/kiwerk/kiwerk/internal/demo"
+	"github.com/kiwerk/kiwerk/internal/kwtest/imagetest"
 	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
@@ -114,35 +108,15 @@ func (n *node) socket() (string, error) {
 
 // packProbe makes an image of the probe as `docker save` writes it.
 func packProbe(probe, archive string) error {
-	program, err := os.ReadFile(probe)
+	layer, err := imagetest.NewLayer(imagetest.Copy(probe, inImage, 0o755))
 	if err != nil {
 		return err
 	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	err = w.WriteHeader(&tar.Header{Name: inImage[1:], Mode: 0o755, Size: int64(len(program)), Typeflag: tar.TypeReg})
-	if err == nil {
-		_, err = w.Write(program)
-	}
-	if err := errors.Join(err, w.Close()); err != nil {
-		return err
-	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	img, err := imagetest.New(runtime.GOARCH, v1.Config{Entrypoint: []string{inImage}}, layer)
 	if err != nil {
 		return err
 	}
-	img, err := mutate.AppendLayers(empty.Image, l)
-	if err != nil {
-		return err
-	}
-	if img, err = mutate.Config(img, v1.Config{Entrypoint: []string{inImage}}); err != nil {
-		return err
-	}
-	tag, err := name.NewTag(imageName)
-	if err != nil {
-		return err
-	}
-	if err := tarball.WriteToFile(archive, tag, img); err != nil {
+	if err := imagetest.Save(archive, map[string]v1.Image{imageName: img}); err != nil {
 		return err
 	}
 	return os.Chmod(archive, 0o644)
