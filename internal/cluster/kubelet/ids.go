@@ -34,7 +34,7 @@ func (e explainer) Admit(ctx context.Context, attrs *lifecycle.PodAdmitAttribute
 		e.events.Event(attrs.Pod, corev1.EventTypeWarning, "NoSubordinateIDs", err.Error())
 	}
 	if name := privileged(attrs.Pod); name != "" {
-		e.events.Eventf(attrs.Pod, corev1.EventTypeNormal, "PrivilegedWithin", "privileged container %s runs without seccomp and with every capability but those that reach the platform's data or the host (SYS_ADMIN, MKNOD, SYS_MODULE, SYS_RAWIO, SYS_BOOT, DAC_READ_SEARCH), and without the host's devices", name)
+		e.events.Eventf(attrs.Pod, corev1.EventTypeNormal, "PrivilegedWithin", "privileged container %s runs without seccomp and with every capability but those that reach the platform's data or the host (SYS_ADMIN, MKNOD, SYS_MODULE, SYS_RAWIO, SYS_BOOT, DAC_READ_SEARCH, PERFMON), and without the host's devices", name)
 	}
 	return e.PodAdmitHandler.Admit(ctx, attrs)
 }

@@ -35,7 +35,6 @@ var allowedBy = map[uintptr][]string{
 	unix.CAP_SYSLOG:         {"syslog"},
 	unix.CAP_SYS_PACCT:      {"acct"},
 	unix.CAP_BPF:            {"bpf"},
-	unix.CAP_PERFMON:        {"perf_event_open"},
 }
 
 // newNamespaces are the flags of clone that make one.

@@ -34,6 +34,7 @@ var refusedCaps = map[string]string{
 	"ALL":             "it contains SYS_ADMIN",
 	"SYS_ADMIN":       "it could unmount what hides the platform's data",
 	"DAC_READ_SEARCH": "it could open files by handle, past what hides the platform's data",
+	"PERFMON":         "it could read the memory of the host's kernel, and all data in it",
 	"SYS_MODULE":      "it could load code into the host's kernel",
 	"SYS_RAWIO":       "it could reach the host's memory",
 	"MKNOD":           "it could make a node of the host's disk",

@@ -64,6 +64,7 @@ func TestCapabilities(t *testing.T) {
 		"DropAllKeep": {drop: []string{"ALL"}, add: []string{"NET_BIND_SERVICE"}, count: 1},
 		"Add":         {add: []string{"SYS_NICE"}, count: 14},
 		"AddAdmin":    {add: []string{"SYS_ADMIN"}, err: "unmount"},
+		"AddPerfmon":  {add: []string{"PERFMON"}, err: "memory"},
 		"AddAll":      {add: []string{"ALL"}, err: "SYS_ADMIN"},
 		"Unknown":     {add: []string{"FLY"}, err: "not known"},
 	} {
