@@ -39,6 +39,8 @@ const (
 	nameWidth   = 12
 	detailWidth = 48
 	nextWidth   = 32
+	// columnGap keeps a command apart from what it is for, so that a copied line ends where it should.
+	columnGap = 2
 )
 
 func (p *progress) talk() io.Writer {
@@ -86,7 +88,7 @@ func (p *progress) ready(run runState, took time.Duration, detached bool) {
 	width := nextWidth
 	for i := range next {
 		next[i][0] = t.Command(next[i][0])
-		width = max(width, utf8.RuneCountInString(next[i][0]))
+		width = max(width, utf8.RuneCountInString(next[i][0])+columnGap)
 	}
 	lead := t.T(text.UpNext) + "  "
 	for _, n := range next {
