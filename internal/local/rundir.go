@@ -42,7 +42,7 @@ const maxRuntimeBase = 48
 
 // runtimeDirTries is how often another cluster may remove the outer folder under
 // us: it does so when its own was the last one in it.
-const runtimeDirTries = 100
+const runtimeDirTries = 1000
 
 // makeRuntimeDir makes the folder and refuses one that somebody else has put there.
 func makeRuntimeDir(dir string) error {
