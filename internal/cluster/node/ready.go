@@ -67,7 +67,8 @@ func usableNode(node *corev1.Node, since metav1.Time) (ready bool, why string) {
 			return false, c.Message
 		}
 		for _, t := range node.Spec.Taints {
-			if t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute {
+			// Others, those of a cordoned node for one, are for their owners to remove.
+			if t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable {
 				return false, "the taint " + t.Key + " is not yet removed"
 			}
 		}
