@@ -217,6 +217,10 @@ func (n *Network) attach(ctx context.Context, p Pod, a Attachment) error {
 	if err != nil {
 		return err
 	}
+	// Policies go by the sender's address: a pod must not take another's, nor one of the loopback.
+	if err := setSysctl("net.ipv4.conf."+interfaceOf(a.IP)+".rp_filter", "1"); err != nil {
+		return err
+	}
 	return n.mapPorts(ctx, a.IP, p.HostPorts)
 }
 

@@ -345,6 +345,55 @@ func TestNetwork_loopbackIsTheNodesOwn(t *testing.T) {
 	}
 }
 
+// TestNetwork_ownAddressOnly sends from a pod with addresses that are not its own.
+func TestNetwork_ownAddressOnly(t *testing.T) {
+	n := open(t, folder(t))
+	a, b := attach(t, n, Pod{ID: "a"}), attach(t, n, Pod{ID: "b"})
+	l, err := net.ListenPacket("udp4", NodeIP.String()+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	send := func(source string) {
+		err := Within(a.Namespace, func() error {
+			h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			eth, err := h.LinkByName(podInterface)
+			if err != nil {
+				return err
+			}
+			ip := net.ParseIP(source)
+			if err := h.AddrReplace(eth, &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(32, 32)}}); err != nil {
+				return err
+			}
+			c, err := net.DialUDP("udp4", &net.UDPAddr{IP: ip}, l.LocalAddr().(*net.UDPAddr))
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(c, source)
+			return errors.Join(err, c.Close())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The last one arrives, and what was sent before it on the same way would have come first.
+	for _, source := range []string{b.IP.String(), "192.0.2.1", a.IP.String()} {
+		send(source)
+	}
+	if err := l.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 64)
+	size, _, err := l.ReadFrom(got)
+	if err != nil || string(got[:size]) != a.IP.String() {
+		t.Errorf("first arrived what %q sent, %v; want only %s", got[:size], err, a.IP)
+	}
+}
+
 // TestNetwork_hostPortsLeaveThePlatform gives a pod the ports of the platform and of the name servers.
 func TestNetwork_hostPortsLeaveThePlatform(t *testing.T) {
 	n := open(t, folder(t))
