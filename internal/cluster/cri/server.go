@@ -227,10 +227,14 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
+// streamHost is on loopback, but no address that a pod's hostIP may name: a host
+// port there would lead the streams of other pods to it.
+const streamHost = "127.75.87.2"
+
 // startStreaming serves exec, attach and port-forward on loopback, with
 // one-time tokens in the addresses.
 func (s *Server) startStreaming() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", streamHost+":0")
 	if err != nil {
 		return fmt.Errorf("streaming server: %w", err)
 	}
