@@ -184,6 +184,8 @@ func (s *APIServer) options() *apiserveroptions.ServerRunOptions {
 	o.Authentication.ServiceAccounts.KeyFiles = []string{certs.ServiceAccountKey()}
 	o.ServiceAccountSigningKeyFile = certs.ServiceAccountKey()
 	o.Authorization.Modes = []string{"Node", "RBAC"}
+	// What the Node mode grants is bounded to the node's own objects only with this.
+	o.Admission.GenericAdmission.EnablePlugins = []string{"NodeRestriction"}
 	o.AllowPrivileged = true
 
 	o.ServiceClusterIPRanges = ServiceCIDR
