@@ -113,6 +113,9 @@ func (l *launcher) prepare(ctx context.Context, now time.Time) (err error) {
 			err = errors.Join(err, l.withdraw(), l.dir.Close())
 		}
 	}()
+	if former, err := readRun(l.dir.path); err == nil {
+		l.options = former.Flags.keep(l.options)
+	}
 	if l.config, err = loadConfig(l.options, l.dir.file(configFile)); err != nil {
 		return err
 	}
@@ -319,12 +322,16 @@ func (l *launcher) supervise(ctx context.Context, d *daemonProcess, commands *fd
 	go acceptStops(commands, stops)
 	timeout := time.NewTimer(l.options.Timeout)
 	defer timeout.Stop()
+	flags, err := flagsOf(l.options)
+	if err != nil {
+		return err
+	}
 	var phase string
 	run := runState{
 		Launcher: os.Getpid(), Daemon: d.pid, Started: begun, Address: l.config.Server.Listen,
 		URL: localURL(l.config.Server), Certificate: l.config.Server.TLS.CertFile,
 		APIServer: fmt.Sprintf("127.0.0.1:%d", l.dir.versions.Ports.API), RuntimeDir: l.runtime, Kubeconfig: l.dir.file(kubeconfigFile),
-		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes, Network: l.network, Remembered: l.remembered,
+		Version: currentVersions().Version, Kubernetes: currentVersions().Kubernetes, Network: l.network, Remembered: l.remembered, Flags: flags,
 	}
 	if err := writeJSON(l.dir.file(runFile), run); err != nil {
 		return failure(text.S(text.DataDirUnusable, l.dir.path), text.Sentence{}, err)

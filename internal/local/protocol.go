@@ -3,8 +3,11 @@
 package local
 
 import (
+	"cmp"
+	"path/filepath"
 	"time"
 
+	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/config"
 )
 
@@ -78,4 +81,40 @@ type runState struct {
 	Kubeconfig string       `json:"kubeconfig"`
 	Version    string       `json:"version"`
 	Kubernetes string       `json:"kubernetes"`
+	// Flags are those of the start, for the next one if this one does not end by itself.
+	Flags startFlags `json:"flags"`
+}
+
+// startFlags decide what a running platform consists of.
+type startFlags struct {
+	Config       string `json:"config,omitempty"`
+	Network      string `json:"network,omitempty"`
+	Images       string `json:"images,omitempty"`
+	SimulateGPUs string `json:"simulateGPUs,omitempty"`
+	GPUConfig    string `json:"gpuConfig,omitempty"`
+	Nodes        int    `json:"nodes,omitempty"`
+}
+
+// flagsOf are those of a start, with paths that mean the same from every folder.
+func flagsOf(o cli.UpOptions) (startFlags, error) {
+	f := startFlags{Config: o.Config, Network: o.Network, Images: o.Images, SimulateGPUs: o.SimulateGPUs, GPUConfig: o.GPUConfig, Nodes: o.Nodes}
+	for _, path := range []*string{&f.Config, &f.GPUConfig} {
+		if *path == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return f, err
+		}
+		*path = absolute
+	}
+	return f, nil
+}
+
+// keep are the flags for a start after a crash: what is not named stays as it
+// was. Otherwise the containers that are adopted would lose their node or GPUs.
+func (f startFlags) keep(o cli.UpOptions) cli.UpOptions {
+	o.Config, o.Network, o.Images = cmp.Or(o.Config, f.Config), cmp.Or(o.Network, f.Network), cmp.Or(o.Images, f.Images)
+	o.SimulateGPUs, o.GPUConfig, o.Nodes = cmp.Or(o.SimulateGPUs, f.SimulateGPUs), cmp.Or(o.GPUConfig, f.GPUConfig), cmp.Or(o.Nodes, f.Nodes)
+	return o
 }

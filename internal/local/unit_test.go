@@ -559,3 +559,20 @@ func TestUntilStalled(t *testing.T) {
 		}
 	}
 }
+
+func TestStartFlags_keep(t *testing.T) {
+	first := cli.UpOptions{Config: "c.yaml", Network: "host", Nodes: 3, SimulateGPUs: "h100:8", Listen: "127.0.0.1:1"}
+	flags, err := flagsOf(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !filepath.IsAbs(flags.Config) || filepath.Base(flags.Config) != "c.yaml" || flags.GPUConfig != "" {
+		t.Errorf("paths %q and %q", flags.Config, flags.GPUConfig)
+	}
+	if got := flags.keep(cli.UpOptions{}); got.Nodes != 3 || got.Network != "host" || got.SimulateGPUs != "h100:8" || got.Config != flags.Config || got.Listen != "" {
+		t.Errorf("without flags: %+v", got)
+	}
+	if got := flags.keep(cli.UpOptions{Nodes: 2, Network: "pod"}); got.Nodes != 2 || got.Network != "pod" || got.SimulateGPUs != "h100:8" {
+		t.Errorf("what is named counts: %+v", got)
+	}
+}

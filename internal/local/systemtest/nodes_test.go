@@ -72,7 +72,7 @@ print(*sorted({urllib.request.urlopen(sys.argv[1], timeout=10).read().decode().s
 `
 
 // TestNodes plays three nodes: pods spread over them and reach each other, one
-// of the kubelets is killed, one node is given up.
+// of the kubelets is killed, a crash keeps the nodes, one node is given up.
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	eachAccount(t, func(t *testing.T, who account) {
@@ -89,6 +89,7 @@ func TestNodes(t *testing.T) {
 				t.Errorf("the Service leads %s to %q, the nodes are %v", pod, got, nodes)
 			}
 		}
+		checkOwnObjectsOnly(t, p, nodes)
 		p.kubectl("drain", nodes[2], "--ignore-daemonsets", "--timeout=60s")
 		if got := p.kubectl("get", "pods", "-l", "app=web", "--field-selector", "spec.nodeName="+nodes[2], "-o", "name"); got != "" {
 			t.Errorf("on a drained node: %s", got)
@@ -98,10 +99,19 @@ func TestNodes(t *testing.T) {
 		if after := p.counters(); after != before {
 			t.Errorf("pods before and after the kill of a kubelet:\n%s\n%s", before, after)
 		}
-		if err := unix.Kill(p.run.Launcher, unix.SIGKILL); err != nil {
-			t.Fatal(err)
+		crash := func(p *platform) {
+			t.Helper()
+			if err := unix.Kill(p.run.Launcher, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			p.wait()
 		}
-		p.wait()
+		crash(p)
+		same := up(t, who, p.dir) // as status suggests: without the flags of the first start
+		if kept := same.nodes(); !slices.Equal(kept, nodes) || same.counters() != before {
+			t.Errorf("after a crash nodes %v and pods\n%s\nbefore %v and\n%s", kept, same.counters(), nodes, before)
+		}
+		crash(same)
 		again := up(t, who, p.dir, "--nodes", "2")
 		if out := again.out.String(); !strings.Contains(out, nodes[2]+" removed with 1 pods") {
 			t.Errorf("output:\n%s", out)
@@ -122,6 +132,19 @@ func TestNodes(t *testing.T) {
 		again.notesGroups()
 		again.stopsWithoutTrace()
 	})
+}
+
+// checkOwnObjectsOnly speaks with the certificate of the second node's kubelet.
+func checkOwnObjectsOnly(t *testing.T, p *platform, nodes []string) {
+	t.Helper()
+	cert := filepath.Join(p.dir, "pki", "node-"+nodes[1])
+	for _, node := range nodes[:2] {
+		object := p.kubectl("get", "node", node, "-o", "json")
+		_, errs, code := p.try(object, "--client-certificate", cert+".crt", "--client-key", cert+".key", "replace", "--raw", "/api/v1/nodes/"+node+"/status", "-f", "-")
+		if own := node == nodes[1]; own != (code == 0) || !own && !strings.Contains(errs, "is not allowed to modify node") {
+			t.Errorf("the kubelet of %s writes the status of %s: code %d, %s", nodes[1], node, code, errs)
+		}
+	}
 }
 
 // counters are the identities of the pods that count.
