@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -404,6 +405,18 @@ func TestFailure_isSaidInBothLanguages(t *testing.T) {
 	want := "Fehler: der Ordner /d ist nicht leer und enthält keine Daten von Kiwerk; er bleibt unberührt\n  cause\nVersuchen Sie: kiwerk up\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestReport_namesNoSystemCalls has what the system says about files.
+func TestReport_namesNoSystemCalls(t *testing.T) {
+	_, missing := os.Open("/nothing/here")
+	for _, err := range []error{missing, &Failure{What: text.S(text.ConfigInvalid), Cause: fmt.Errorf("read it: %w", missing)}} {
+		var b bytes.Buffer
+		report(&b, text.For("en"), err)
+		if got := b.String(); !strings.Contains(got, "/nothing/here does not exist") || strings.Contains(got, "open ") {
+			t.Errorf("said: %s", got)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/text"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // Exit codes.
@@ -88,7 +89,7 @@ func report(w io.Writer, p *text.Printer, err error) {
 	}
 	var f *Failure
 	if !errors.As(err, &f) {
-		fmt.Fprintf(w, "%s: %v\n", p.T(text.CommandError), err)
+		fmt.Fprintf(w, "%s: %v\n", p.T(text.CommandError), plain.Error(err))
 		return
 	}
 	fmt.Fprintf(w, "%s: %s\n", p.T(text.CommandError), f.What.In(p))
@@ -96,7 +97,7 @@ func report(w io.Writer, p *text.Printer, err error) {
 		fmt.Fprintf(w, "  %s\n", why)
 	}
 	if f.Cause != nil {
-		fmt.Fprintf(w, "  %v\n", f.Cause)
+		fmt.Fprintf(w, "  %v\n", plain.Error(f.Cause))
 	}
 	if try := f.Try.In(p); try != "" {
 		if f.Try.Key == text.Verbatim { // a command, in which a word may stand for an argument

@@ -65,7 +65,7 @@ func writeYAML(w io.Writer, v any) error {
 	if err := yaml.Unmarshal(b, &node); err != nil {
 		return err
 	}
-	plain(&node)
+	blockStyle(&node)
 	enc := yaml.NewEncoder(w)
 	enc.SetIndent(2)
 	if err := enc.Encode(&node); err != nil {
@@ -74,11 +74,11 @@ func writeYAML(w io.Writer, v any) error {
 	return enc.Close()
 }
 
-// plain drops the flow style and quotes that came with JSON; the encoder quotes again where it must.
-func plain(n *yaml.Node) {
+// blockStyle drops the flow style and quotes that came with JSON; the encoder quotes again where it must.
+func blockStyle(n *yaml.Node) {
 	n.Style = 0
 	for _, c := range n.Content {
-		plain(c)
+		blockStyle(c)
 	}
 }
 
