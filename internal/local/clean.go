@@ -80,6 +80,15 @@ func hostNetwork(ctx context.Context, c leftover.Cluster) []string {
 	return network.HostLeft(ctx, c.DataDir)
 }
 
+// unknownData says that there is no data to go by, and what runs or is left all the same.
+func unknownData(ctx context.Context, s cli.Session, getenv func(string) string, advice string) error {
+	f := &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.DataDirUnknown, s.DataDir), Try: try(advice)}
+	if left := leftNotes(ctx, cli.StateStopped, s.DataDir, getenv); len(left) > 0 {
+		f.Why, f.Try = left[0].Message, try("kiwerk down --clean --data-dir "+s.DataDir)
+	}
+	return f
+}
+
 // leftNotes say what is left although nothing should be: a platform in state
 // lost still has its holder and containers.
 func leftNotes(ctx context.Context, state, dataDir string, getenv func(string) string) []cli.Note {

@@ -22,7 +22,7 @@ func down(ctx context.Context, s cli.Session, o cli.DownOptions, getenv func(str
 		return clean(ctx, s, o, getenv)
 	}
 	if _, err := os.Stat(filepath.Join(s.DataDir, versionsFile)); err != nil {
-		return &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.DataDirUnknown, s.DataDir), Try: try("kiwerk down --data-dir DIR")}
+		return unknownData(ctx, s, getenv, "kiwerk down --data-dir DIR")
 	}
 	rt, err := runtimeDir(s.DataDir, getenv)
 	if err != nil {

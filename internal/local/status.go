@@ -40,7 +40,7 @@ func status(ctx context.Context, s cli.Session, getenv func(string) string) (*cl
 	var v versions
 	err := readJSON(filepath.Join(s.DataDir, versionsFile), &v)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.DataDirUnknown, s.DataDir), Try: try("kiwerk up --data-dir " + s.DataDir)}
+		return nil, unknownData(ctx, s, getenv, "kiwerk up --data-dir "+s.DataDir)
 	}
 	if err != nil {
 		return nil, versionsDamaged(s.DataDir, err)

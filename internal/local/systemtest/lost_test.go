@@ -337,11 +337,23 @@ func TestLost(t *testing.T) {
 		third.restarted("always", 2, "MachineRestarted")
 		third.notesGroups()
 		third.hang()
+		record := filepath.Join(dir, "kiwerk.json")
+		if err := os.Rename(record, record+".away"); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"status", "down"} { // without it nothing else knows what runs
+			if _, errs, code := call(t, who, dir, command); code == 0 || !strings.Contains(errs, "down --clean") {
+				t.Errorf("%s without kiwerk.json: code %d\n%s", command, code, errs)
+			}
+		}
 		if out, errs, code := call(t, who, dir, "down", "--clean", "--timeout", "12s"); code != 0 || !strings.Contains(errs, "Ended daemon") {
 			t.Errorf("down --clean: code %d\n%s%s", code, out, errs)
 		}
 		third.wait()
 		third.leavesNothing()
+		if err := os.Rename(record+".away", record); err != nil {
+			t.Fatal(err)
+		}
 		if out, _, _ := call(t, who, dir, "status"); !strings.Contains(out, "stopped") || strings.Contains(out, "LeftOver") {
 			t.Errorf("status after down --clean:\n%s", out)
 		}
