@@ -71,11 +71,22 @@ func (s *Server) StartContainer(ctx context.Context, req *runtimeapi.StartContai
 		return nil, err
 	}
 	if err := s.start(ctx, c); err != nil {
+		if !s.stands(c.SandboxID) {
+			return nil, status.Errorf(codes.FailedPrecondition, "container %s: its pod was stopped meanwhile: %s", c.Name, status.Convert(err).Message())
+		}
 		return nil, err
 	}
 	s.tasks.Go(func() { s.follow(c) })
 	s.emit(c.ID, c.SandboxID, runtimeapi.ContainerEventType_CONTAINER_STARTED_EVENT)
 	return &runtimeapi.StartContainerResponse{}, nil
+}
+
+// stands tells whether a pod has neither been stopped nor removed.
+func (s *Server) stands(sandbox string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.sandboxes[sandbox]
+	return b != nil && b.Ready
 }
 
 func (s *Server) start(ctx context.Context, c *container) error {

@@ -352,6 +352,23 @@ func TestServer_refusals(t *testing.T) {
 	}
 }
 
+// TestServer_startInAStoppedPod is what a client sees that is slower than the end of its pod.
+func TestServer_startInAStoppedPod(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sandbox("stopped")
+	c, err := n.rt.CreateContainer(t.Context(), &runtimeapi.CreateContainerRequest{PodSandboxId: sb, Config: shell("true"), SandboxConfig: sc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.rt.StopPodSandbox(t.Context(), &runtimeapi.StopPodSandboxRequest{PodSandboxId: sb}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.rt.StartContainer(t.Context(), &runtimeapi.StartContainerRequest{ContainerId: c.GetContainerId()})
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("error %v, want one of state, as nothing is wrong with what was asked", err)
+	}
+}
+
 func TestServer_otherUser(t *testing.T) {
 	n := newNode(t)
 	sb, sc := n.sandbox("user")
