@@ -128,3 +128,27 @@ func TestServer_load_withoutRecordNorEnd(t *testing.T) {
 		t.Errorf("when it has ended its directory is left: %v", err)
 	}
 }
+
+// TestServer_load_damagedPod damages the record of a pod whose containers share
+// processes: the pod is over, and nothing of it runs on unknown to anybody.
+func TestServer_load_damagedPod(t *testing.T) {
+	n := newNode(t)
+	sb, sc := n.sharing("damaged-pod")
+	id := n.run(sb, sc, inPIDs("main", "echo ready; while :; do sleep 0.02; done", inPod))
+	n.ready(id)
+	n.stop()
+	if err := os.Truncate(filepath.Join(n.cfg.StateDir, "pods", sb, "pod.json"), 0); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	st, err := n.rt.PodSandboxStatus(t.Context(), &runtimeapi.PodSandboxStatusRequest{PodSandboxId: sb})
+	if err != nil || st.GetStatus().GetState() != runtimeapi.PodSandboxState_SANDBOX_NOTREADY {
+		t.Errorf("pod %v, %v", st, err)
+	}
+	if _, err := n.rt.StopPodSandbox(t.Context(), &runtimeapi.StopPodSandboxRequest{PodSandboxId: sb}); err != nil {
+		t.Fatal(err)
+	}
+	if left := processes("kiwerk-agent pod " + sb); left != 0 {
+		t.Errorf("%d processes are left of its pid 1", left)
+	}
+}

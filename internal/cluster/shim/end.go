@@ -19,12 +19,15 @@ import (
 // endTime is how long a killed shim and its init may take to be gone.
 const endTime = 10 * time.Second
 
+// pollEnd is how often it is looked whether they are.
+const pollEnd = 5 * time.Millisecond
+
 // End kills the shim of a directory, and with it the container, whatever state
 // its records are in, and waits until it is gone.
 func End(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(pollEnd)
 	defer tick.Stop()
 	for {
 		lives, err := alive(dir)
@@ -48,15 +51,28 @@ func killShims(dir string) error {
 	if err != nil {
 		return err
 	}
+	_, err = killAll(func(args []string) bool {
+		if len(args) != 3 || !slices.Equal(args[:2], shimArgs) {
+			return false
+		}
+		its, err := os.Stat(args[2])
+		return err == nil && os.SameFile(its, want)
+	})
+	return err
+}
+
+// killAll kills the processes whose command line is meant, and counts those that it saw.
+func killAll(meant func(args []string) bool) (seen int, err error) {
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	errs := []error{err}
 	for _, p := range processes {
 		pid, err := strconv.Atoi(filepath.Base(p))
-		if err != nil || !isShim(pid, want) {
+		if err != nil || !meant(commandLine(pid)) {
 			continue
 		}
+		seen++
 		fd, err := unix.PidfdOpen(pid, 0)
-		if err == nil && isShim(pid, want) { // still, now that the number cannot go to another
+		if err == nil && meant(commandLine(pid)) { // still, now that the number cannot go to another
 			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 		}
 		if fd >= 0 {
@@ -66,18 +82,14 @@ func killShims(dir string) error {
 			errs = append(errs, fmt.Errorf("kill %d: %w", pid, err))
 		}
 	}
-	return errors.Join(errs...)
+	return seen, errors.Join(errs...)
 }
 
-func isShim(pid int, dir os.FileInfo) bool {
+// commandLine is empty for a process that has ended.
+func commandLine(pid int) []string {
 	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
 	if err != nil {
-		return false
+		return nil
 	}
-	args := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
-	if len(args) != 3 || !slices.Equal(args[:2], shimArgs) {
-		return false
-	}
-	its, err := os.Stat(args[2])
-	return err == nil && os.SameFile(its, dir)
+	return strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -87,7 +89,7 @@ func forkPod(agent, dir, id, netNS string, conn *os.File) (proc *os.Process, err
 		if err := enterAll(join); err != nil {
 			return err
 		}
-		proc, err = os.StartProcess(agent, []string{"kiwerk-agent", "pod", id}, &os.ProcAttr{
+		proc, err = os.StartProcess(agent, podArgs(id), &os.ProcAttr{
 			Dir: filepath.Join(dir, podRoot), Env: []string{"GOMAXPROCS=1"}, Files: []*os.File{null, null, null, conn},
 			Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC},
 		})
@@ -95,6 +97,9 @@ func forkPod(agent, dir, id, netNS string, conn *os.File) (proc *os.Process, err
 	})
 	return proc, err
 }
+
+// podArgs are the command line of a pod's pid 1; the id is also the name of the pod's directory.
+func podArgs(id string) []string { return []string{"kiwerk-agent", "pod", id} }
 
 // settle gives what pid 1 has made its places. Until it has heard that it is
 // known it ends with the daemon.
@@ -159,7 +164,7 @@ func AdoptPod(dir string) (*Pod, error) {
 		return nil, ErrGone
 	}
 	if err != nil {
-		return nil, errors.Join(ErrGone, err)
+		return nil, errors.Join(ErrGone, errPodRecord, err)
 	}
 	boot, err := BootID()
 	if err != nil {
@@ -201,9 +206,15 @@ func (p *Pod) Kill() error {
 	return errors.Join(err, sigErr)
 }
 
+// errPodRecord comes with [ErrGone]: nobody can tell by the record whether pid 1 lives.
+var errPodRecord = errors.New("the record of the pod is damaged")
+
 // EndPod kills the pid 1 that was started in dir, if it still runs.
 func EndPod(ctx context.Context, dir string) error {
 	p, err := AdoptPod(dir)
+	if errors.Is(err, errPodRecord) {
+		return endUnrecorded(ctx, dir)
+	}
 	if errors.Is(err, ErrGone) {
 		return nil
 	}
@@ -218,6 +229,24 @@ func EndPod(ctx context.Context, dir string) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("pid 1 of the pod in %s was killed but has not ended yet: %w", dir, ctx.Err())
+	}
+}
+
+// endUnrecorded goes by the command line.
+func endUnrecorded(ctx context.Context, dir string) error {
+	want := podArgs(filepath.Base(dir))
+	tick := time.NewTicker(pollEnd)
+	defer tick.Stop()
+	for {
+		lives, err := killAll(func(args []string) bool { return slices.Equal(args, want) })
+		if err != nil || lives == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("pid 1 of the pod in %s was killed but has not ended yet: %w", dir, ctx.Err())
+		}
 	}
 }
 
