@@ -55,7 +55,8 @@ func (p part) has(name string) bool {
 }
 
 // readLeftOut reads lines of an expression for names and a reason, separated by
-// " # ". "root:" or "user:" before the expression limits a line to one account.
+// " # ". What stands before the expression limits a line: "root: " and "user: "
+// to an account, "user-v1: " to one on a host with cgroups of version 1.
 func readLeftOut(path, account string) (map[*regexp.Regexp]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -75,11 +76,14 @@ func readLeftOut(path, account string) (map[*regexp.Regexp]string, error) {
 		if !ok || strings.TrimSpace(reason) == "" {
 			return nil, fmt.Errorf("%s:%d: a spec without a reason (want: EXPRESSION # REASON)", path, line)
 		}
-		if who, rest, limited := strings.Cut(name, ": "); limited && (who == asRoot || who == asUser) {
-			if who != account {
+		if limit := limits.FindStringSubmatch(name); limit != nil {
+			if limit[1] != account && limit[1] != account+onV1 {
 				continue
 			}
-			name = rest
+			if strings.HasSuffix(limit[1], onV1) && cgroupsV2() {
+				continue
+			}
+			name = strings.TrimPrefix(name, limit[0])
 		}
 		re, err := regexp.Compile(strings.TrimSpace(name))
 		if err != nil {
@@ -95,6 +99,16 @@ const (
 	asRoot = "root"
 	asUser = "user"
 )
+
+const onV1 = "-v1"
+
+var limits = regexp.MustCompile(`^((?:` + asRoot + `|` + asUser + `)(?:` + onV1 + `)?): `)
+
+// cgroupsV2 tells whether the host has them alone; only then can a user be given some.
+func cgroupsV2() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}
 
 // Outcomes in a result file.
 const (
