@@ -11,6 +11,8 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
 const (
@@ -30,7 +32,7 @@ func (n *node) memory(ctx context.Context, s settings) ([]row, error) {
 		if err := n.scale(ctx, count); err != nil {
 			return nil, fmt.Errorf("%d containers: %w", count, err)
 		}
-		if err := pause(ctx, s.settle); err != nil {
+		if err := running.Pause(ctx, s.settle); err != nil {
 			return nil, err
 		}
 		now, err := n.usage()
@@ -113,16 +115,5 @@ func podOf(args ...string) corev1.PodSpec {
 	return corev1.PodSpec{
 		TerminationGracePeriodSeconds: &grace,
 		Containers:                    []corev1.Container{{Name: "main", Image: imageName, ImagePullPolicy: corev1.PullNever, Args: args}},
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

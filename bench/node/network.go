@@ -18,6 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
 const (
@@ -163,7 +165,7 @@ func (n *node) answers(ctx context.Context, client, ip string) error {
 		if err == nil {
 			return nil
 		}
-		if waitErr := pause(ctx, 100*time.Millisecond); waitErr != nil {
+		if waitErr := running.Pause(ctx, 100*time.Millisecond); waitErr != nil {
 			return fmt.Errorf("the Service does not answer: %w", err)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kiwerk/kiwerk/internal/demo"
+	"github.com/kiwerk/kiwerk/internal/kwtest/running"
 )
 
 // Bounds of the design.
@@ -48,7 +49,7 @@ type settings struct {
 func main() {
 	var s settings
 	flag.StringVar(&s.bin, "bin", "bin", "folder of the built programs")
-	flag.StringVar(&s.user, "user", "kiwerk-test", "ordinary user for the second half, if started as root; empty leaves it out")
+	flag.StringVar(&s.user, "user", running.Ordinary, "ordinary user for the second half, if started as root; empty leaves it out")
 	flag.DurationVar(&s.idle, "idle", 30*time.Second, "window for the CPU at idle")
 	flag.DurationVar(&s.settle, "settle", 15*time.Second, "pause before it")
 	flag.Parse()
@@ -139,11 +140,11 @@ func measure(ctx context.Context, s settings, login string) (c column, err error
 	if c.job, err = p.job(ctx, "first", 1, 1); err != nil {
 		return c, errors.Join(err, p.stop())
 	}
-	if err := pause(ctx, s.settle); err != nil {
+	if err := running.Pause(ctx, s.settle); err != nil {
 		return c, errors.Join(err, p.stop())
 	}
 	before, begun := p.cpuSeconds(), time.Now()
-	if err := pause(ctx, s.idle); err != nil {
+	if err := running.Pause(ctx, s.idle); err != nil {
 		return c, errors.Join(err, p.stop())
 	}
 	c.cpu = 100 * (p.cpuSeconds() - before) / time.Since(begun).Seconds()
@@ -162,17 +163,6 @@ func measure(ctx context.Context, s settings, login string) (c column, err error
 		return c, err
 	}
 	return c, p.stop()
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // platform is one data directory and who starts it.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Logins of the ordinary users that tests make.
@@ -194,4 +195,16 @@ func (p *Platform) Stop() error {
 		return err
 	}
 	return os.RemoveAll(p.base)
+}
+
+// Pause lets a platform settle before it is measured.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
