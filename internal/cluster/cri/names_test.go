@@ -145,7 +145,8 @@ func TestHostPorts(t *testing.T) {
 		{80, network.NodeIP.String(), true},
 		{53, "127.0.0.1", false},
 		{80, "192.0.2.1", false},
-		{80, "::1", false}, {80, streamHost, false},
+		{80, "::1", false},
+		{80, streamHost, false},
 		{80, "here", false},
 	} {
 		list, err := hostPorts([]*runtimeapi.PortMapping{{HostPort: c.host, ContainerPort: 80, HostIp: c.ip}}, network.NodeIP.String())
