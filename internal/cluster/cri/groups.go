@@ -104,6 +104,8 @@ func (s *Server) makeGroup(c *container) (cgroup.Group, error) {
 	if s.groups == nil {
 		return nil, nil
 	}
+	s.limits.Lock()
+	defer s.limits.Unlock()
 	pod, limits, err := s.podGroup(c.SandboxID)
 	if err != nil {
 		return nil, err
@@ -195,6 +197,8 @@ func (s *Server) UpdatePodSandboxResources(_ context.Context, req *runtimeapi.Up
 	if err != nil {
 		return nil, err
 	}
+	s.limits.Lock()
+	defer s.limits.Unlock()
 	s.mu.Lock()
 	group, before := b.group(), b.Limits
 	s.mu.Unlock()

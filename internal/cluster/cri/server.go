@@ -120,6 +120,7 @@ type Server struct {
 	noGroups  *cgroup.Unavailable
 	oldGroups cgroup.Group // of an earlier daemon elsewhere
 	ipc       sync.Mutex   // while that of a pod is made
+	limits    sync.Mutex   // while those of a pod are read and written
 
 	mu         sync.Mutex
 	sandboxes  map[string]*sandbox
