@@ -3,7 +3,6 @@ package data
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -249,7 +248,7 @@ func (s *Service) Datasets(ctx context.Context, namespace string) ([]Version, er
 func (s *Service) listVersions(ctx context.Context, query string, args ...any) ([]Version, error) {
 	list := []Version{}
 	err := s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			v, err := scanVersion(rows.Scan)
 			if err != nil {
 				return err

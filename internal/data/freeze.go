@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
@@ -102,7 +101,7 @@ func (s *Service) Freeze(ctx context.Context, r FreezeRequest) (*Frozen, error) 
 
 func (s *Service) samples(ctx context.Context, r FreezeRequest) (list []sample, err error) {
 	err = s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var sm sample
 			var label string
 			if err := rows.Scan(&sm.id, &sm.features, &label); err != nil {

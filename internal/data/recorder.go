@@ -215,16 +215,13 @@ func (g *streamBatch) store(t *store.Tx) (int, error) {
 	revisions := map[string]bool{}
 	stored := 0
 	for _, p := range g.rows {
-		res, err := t.Exec(`INSERT INTO data_predictions(id, stream, seq, revision, time, output, features)
+		n, err := t.Exec(`INSERT INTO data_predictions(id, stream, seq, revision, time, output, features)
 			VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING`,
 			p.ID, id, next, p.Revision, p.Time.UnixNano(), string(p.Output), g.features(p))
 		if err != nil {
 			return 0, err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			if err != nil {
-				return 0, err
-			}
+		if n == 0 {
 			continue // recorded before
 		}
 		if err := counts.add(next, p.Features); err != nil {

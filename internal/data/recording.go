@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -107,7 +106,7 @@ func (s *Service) RecordingOf(namespace, endpoint string) *Recording {
 func (s *Service) loadRecordings(ctx context.Context) error {
 	loaded := map[endpointKey]*Recording{}
 	err := s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var r Recording
 			var spec string
 			if err := rows.Scan(&r.Namespace, &r.Endpoint, &spec); err != nil {

@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/kiwerk/kiwerk/internal/store"
 )
@@ -18,7 +17,7 @@ func (s *Service) Sweep(ctx context.Context) (int64, error) {
 	}
 	var streams []stream
 	err := s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var st stream
 			if err := rows.Scan(&st.id, &st.key.namespace, &st.key.endpoint); err != nil {
 				return err
@@ -48,12 +47,8 @@ func (s *Service) Sweep(ctx context.Context) (int64, error) {
 
 func (s *Service) sweepSome(ctx context.Context, stream, before int64) (n int64, err error) {
 	err = s.deps.Store.Update(ctx, func(t *store.Tx) error {
-		res, err := t.Exec(`DELETE FROM data_predictions WHERE id IN
+		n, err = t.Exec(`DELETE FROM data_predictions WHERE id IN
 			(SELECT id FROM data_predictions WHERE stream = ? AND time < ? ORDER BY time LIMIT ?)`, stream, before, sweepStep)
-		if err != nil {
-			return err
-		}
-		n, err = res.RowsAffected()
 		return err
 	})
 	return n, err

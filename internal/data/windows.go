@@ -2,7 +2,6 @@ package data
 
 import (
 	"context"
-	"database/sql"
 	"math"
 	"time"
 
@@ -24,7 +23,7 @@ type Stream struct {
 func (s *Service) Streams(ctx context.Context, namespace, endpoint string) ([]Stream, error) {
 	var list []Stream
 	err := s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var st Stream
 			var revision *string
 			if err := rows.Scan(&st.id, &st.Model, &st.Version, &st.Rows, &revision); err != nil {
@@ -107,7 +106,7 @@ func (s *Service) Window(ctx context.Context, q WindowQuery) (*Window, error) {
 func (w *Window) readRows(t *store.Tx, stream int64, q WindowQuery) error {
 	columns := make([][]float64, q.Features)
 	complete := true
-	err := t.Each(func(rows *sql.Rows) error {
+	err := t.Each(func(rows store.Rows) error {
 		var id string
 		var at int64
 		var features []byte
@@ -165,7 +164,7 @@ func (s Score) Accuracy() float64 {
 func (s *Service) LastLabelled(ctx context.Context, namespace, endpoint, model, version string, first int64, n int) (Score, error) {
 	var sc Score
 	err := s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var at int64
 			var correct bool
 			if err := rows.Scan(&at, &correct); err != nil {
@@ -198,7 +197,7 @@ type VersionScore struct {
 func (s *Service) Scores(ctx context.Context, namespace, endpoint string, from time.Time) ([]VersionScore, error) {
 	var list []VersionScore
 	err := s.deps.Store.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var v VersionScore
 			var first, last int64
 			if err := rows.Scan(&v.Model, &v.Version, &v.Rows, &v.Labelled, &v.Correct, &first, &last); err != nil {

@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"embed"
 	"encoding/hex"
 	"encoding/json"
@@ -154,7 +153,7 @@ func (s *Store) WindowsOf(ctx context.Context, namespace, endpoint string, n int
 func (s *Store) windows(ctx context.Context, query string, args ...any) ([]Judged, error) {
 	list := []Judged{}
 	err := s.db.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var j Judged
 			var detail string
 			var started, ended, judged int64
@@ -237,11 +236,8 @@ func addDelivery(t *store.Tx, alert, state string, now int64, notify bool) error
 func (s *Store) ResolveAlert(ctx context.Context, id, outcome string, notify bool) error {
 	return s.db.Update(ctx, func(t *store.Tx) error {
 		now := s.now().UnixNano()
-		res, err := t.Exec("UPDATE monitor_alerts SET resolved = ?, outcome = ? WHERE id = ? AND resolved IS NULL", now, outcome, id)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		n, err := t.Exec("UPDATE monitor_alerts SET resolved = ?, outcome = ? WHERE id = ? AND resolved IS NULL", now, outcome, id)
+		if err != nil || n == 0 {
 			return err
 		}
 		return addDelivery(t, id, StateResolved, now, notify)
@@ -276,7 +272,7 @@ func (s *Store) LastAlert(ctx context.Context, monitor string) (id string, total
 func (s *Store) alerts(ctx context.Context, query string, args ...any) ([]Alert, error) {
 	list := []Alert{}
 	err := s.db.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			a, err := scanAlert(rows.Scan)
 			list = append(list, a)
 			return err
@@ -315,7 +311,7 @@ type Delivery struct {
 func (s *Store) PendingDeliveries(ctx context.Context, monitor string) ([]Delivery, error) {
 	var list []Delivery
 	err := s.db.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var d Delivery
 			var due int64
 			a, err := scanAlert(rows.Scan, &d.State, &d.Attempts, &due, &d.Fault)

@@ -2,7 +2,6 @@ package retrain
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"encoding/json"
 	"time"
@@ -61,7 +60,7 @@ const maxDecisions = 1000
 func (s *Store) List(ctx context.Context, namespace, policy, retraining string) ([]Decision, error) {
 	list := []Decision{}
 	err := s.db.View(ctx, func(t *store.Tx) error {
-		return t.Each(func(rows *sql.Rows) error {
+		return t.Each(func(rows store.Rows) error {
 			var d Decision
 			var at int64
 			var numbers string

@@ -89,7 +89,7 @@ func apply(t *Tx, owner string, list []migration) error {
 		return err
 	}
 	have := 0
-	err := t.Each(func(r *sql.Rows) error {
+	err := t.Each(func(r Rows) error {
 		var version int
 		var name, digest string
 		if err := r.Scan(&version, &name, &digest); err != nil {

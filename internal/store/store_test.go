@@ -145,8 +145,8 @@ func TestTx_Each_nestedSameQuery(t *testing.T) {
 	pairs := 0
 	err := s.View(t.Context(), func(tx *store.Tx) error {
 		const q = "SELECT name FROM things ORDER BY name"
-		return tx.Each(func(*sql.Rows) error {
-			return tx.Each(func(*sql.Rows) error { pairs++; return nil }, q)
+		return tx.Each(func(store.Rows) error {
+			return tx.Each(func(store.Rows) error { pairs++; return nil }, q)
 		}, q)
 	})
 	if err != nil || pairs != 9 {

@@ -15,17 +15,18 @@ type Tx struct {
 }
 
 // Exec runs a statement that returns no rows.
-func (t *Tx) Exec(query string, args ...any) (sql.Result, error) {
+// It tells how many rows it changed.
+func (t *Tx) Exec(query string, args ...any) (int64, error) {
 	st, release, err := t.session.prepared(t.ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
 	if err != nil {
-		return nil, t.store.translate(err)
+		return 0, t.store.translate(err)
 	}
 	defer release()
 	res, err := st.ExecContext(t.ctx, args...)
 	if err != nil {
-		return nil, t.store.translate(err)
+		return 0, t.store.translate(err)
 	}
-	return res, nil
+	return res.RowsAffected()
 }
 
 // Script runs a string of several statements.
@@ -34,8 +35,11 @@ func (t *Tx) Script(script string) error {
 	return t.store.translate(err)
 }
 
+// Rows is the row of an answer that [Tx.Each] is at.
+type Rows interface{ Scan(dest ...any) error }
+
 // Each calls scan for every row of the answer.
-func (t *Tx) Each(scan func(*sql.Rows) error, query string, args ...any) (err error) {
+func (t *Tx) Each(scan func(Rows) error, query string, args ...any) (err error) {
 	st, release, err := t.session.prepared(t.ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
 	if err != nil {
 		return t.store.translate(err)

@@ -5,34 +5,12 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
 type writer = mlwire.Writer
 
 func id(n int64) string { return strconv.FormatInt(n, 10) }
-
-// pair is a tag or param.
-type pair model.Pair
-
-func (p pair) AppendJSON(w *writer) {
-	w.Begin()
-	w.Str("key", p.Key)
-	w.Str("value", p.Value)
-	w.End()
-}
-
-func pairs(w *writer, name string, list []model.Pair) {
-	if len(list) == 0 {
-		return
-	}
-	w.Name(name)
-	w.BeginList()
-	for _, p := range list {
-		w.Elem()
-		pair(p).AppendJSON(w)
-	}
-	w.EndList()
-}
 
 type experimentJSON model.Experiment
 
@@ -44,7 +22,7 @@ func (e experimentJSON) AppendJSON(w *writer) {
 	w.Str("lifecycle_stage", model.Stage(e.Deleted))
 	w.Int("last_update_time", e.Updated)
 	w.Int("creation_time", e.Created)
-	pairs(w, "tags", e.Tags)
+	route.Pairs(w, "tags", e.Tags)
 	w.End()
 }
 
@@ -103,36 +81,28 @@ func (r runJSON) AppendJSON(w *writer) {
 	w.Name("data")
 	w.Begin()
 	metrics(w, "metrics", r.Metrics)
-	pairs(w, "params", r.Params)
-	pairs(w, "tags", r.Tags)
+	route.Pairs(w, "params", r.Params)
+	route.Pairs(w, "tags", r.Tags)
 	w.End()
 	w.Name("inputs")
 	w.Begin()
-	mlwire.List(w, "dataset_inputs", convert(r.Datasets, func(d model.DatasetInput) datasetInputJSON { return datasetInputJSON(d) }))
-	mlwire.List(w, "model_inputs", convert(r.Inputs, func(m string) modelInputJSON { return modelInputJSON(m) }))
+	mlwire.List(w, "dataset_inputs", route.Convert(r.Datasets, func(d model.DatasetInput) datasetInputJSON { return datasetInputJSON(d) }))
+	mlwire.List(w, "model_inputs", route.Convert(r.Inputs, func(m string) modelInputJSON { return modelInputJSON(m) }))
 	w.End()
 	if len(r.Outputs) > 0 {
 		w.Name("outputs")
 		w.Begin()
-		mlwire.List(w, "model_outputs", convert(r.Outputs, func(o model.ModelOutput) modelOutputJSON { return modelOutputJSON(o) }))
+		mlwire.List(w, "model_outputs", route.Convert(r.Outputs, func(o model.ModelOutput) modelOutputJSON { return modelOutputJSON(o) }))
 		w.End()
 	}
 	w.End()
-}
-
-func convert[A, B any](list []A, f func(A) B) []B {
-	out := make([]B, len(list))
-	for i, v := range list {
-		out[i] = f(v)
-	}
-	return out
 }
 
 type datasetInputJSON model.DatasetInput
 
 func (d datasetInputJSON) AppendJSON(w *writer) {
 	w.Begin()
-	pairs(w, "tags", d.Tags)
+	route.Pairs(w, "tags", d.Tags)
 	w.Name("dataset")
 	w.Begin()
 	w.Str("name", d.Dataset.Name)
@@ -178,11 +148,11 @@ func (m loggedModelJSON) AppendJSON(w *writer) {
 	w.Str("model_type", m.Type)
 	w.Str("source_run_id", m.SourceRun)
 	w.OptStr("status_message", m.StatusMessage)
-	pairs(w, "tags", m.Tags)
+	route.Pairs(w, "tags", m.Tags)
 	w.End()
 	w.Name("data")
 	w.Begin()
-	pairs(w, "params", m.Params)
+	route.Pairs(w, "params", m.Params)
 	metrics(w, "metrics", m.Metrics)
 	w.End()
 	w.End()
@@ -204,7 +174,7 @@ func (v versionJSON) AppendJSON(w *writer) {
 	w.Str("source", v.Source)
 	w.Str("run_id", v.RunID)
 	w.Str("status", "READY")
-	pairs(w, "tags", v.Tags)
+	route.Pairs(w, "tags", v.Tags)
 	w.Str("run_link", v.RunLink)
 	w.Strings("aliases", v.Aliases)
 	w.OptStr("model_id", v.ModelID)
@@ -219,9 +189,9 @@ func (m registeredJSON) AppendJSON(w *writer) {
 	w.Int("creation_timestamp", m.Created)
 	w.Int("last_updated_timestamp", m.Updated)
 	w.OptStr("description", m.Description)
-	mlwire.List(w, "latest_versions", convert(m.Latest, func(v model.ModelVersion) versionJSON { return versionJSON(v) }))
-	pairs(w, "tags", m.Tags)
-	mlwire.List(w, "aliases", convert(m.Aliases, func(a model.Alias) aliasJSON { return aliasJSON(a) }))
+	mlwire.List(w, "latest_versions", route.Convert(m.Latest, func(v model.ModelVersion) versionJSON { return versionJSON(v) }))
+	route.Pairs(w, "tags", m.Tags)
+	mlwire.List(w, "aliases", route.Convert(m.Aliases, func(a model.Alias) aliasJSON { return aliasJSON(a) }))
 	w.End()
 }
 
@@ -248,54 +218,5 @@ func (f fileJSON) AppendJSON(w *writer) {
 	if !f.folder && f.size > 0 {
 		w.Int("file_size", f.size)
 	}
-	w.End()
-}
-
-// one is an answer with one message in a field.
-type one[T mlwire.Appender] struct {
-	name  string
-	value T
-}
-
-func (o one[T]) AppendJSON(w *writer) {
-	w.Begin()
-	w.Object(o.name, o.value)
-	w.End()
-}
-
-func oneOf[T mlwire.Appender](name string, v T, err error) (*one[T], error) {
-	if err != nil {
-		return nil, err
-	}
-	return &one[T]{name, v}, nil
-}
-
-// many is an answer with a list and the token of its next page.
-type many[T mlwire.Appender] struct {
-	name string
-	list []T
-	next string
-}
-
-func (m many[T]) AppendJSON(w *writer) {
-	w.Begin()
-	mlwire.List(w, m.name, m.list)
-	w.OptStr("next_page_token", m.next)
-	w.End()
-}
-
-func manyOf[A any, T mlwire.Appender](name string, list []A, next string, err error, f func(A) T) (*many[T], error) {
-	if err != nil {
-		return nil, err
-	}
-	return &many[T]{name, convert(list, f), next}, nil
-}
-
-// text is an answer with one string.
-type text struct{ name, value string }
-
-func (t text) AppendJSON(w *writer) {
-	w.Begin()
-	w.Str(t.name, t.value)
 	w.End()
 }

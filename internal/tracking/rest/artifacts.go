@@ -16,12 +16,13 @@ import (
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
 // handler is a route that answers with bytes or takes them.
 func (a *API) handler(method, pattern, verb, summary string, maxBody int64, h func(w http.ResponseWriter, r *http.Request) error) server.Endpoint {
 	return server.Endpoint{
-		Method: method, Pattern: pattern, Permission: server.Can(verb, artifacts), Summary: summary, MaxBody: maxBody, Codec: a.codec,
+		Method: method, Pattern: pattern, Permission: server.Can(verb, route.Artifacts), Summary: summary, MaxBody: maxBody, Codec: a.codec,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if err := h(w, r); err != nil {
 				a.codec.Error(w, r, publicError(err))
@@ -48,8 +49,8 @@ func publicError(err error) error {
 const proxy = "/api/2.0/mlflow-artifacts/artifacts"
 
 func (a *API) artifacts() []server.Endpoint {
-	list := call(a, "GET", "/artifacts/list", "list", artifacts, "artifacts of a run", small, a.listRunArtifacts)
-	list = append(list, call(a, "GET", "/logged-models/{model_id}/artifacts/directories", "list", artifacts, "files of a logged model", small, a.listModelArtifacts)...)
+	list := call(a, "GET", "/artifacts/list", "list", route.Artifacts, "artifacts of a run", route.Small, a.listRunArtifacts)
+	list = append(list, call(a, "GET", "/logged-models/{model_id}/artifacts/directories", "list", route.Artifacts, "files of a logged model", route.Small, a.listModelArtifacts)...)
 	for _, e := range []server.Endpoint{
 		a.handler("GET", proxy+"/{path...}", "get", "download an artifact", 0, a.download),
 		a.handler("PUT", proxy+"/{path...}", "update", "upload an artifact", a.uploadLimit(), a.upload),
@@ -57,7 +58,7 @@ func (a *API) artifacts() []server.Endpoint {
 		a.handler("GET", proxy, "list", "list a folder of artifacts", 0, a.list),
 		a.handler("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, a.downloadOfModel),
 	} {
-		list = append(list, both(e)...)
+		list = append(list, route.Both(e)...)
 	}
 	return append(
 		list,

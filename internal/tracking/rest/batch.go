@@ -3,6 +3,7 @@ package rest
 import (
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
 type metricIn struct {
@@ -16,10 +17,10 @@ type metricIn struct {
 }
 
 type logBatch struct {
-	ID      string     `ml:"run_id,required"`
-	Metrics []metricIn `ml:"metrics"`
-	Params  []pairIn   `ml:"params"`
-	Tags    []pairIn   `ml:"tags"`
+	ID      string         `ml:"run_id,required"`
+	Metrics []metricIn     `ml:"metrics"`
+	Params  []route.PairIn `ml:"params"`
+	Tags    []route.PairIn `ml:"tags"`
 
 	// fast is the batch if the quick way could read it.
 	fast *model.Batch
@@ -27,10 +28,10 @@ type logBatch struct {
 
 // check: every param and tag has a key.
 func (q *logBatch) check() error {
-	if err := checkKeys("params", q.Params); err != nil {
+	if err := route.CheckKeys("params", q.Params); err != nil {
 		return err
 	}
-	return checkKeys("tags", q.Tags)
+	return route.CheckKeys("tags", q.Tags)
 }
 
 func (q *logBatch) batch() model.Batch {
@@ -38,10 +39,10 @@ func (q *logBatch) batch() model.Batch {
 		return *q.fast
 	}
 	return model.Batch{
-		Metrics: convert(q.Metrics, func(m metricIn) model.Metric {
+		Metrics: route.Convert(q.Metrics, func(m metricIn) model.Metric {
 			return model.Metric{Key: m.Key, Value: *m.Value, Timestamp: *m.Timestamp, Step: m.Step, DatasetName: m.Dataset, DatasetDigest: m.Digest, ModelID: m.ModelID}
 		}),
-		Params: pairsIn(q.Params), Tags: pairsIn(q.Tags),
+		Params: route.PairsIn(q.Params), Tags: route.PairsIn(q.Tags),
 	}
 }
 

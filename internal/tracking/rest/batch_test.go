@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
 var batches = []string{
@@ -33,10 +34,10 @@ func FuzzLogBatch(f *testing.F) {
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		var slow struct {
-			ID      string     `ml:"run_id"`
-			Metrics []metricIn `ml:"metrics"`
-			Params  []pairIn   `ml:"params"`
-			Tags    []pairIn   `ml:"tags"`
+			ID      string         `ml:"run_id"`
+			Metrics []metricIn     `ml:"metrics"`
+			Params  []route.PairIn `ml:"params"`
+			Tags    []route.PairIn `ml:"tags"`
 		}
 		if err := (mlwire.Codec{}).Decode(r, &slow); err != nil {
 			t.Fatalf("%q: only the quick way accepts it: %v", body, err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
 type serverInfo struct{}
@@ -23,7 +24,7 @@ func (serverInfo) AppendJSON(w *writer) {
 func (a *API) fallback() []server.Endpoint {
 	handshake := server.Public("clients ask for it before they send credentials; it tells nothing about data")
 	nothing := server.Public("it only says that the route does not exist")
-	list := both(server.Endpoint{
+	list := route.Both(server.Endpoint{
 		Method: "GET", Pattern: "/api/3.0/mlflow/server-info", Permission: handshake, Summary: "what the tracking server can do",
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, serverInfo{}) }),
 	})
@@ -35,7 +36,7 @@ func (a *API) fallback() []server.Endpoint {
 		}),
 	})
 	for _, p := range []string{"/api/2.0/mlflow/", "/api/2.0mlflow/", "/api/3.0/mlflow/", "/api/2.0/mlflow-artifacts/"} {
-		list = append(list, both(server.Endpoint{
+		list = append(list, route.Both(server.Endpoint{
 			Pattern: p, Permission: nothing, Summary: "calls that are not served", Codec: a.codec,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				a.codec.Error(w, r, server.Errorf(http.StatusNotFound, "ENDPOINT_NOT_FOUND", "%s %s is not served by this tracking server", r.Method, r.URL.Path))
@@ -43,8 +44,8 @@ func (a *API) fallback() []server.Endpoint {
 		})...)
 	}
 	for _, op := range []string{"create", "complete", "abort"} {
-		list = append(list, both(server.Endpoint{
-			Method: "POST", Pattern: "/api/2.0/mlflow-artifacts/mpu/" + op + "/{path...}", Permission: server.Can("update", artifacts),
+		list = append(list, route.Both(server.Endpoint{
+			Method: "POST", Pattern: "/api/2.0/mlflow-artifacts/mpu/" + op + "/{path...}", Permission: server.Can("update", route.Artifacts),
 			Summary: "uploads in parts, which clients then do without", Codec: a.codec,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				a.codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository"))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
@@ -50,9 +51,9 @@ func (p pointsJSON) AppendJSON(w *writer) {
 }
 
 func (a *API) histories() []server.Endpoint {
-	bulk := call(a, "GET", "/metrics/get-history-bulk", "get", experiments, "points of a metric of many runs", small, a.historyBulk)
-	return flat(
-		call(a, "GET", "/metrics/get-history", "get", experiments, "points of a metric", small, func(ctx context.Context, q *getHistory) (*pointsJSON, error) {
+	bulk := call(a, "GET", "/metrics/get-history-bulk", "get", route.Experiments, "points of a metric of many runs", route.Small, a.historyBulk)
+	return route.Flat(
+		call(a, "GET", "/metrics/get-history", "get", route.Experiments, "points of a metric", route.Small, func(ctx context.Context, q *getHistory) (*pointsJSON, error) {
 			n := 0
 			if q.Max != nil {
 				if n = int(*q.Max); n <= 0 {
@@ -62,7 +63,7 @@ func (a *API) histories() []server.Endpoint {
 			list, next, err := a.store.History(ctx, server.NamespaceOf(ctx), q.ID, q.Key, n, q.Token)
 			return &pointsJSON{list, next}, err
 		}),
-		call(a, "GET", "/metrics/get-history-bulk-interval", "get", experiments, "an even sample of a metric of many runs", small, a.historyInterval),
+		call(a, "GET", "/metrics/get-history-bulk-interval", "get", route.Experiments, "an even sample of a metric of many runs", route.Small, a.historyInterval),
 		bulk,
 	)
 }
@@ -83,7 +84,7 @@ func (a *API) historyInterval(ctx context.Context, q *getHistoryInterval) (*poin
 	if len(q.IDs) > maxHistoryRuns {
 		return nil, model.Invalid("GetMetricHistoryBulkInterval request must specify at most %d run_ids. Received %d run_ids.", maxHistoryRuns, len(q.IDs))
 	}
-	n, err := maxResults(q.Max, maxPerRun, maxPerRun)
+	n, err := route.MaxResults(q.Max, maxPerRun, maxPerRun)
 	if err != nil {
 		return nil, model.Invalid("max_results must be between 1 and %d.", maxPerRun)
 	}

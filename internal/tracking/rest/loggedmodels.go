@@ -6,16 +6,17 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
 type createLoggedModel struct {
-	Experiment string   `ml:"experiment_id,required"`
-	Name       string   `ml:"name"`
-	Type       string   `ml:"model_type"`
-	SourceRun  string   `ml:"source_run_id"`
-	Params     []pairIn `ml:"params"`
-	Tags       []pairIn `ml:"tags"`
+	Experiment string         `ml:"experiment_id,required"`
+	Name       string         `ml:"name"`
+	Type       string         `ml:"model_type"`
+	SourceRun  string         `ml:"source_run_id"`
+	Params     []route.PairIn `ml:"params"`
+	Tags       []route.PairIn `ml:"tags"`
 }
 
 type modelRef struct {
@@ -35,9 +36,9 @@ type finalizeModel struct {
 func (q *finalizeModel) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
 
 type modelPairs struct {
-	ID     string   `ml:"model_id"`
-	Params []pairIn `ml:"params"`
-	Tags   []pairIn `ml:"tags"`
+	ID     string         `ml:"model_id"`
+	Params []route.PairIn `ml:"params"`
+	Tags   []route.PairIn `ml:"tags"`
 }
 
 // FromPath implements mlwire.FromPath.
@@ -71,33 +72,33 @@ type searchLoggedModels struct {
 }
 
 func (a *API) loggedModels() []server.Endpoint {
-	answer := func(m model.LoggedModel, err error) (*one[loggedModelJSON], error) {
-		return oneOf("model", loggedModelJSON(m), err)
+	answer := func(m model.LoggedModel, err error) (*route.One[loggedModelJSON], error) {
+		return route.OneOf("model", loggedModelJSON(m), err)
 	}
-	return flat(
-		call(a, "POST", "/logged-models", "create", experiments, "begin the upload of a model", small, func(ctx context.Context, q *createLoggedModel) (*one[loggedModelJSON], error) {
+	return route.Flat(
+		call(a, "POST", "/logged-models", "create", route.Experiments, "begin the upload of a model", route.Small, func(ctx context.Context, q *createLoggedModel) (*route.One[loggedModelJSON], error) {
 			return answer(a.store.CreateLoggedModel(ctx, server.NamespaceOf(ctx), q.Experiment, model.LoggedModel{
-				Name: q.Name, Type: q.Type, SourceRun: q.SourceRun, Params: pairsIn(q.Params), Tags: pairsIn(q.Tags),
+				Name: q.Name, Type: q.Type, SourceRun: q.SourceRun, Params: route.PairsIn(q.Params), Tags: route.PairsIn(q.Tags),
 			}))
 		}),
-		call(a, "POST", "/logged-models/search", "list", experiments, "find logged models", small, a.searchLoggedModels),
-		call(a, "GET", "/logged-models/{model_id}", "get", experiments, "one logged model", small, func(ctx context.Context, q *modelRef) (*one[loggedModelJSON], error) {
+		call(a, "POST", "/logged-models/search", "list", route.Experiments, "find logged models", route.Small, a.searchLoggedModels),
+		call(a, "GET", "/logged-models/{model_id}", "get", route.Experiments, "one logged model", route.Small, func(ctx context.Context, q *modelRef) (*route.One[loggedModelJSON], error) {
 			return answer(a.store.LoggedModel(ctx, server.NamespaceOf(ctx), q.ID, q.Deleted))
 		}),
-		call(a, "PATCH", "/logged-models/{model_id}", "update", experiments, "end the upload of a model", small, func(ctx context.Context, q *finalizeModel) (*one[loggedModelJSON], error) {
+		call(a, "PATCH", "/logged-models/{model_id}", "update", route.Experiments, "end the upload of a model", route.Small, func(ctx context.Context, q *finalizeModel) (*route.One[loggedModelJSON], error) {
 			return answer(a.store.FinalizeLoggedModel(ctx, server.NamespaceOf(ctx), q.ID, *q.Status))
 		}),
-		call(a, "DELETE", "/logged-models/{model_id}", "delete", experiments, "delete a logged model", small, func(ctx context.Context, q *modelRef) (*empty, error) {
-			return done(a.store.DeleteLoggedModel(ctx, server.NamespaceOf(ctx), q.ID))
+		call(a, "DELETE", "/logged-models/{model_id}", "delete", route.Experiments, "delete a logged model", route.Small, func(ctx context.Context, q *modelRef) (*route.Empty, error) {
+			return route.Done(a.store.DeleteLoggedModel(ctx, server.NamespaceOf(ctx), q.ID))
 		}),
-		call(a, "POST", "/logged-models/{model_id}/params", "update", experiments, "add params to a logged model", small, func(ctx context.Context, q *modelPairs) (*empty, error) {
-			return done(a.store.LogLoggedModelParams(ctx, server.NamespaceOf(ctx), q.ID, pairsIn(q.Params)))
+		call(a, "POST", "/logged-models/{model_id}/params", "update", route.Experiments, "add params to a logged model", route.Small, func(ctx context.Context, q *modelPairs) (*route.Empty, error) {
+			return route.Done(a.store.LogLoggedModelParams(ctx, server.NamespaceOf(ctx), q.ID, route.PairsIn(q.Params)))
 		}),
-		call(a, "PATCH", "/logged-models/{model_id}/tags", "update", experiments, "set tags of a logged model", small, func(ctx context.Context, q *modelPairs) (*one[loggedModelJSON], error) {
-			return answer(a.store.SetLoggedModelTags(ctx, server.NamespaceOf(ctx), q.ID, pairsIn(q.Tags)))
+		call(a, "PATCH", "/logged-models/{model_id}/tags", "update", route.Experiments, "set tags of a logged model", route.Small, func(ctx context.Context, q *modelPairs) (*route.One[loggedModelJSON], error) {
+			return answer(a.store.SetLoggedModelTags(ctx, server.NamespaceOf(ctx), q.ID, route.PairsIn(q.Tags)))
 		}),
-		call(a, "DELETE", "/logged-models/{model_id}/tags/{tag_key}", "update", experiments, "delete a tag of a logged model", small, func(ctx context.Context, q *modelTagRef) (*empty, error) {
-			return done(a.store.DeleteLoggedModelTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
+		call(a, "DELETE", "/logged-models/{model_id}/tags/{tag_key}", "update", route.Experiments, "delete a tag of a logged model", route.Small, func(ctx context.Context, q *modelTagRef) (*route.Empty, error) {
+			return route.Done(a.store.DeleteLoggedModelTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
 		}),
 	)
 }
@@ -105,11 +106,11 @@ func (a *API) loggedModels() []server.Endpoint {
 // loggedModelPage is the page size of clients that name none.
 const loggedModelPage = 50
 
-func (a *API) searchLoggedModels(ctx context.Context, q *searchLoggedModels) (*many[loggedModelJSON], error) {
+func (a *API) searchLoggedModels(ctx context.Context, q *searchLoggedModels) (*route.Many[loggedModelJSON], error) {
 	if q.Max != nil && *q.Max == 0 {
 		q.Max = nil
 	}
-	n, err := maxResults(q.Max, loggedModelPage, 1000)
+	n, err := route.MaxResults(q.Max, loggedModelPage, 1000)
 	if err != nil {
 		return nil, err
 	}
@@ -121,5 +122,5 @@ func (a *API) searchLoggedModels(ctx context.Context, q *searchLoggedModels) (*m
 		query.OrderBy = append(query.OrderBy, store.ModelOrder{Field: o.Field, Desc: o.Ascending != nil && !*o.Ascending, Dataset: o.Dataset, Digest: o.Digest})
 	}
 	list, next, err := a.store.SearchLoggedModels(ctx, server.NamespaceOf(ctx), query)
-	return manyOf("models", list, next, err, func(m model.LoggedModel) loggedModelJSON { return loggedModelJSON(m) })
+	return route.ManyOf("models", list, next, err, func(m model.LoggedModel) loggedModelJSON { return loggedModelJSON(m) })
 }

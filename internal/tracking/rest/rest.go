@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
@@ -59,50 +59,12 @@ func (a *API) Endpoints() []server.Endpoint {
 	return list
 }
 
-// Resources that permissions are about.
-const (
-	experiments = "experiments"
-	registered  = "registeredmodels"
-	artifacts   = "artifacts"
-)
-
-// both registers a route under both prefixes.
-func both(e server.Endpoint) []server.Endpoint {
-	ajax := e
-	ajax.Pattern = "/ajax-api" + strings.TrimPrefix(e.Pattern, "/api")
-	return []server.Endpoint{e, ajax}
-}
-
-// call is one route of the API: path is what follows /api/2.0/mlflow.
+// call is one call below /api/2.0/mlflow.
 func call[Req any, Resp any, PResp interface {
 	*Resp
 	mlwire.Appender
 }](a *API, method, path, verb, resource, summary string, maxBody int64, execute func(context.Context, *Req) (*Resp, error)) []server.Endpoint {
-	e := server.Typed(method, "/api/2.0/mlflow"+path, server.Can(verb, resource), a.codec, execute)
-	e.Summary, e.MaxBody = summary, maxBody
-	return both(e)
-}
-
-// empty is the answer of calls that only do something.
-type empty struct{ mlwire.Empty }
-
-func done(err error) (*empty, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &empty{}, nil
-}
-
-// Bounds of request bodies.
-const (
-	small  = 1 << 20
-	batch  = 16 << 20 // 100 params of 6,000 characters, each escaped
-	inputs = 40 << 20 // a data set's profile alone may have 16 MiB
-)
-
-func flat(groups ...[]server.Endpoint) (list []server.Endpoint) {
-	for _, g := range groups {
-		list = append(list, g...)
-	}
-	return list
+	return route.Call[Req, Resp, PResp](a.codec, route.Spec{
+		Method: method, Path: route.V2 + path, Verb: verb, Resource: resource, Summary: summary, MaxBody: maxBody,
+	}, execute)
 }

@@ -6,15 +6,16 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
 type createRun struct {
-	Experiment string   `ml:"experiment_id"`
-	User       string   `ml:"user_id"`
-	Name       string   `ml:"run_name"`
-	Start      *int64   `ml:"start_time"`
-	Tags       []pairIn `ml:"tags"`
+	Experiment string         `ml:"experiment_id"`
+	User       string         `ml:"user_id"`
+	Name       string         `ml:"run_name"`
+	Start      *int64         `ml:"start_time"`
+	Tags       []route.PairIn `ml:"tags"`
 }
 
 // runRef names a run, by its older field too.
@@ -41,12 +42,12 @@ type searchRuns struct {
 }
 
 func (a *API) runs() []server.Endpoint {
-	return flat(
-		call(a, "POST", "/runs/create", "create", experiments, "begin a run", small, func(ctx context.Context, q *createRun) (*one[runJSON], error) {
-			if err := checkKeys("tags", q.Tags); err != nil {
+	return route.Flat(
+		call(a, "POST", "/runs/create", "create", route.Experiments, "begin a run", route.Small, func(ctx context.Context, q *createRun) (*route.One[runJSON], error) {
+			if err := route.CheckKeys("tags", q.Tags); err != nil {
 				return nil, err
 			}
-			n := store.NewRun{Experiment: q.Experiment, User: q.User, Name: q.Name, Tags: pairsIn(q.Tags), Start: a.o.Clock().UnixMilli()}
+			n := store.NewRun{Experiment: q.Experiment, User: q.User, Name: q.Name, Tags: route.PairsIn(q.Tags), Start: a.o.Clock().UnixMilli()}
 			if q.Start != nil {
 				n.Start = *q.Start
 			}
@@ -54,31 +55,31 @@ func (a *API) runs() []server.Endpoint {
 				n.User = server.UserOf(ctx).Name
 			}
 			r, err := a.store.CreateRun(ctx, server.NamespaceOf(ctx), n)
-			return oneOf("run", runJSON(r), err)
+			return route.OneOf("run", runJSON(r), err)
 		}),
-		call(a, "GET", "/runs/get", "get", experiments, "one run", small, func(ctx context.Context, q *runRef) (*one[runJSON], error) {
+		call(a, "GET", "/runs/get", "get", route.Experiments, "one run", route.Small, func(ctx context.Context, q *runRef) (*route.One[runJSON], error) {
 			r, err := a.store.Run(ctx, server.NamespaceOf(ctx), q.ID)
-			return oneOf("run", runJSON(r), err)
+			return route.OneOf("run", runJSON(r), err)
 		}),
-		call(a, "POST", "/runs/update", "update", experiments, "change status, end or name of a run", small, func(ctx context.Context, q *updateRun) (*one[runInfoJSON], error) {
+		call(a, "POST", "/runs/update", "update", route.Experiments, "change status, end or name of a run", route.Small, func(ctx context.Context, q *updateRun) (*route.One[runInfoJSON], error) {
 			r, err := a.store.UpdateRun(ctx, server.NamespaceOf(ctx), q.ID, store.RunChange{Status: q.Status, End: q.End, Name: q.Name})
-			return oneOf("run_info", runInfoJSON(r), err)
+			return route.OneOf("run_info", runInfoJSON(r), err)
 		}),
-		call(a, "POST", "/runs/delete", "delete", experiments, "delete a run", small, func(ctx context.Context, q *runRef) (*empty, error) {
-			return done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, true))
+		call(a, "POST", "/runs/delete", "delete", route.Experiments, "delete a run", route.Small, func(ctx context.Context, q *runRef) (*route.Empty, error) {
+			return route.Done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, true))
 		}),
-		call(a, "POST", "/runs/restore", "update", experiments, "restore a run", small, func(ctx context.Context, q *runRef) (*empty, error) {
-			return done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, false))
+		call(a, "POST", "/runs/restore", "update", route.Experiments, "restore a run", route.Small, func(ctx context.Context, q *runRef) (*route.Empty, error) {
+			return route.Done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, false))
 		}),
-		call(a, "POST", "/runs/search", "list", experiments, "find runs", small, func(ctx context.Context, q *searchRuns) (*many[runJSON], error) {
-			n, err := maxResults(q.Max, 1000, 50000)
+		call(a, "POST", "/runs/search", "list", route.Experiments, "find runs", route.Small, func(ctx context.Context, q *searchRuns) (*route.Many[runJSON], error) {
+			n, err := route.MaxResults(q.Max, 1000, 50000)
 			if err != nil {
 				return nil, err
 			}
 			list, next, err := a.store.SearchRuns(ctx, server.NamespaceOf(ctx), store.RunQuery{
 				Experiments: q.Experiments, Filter: q.Filter, View: q.View, Max: n, OrderBy: q.OrderBy, Token: q.Token,
 			})
-			return manyOf("runs", list, next, err, func(r model.Run) runJSON { return runJSON(r) })
+			return route.ManyOf("runs", list, next, err, func(r model.Run) runJSON { return runJSON(r) })
 		}),
 	)
 }
@@ -103,7 +104,7 @@ type logPair struct {
 }
 
 type datasetInputIn struct {
-	Tags    []pairIn `ml:"tags"`
+	Tags    []route.PairIn `ml:"tags"`
 	Dataset struct {
 		Name       string `ml:"name"`
 		Digest     string `ml:"digest"`
@@ -136,39 +137,39 @@ type logModel struct {
 }
 
 func (a *API) logging() []server.Endpoint {
-	return flat(
-		call(a, "POST", "/runs/log-metric", "update", experiments, "write one point of a metric", small, func(ctx context.Context, q *logMetric) (*empty, error) {
-			return done(a.store.LogMetric(ctx, server.NamespaceOf(ctx), q.ID, model.Metric{
+	return route.Flat(
+		call(a, "POST", "/runs/log-metric", "update", route.Experiments, "write one point of a metric", route.Small, func(ctx context.Context, q *logMetric) (*route.Empty, error) {
+			return route.Done(a.store.LogMetric(ctx, server.NamespaceOf(ctx), q.ID, model.Metric{
 				Key: q.Key, Value: *q.Value, Timestamp: *q.Timestamp, Step: q.Step, ModelID: q.ModelID, DatasetName: q.Dataset, DatasetDigest: q.Digest,
 			}))
 		}),
-		call(a, "POST", "/runs/log-parameter", "update", experiments, "write one param", small, func(ctx context.Context, q *logPair) (*empty, error) {
-			return done(a.store.LogParam(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
+		call(a, "POST", "/runs/log-parameter", "update", route.Experiments, "write one param", route.Small, func(ctx context.Context, q *logPair) (*route.Empty, error) {
+			return route.Done(a.store.LogParam(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
 		}),
-		call(a, "POST", "/runs/set-tag", "update", experiments, "write one tag", small, func(ctx context.Context, q *logPair) (*empty, error) {
-			return done(a.store.SetTag(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
+		call(a, "POST", "/runs/set-tag", "update", route.Experiments, "write one tag", route.Small, func(ctx context.Context, q *logPair) (*route.Empty, error) {
+			return route.Done(a.store.SetTag(ctx, server.NamespaceOf(ctx), q.ID, model.Pair{Key: q.Key, Value: q.Value}))
 		}),
-		call(a, "POST", "/runs/delete-tag", "update", experiments, "delete a tag", small, func(ctx context.Context, q *logPair) (*empty, error) {
-			return done(a.store.DeleteTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
+		call(a, "POST", "/runs/delete-tag", "update", route.Experiments, "delete a tag", route.Small, func(ctx context.Context, q *logPair) (*route.Empty, error) {
+			return route.Done(a.store.DeleteTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))
 		}),
-		call(a, "POST", "/runs/log-batch", "update", experiments, "write many metrics, params and tags, all or none", batch, func(ctx context.Context, q *logBatch) (*empty, error) {
+		call(a, "POST", "/runs/log-batch", "update", route.Experiments, "write many metrics, params and tags, all or none", route.Batch, func(ctx context.Context, q *logBatch) (*route.Empty, error) {
 			if err := q.check(); err != nil {
 				return nil, err
 			}
-			return done(a.store.LogBatch(ctx, server.NamespaceOf(ctx), q.ID, q.batch()))
+			return route.Done(a.store.LogBatch(ctx, server.NamespaceOf(ctx), q.ID, q.batch()))
 		}),
-		call(a, "POST", "/runs/log-inputs", "update", experiments, "note what a run read", inputs, func(ctx context.Context, q *logInputs) (*empty, error) {
-			datasets := convert(q.Datasets, func(d datasetInputIn) model.DatasetInput {
-				return model.DatasetInput{Dataset: model.Dataset(d.Dataset), Tags: pairsIn(d.Tags)}
+		call(a, "POST", "/runs/log-inputs", "update", route.Experiments, "note what a run read", route.Inputs, func(ctx context.Context, q *logInputs) (*route.Empty, error) {
+			datasets := route.Convert(q.Datasets, func(d datasetInputIn) model.DatasetInput {
+				return model.DatasetInput{Dataset: model.Dataset(d.Dataset), Tags: route.PairsIn(d.Tags)}
 			})
-			return done(a.store.LogInputs(ctx, server.NamespaceOf(ctx), q.ID, datasets, convert(q.Models, func(m modelIn) string { return m.ID })))
+			return route.Done(a.store.LogInputs(ctx, server.NamespaceOf(ctx), q.ID, datasets, route.Convert(q.Models, func(m modelIn) string { return m.ID })))
 		}),
-		call(a, "POST", "/runs/outputs", "update", experiments, "note which models a run made", small, func(ctx context.Context, q *logOutputs) (*empty, error) {
-			return done(a.store.LogOutputs(ctx, server.NamespaceOf(ctx), q.ID, convert(q.Models, func(m modelIn) model.ModelOutput {
+		call(a, "POST", "/runs/outputs", "update", route.Experiments, "note which models a run made", route.Small, func(ctx context.Context, q *logOutputs) (*route.Empty, error) {
+			return route.Done(a.store.LogOutputs(ctx, server.NamespaceOf(ctx), q.ID, route.Convert(q.Models, func(m modelIn) model.ModelOutput {
 				return model.ModelOutput{ModelID: m.ID, Step: m.Step}
 			})))
 		}),
-		call(a, "POST", "/runs/log-model", "update", experiments, "note a model as clients before 3.0 do", small, func(ctx context.Context, q *logModel) (*empty, error) {
+		call(a, "POST", "/runs/log-model", "update", route.Experiments, "note a model as clients before 3.0 do", route.Small, func(ctx context.Context, q *logModel) (*route.Empty, error) {
 			var fields map[string]json.RawMessage
 			if err := json.Unmarshal([]byte(q.JSON), &fields); err != nil {
 				return nil, model.Invalid("Malformed model info. It is not a valid JSON object: %v", err)
@@ -184,7 +185,7 @@ func (a *API) logging() []server.Endpoint {
 			if err != nil {
 				return nil, err
 			}
-			return done(a.store.AppendHistory(ctx, server.NamespaceOf(ctx), q.ID, b))
+			return route.Done(a.store.AppendHistory(ctx, server.NamespaceOf(ctx), q.ID, b))
 		}),
 	)
 }

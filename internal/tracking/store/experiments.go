@@ -211,7 +211,7 @@ func (s *Store) DeleteExperimentTag(ctx context.Context, namespace, id, key stri
 		if err != nil {
 			return err
 		}
-		n, err := t.run("DELETE FROM experiment_tags WHERE experiment = ? AND key = ?", e.ID, key)
+		n, err := t.Exec("DELETE FROM experiment_tags WHERE experiment = ? AND key = ?", e.ID, key)
 		return changed(n, err, model.Missing("No tag with name: %s in experiment with id %d", key, e.ID))
 	})
 }

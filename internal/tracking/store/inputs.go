@@ -41,7 +41,7 @@ func (t *tx) putInput(r model.RunInfo, in model.DatasetInput) error {
 	if err := t.Row("SELECT id FROM run_datasets WHERE exp = ? AND name = ? AND digest = ?", r.ExperimentID, d.Name, d.Digest).Scan(&dataset); err != nil {
 		return err
 	}
-	n, err := t.run("INSERT INTO run_inputs(run, dataset) VALUES(?, ?) ON CONFLICT DO NOTHING", r.Row, dataset)
+	n, err := t.Exec("INSERT INTO run_inputs(run, dataset) VALUES(?, ?) ON CONFLICT DO NOTHING", r.Row, dataset)
 	if err != nil || n == 0 {
 		return err // the first use of a data set by a run is the one that counts
 	}
@@ -83,7 +83,7 @@ func (s *Store) Datasets(ctx context.Context, namespace string, experiments []st
 	}
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
-		return t.Each(func(r *rows) error {
+		return t.Each(func(r rows) error {
 			var d model.DatasetSummary
 			if err := r.Scan(&d.ExperimentID, &d.Name, &d.Digest, &d.Context); err != nil {
 				return err

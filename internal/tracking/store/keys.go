@@ -1,13 +1,12 @@
 package store
 
 import (
-	"database/sql"
 	"sync"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 )
 
-type rows = sql.Rows
+type rows = db.Rows
 
 // keys remembers the numbers of names. Rows of run_keys are never deleted or
 // changed, so what was once committed stays true.

@@ -102,7 +102,7 @@ func (t *tx) fillLoggedModel(m *model.LoggedModel) (err error) {
 		return err
 	}
 	m.Metrics = nil
-	return t.Each(func(r *rows) error {
+	return t.Each(func(r rows) error {
 		p := model.Metric{ModelID: m.ID}
 		var nan bool
 		if err := r.Scan(&p.Key, &p.DatasetName, &p.DatasetDigest, &p.RunUUID, &p.Timestamp, &p.Step, &p.Value, &nan); err != nil {
@@ -173,7 +173,7 @@ func (s *Store) SetLoggedModelTags(ctx context.Context, namespace, id string, ta
 // DeleteLoggedModelTag deletes a tag.
 func (s *Store) DeleteLoggedModelTag(ctx context.Context, namespace, id, key string) error {
 	_, err := s.changeLoggedModel(ctx, namespace, id, func(t *tx, m *model.LoggedModel) error {
-		n, err := t.run("DELETE FROM logged_model_tags WHERE model = ? AND key = ?", m.Row, key)
+		n, err := t.Exec("DELETE FROM logged_model_tags WHERE model = ? AND key = ?", m.Row, key)
 		return changed(n, err, model.Missing("No tag with key '%s' found for model with ID '%s'.", key, id))
 	})
 	return err

@@ -194,7 +194,7 @@ func (s *Store) History(ctx context.Context, namespace, id, key string, limit in
 }
 
 func (t *tx) points(key, query string, args ...any) (points []model.Metric, err error) {
-	err = t.Each(func(r *rows) error {
+	err = t.Each(func(r rows) error {
 		m := model.Metric{Key: key}
 		var nan bool
 		if err := r.Scan(&m.Timestamp, &m.Step, &m.Value, &nan); err != nil {

@@ -33,7 +33,7 @@ func (t *tx) fillRegistered(m *model.RegisteredModel) (err error) {
 		return err
 	}
 	m.Aliases = nil
-	err = t.Each(func(r *rows) error {
+	err = t.Each(func(r rows) error {
 		var a model.Alias
 		if err := r.Scan(&a.Name, &a.Version); err != nil {
 			return err

@@ -208,7 +208,7 @@ func (t *tx) putParams(r model.RunInfo, params []model.Pair) error {
 		if err != nil {
 			return err
 		}
-		n, err := t.run("INSERT INTO run_params(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", r.Row, k, r.ExperimentID, p.Value)
+		n, err := t.Exec("INSERT INTO run_params(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", r.Row, k, r.ExperimentID, p.Value)
 		if err != nil {
 			return err
 		}
@@ -289,7 +289,7 @@ func (s *Store) DeleteTag(ctx context.Context, namespace, id, key string) error 
 		if err != nil {
 			return err
 		}
-		n, err := t.run("DELETE FROM run_tags WHERE run = ? AND k = ?", r.Row, k)
+		n, err := t.Exec("DELETE FROM run_tags WHERE run = ? AND k = ?", r.Row, k)
 		return changed(n, err, model.Missing("No tag with name: %s in run with id %s", key, id))
 	})
 }
@@ -370,7 +370,7 @@ func jsonList[T int64 | string](values []T) string {
 const inRuns = " WHERE run IN (SELECT value FROM json_each(?))"
 
 func (t *tx) hydrateChunk(byRow map[int64]*model.Run, ids string) error {
-	err := t.Each(func(r *rows) error {
+	err := t.Each(func(r rows) error {
 		var run, k int64
 		var nan bool
 		var m model.Metric
@@ -391,7 +391,7 @@ func (t *tx) hydrateChunk(byRow map[int64]*model.Run, ids string) error {
 	if err := t.hydrateInputs(byRow, ids); err != nil {
 		return err
 	}
-	return t.Each(func(r *rows) error {
+	return t.Each(func(r rows) error {
 		var run, step int64
 		var made bool
 		var id string
@@ -417,7 +417,7 @@ func appendMetric(t *tx, list *[]model.Metric, k int64, m model.Metric, nan bool
 }
 
 func (t *tx) hydratePairs(table, ids string, target func(run int64) *[]model.Pair) error {
-	return t.Each(func(r *rows) (err error) {
+	return t.Each(func(r rows) (err error) {
 		var run, k int64
 		var p model.Pair
 		if err := r.Scan(&run, &k, &p.Value); err != nil {
@@ -431,7 +431,7 @@ func (t *tx) hydratePairs(table, ids string, target func(run int64) *[]model.Pai
 }
 
 func (t *tx) hydrateInputs(byRow map[int64]*model.Run, ids string) error {
-	return t.Each(func(r *rows) error {
+	return t.Each(func(r rows) error {
 		var run, id int64
 		var d model.DatasetInput
 		var key, value sql.NullString

@@ -79,7 +79,7 @@ func (t *tx) experimentsOf(namespace string, ids []string) ([]int64, error) {
 		return nil, err
 	}
 	var list []int64
-	err = t.Each(func(r *rows) error {
+	err = t.Each(func(r rows) error {
 		var id int64
 		if err := r.Scan(&id); err != nil {
 			return err
@@ -396,7 +396,7 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 }
 
 func (rs *runSearch) query(text string, args ...any) (list []model.RunInfo, err error) {
-	err = rs.t.Each(func(r *rows) error {
+	err = rs.t.Each(func(r rows) error {
 		info, err := scanRun(r.Scan)
 		if err == nil {
 			list = append(list, info)

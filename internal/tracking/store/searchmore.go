@@ -77,7 +77,7 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	where := all(conditions)
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
-		err := t.Each(func(r *rows) error {
+		err := t.Each(func(r rows) error {
 			e, err := scanExperiment(r.Scan)
 			list = append(list, e)
 			return err
@@ -167,7 +167,7 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 	where := all(append(conditions, sqlf("g.namespace = ?", namespace)))
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
-		err := t.Each(func(r *rows) error {
+		err := t.Each(func(r rows) error {
 			m, err := scanRegistered(r.Scan)
 			list = append(list, m)
 			return err
@@ -282,7 +282,7 @@ func (s *Store) SearchLoggedModels(ctx context.Context, namespace string, q Mode
 			return err
 		}
 		where := all(append(conditions, sqlf("m.stage = 0 AND m.exp IN (SELECT value FROM json_each(?))", jsonList(exps))))
-		err = t.Each(func(r *rows) error {
+		err = t.Each(func(r rows) error {
 			m, err := scanLoggedModel(r.Scan)
 			list = append(list, m)
 			return err

@@ -95,18 +95,9 @@ func changed(n int64, err, missing error) error {
 	return nil
 }
 
-// run executes a statement and tells how many rows it changed.
-func (t *tx) run(query string, args ...any) (int64, error) {
-	res, err := t.Exec(query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
 // pairs reads key and value columns.
 func (t *tx) pairs(query string, args ...any) (list []model.Pair, err error) {
-	err = t.Each(func(r *rows) error {
+	err = t.Each(func(r rows) error {
 		var p model.Pair
 		if err := r.Scan(&p.Key, &p.Value); err != nil {
 			return err

@@ -14,7 +14,7 @@ const versionColumns = `v.id, (SELECT name FROM registered_models WHERE id = v.m
 // versions reads versions with their tags and aliases.
 func (t *tx) versions(where string, args ...any) (list []model.ModelVersion, err error) {
 	var models []int64
-	err = t.Each(func(r *rows) error {
+	err = t.Each(func(r rows) error {
 		var v model.ModelVersion
 		var m int64
 		if err := r.Scan(&v.Row, &v.Name, &v.Version, &v.Created, &v.Updated, &v.User, &v.Stage, &v.Description,
@@ -41,7 +41,7 @@ func (t *tx) fillVersions(list []model.ModelVersion, models []int64) error {
 		ids[i] = v.Row
 		byRow[v.Row], byNumber[number{models[i], v.Version}] = v, v
 	}
-	err := t.Each(func(r *rows) error {
+	err := t.Each(func(r rows) error {
 		var id int64
 		var p model.Pair
 		if err := r.Scan(&id, &p.Key, &p.Value); err != nil {
@@ -54,7 +54,7 @@ func (t *tx) fillVersions(list []model.ModelVersion, models []int64) error {
 		return err
 	}
 	slices.Sort(models)
-	return t.Each(func(r *rows) error {
+	return t.Each(func(r rows) error {
 		var n number
 		var alias string
 		if err := r.Scan(&n.model, &n.version, &alias); err != nil {
