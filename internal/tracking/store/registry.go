@@ -74,9 +74,36 @@ func (s *Store) CreateRegisteredModel(ctx context.Context, namespace, name, desc
 				return err
 			}
 		}
-		return t.fillRegistered(&m)
+		if err := t.fillRegistered(&m); err != nil {
+			return err
+		}
+		e := model.Event{Namespace: namespace, Entity: "registered_model", Action: model.Created, Name: name, Description: &description, Tags: tags}
+		if model.IsPrompt(tags) {
+			e.Entity = "prompt"
+		}
+		return t.tell(e)
 	})
 	return m, err
+}
+
+// tellOf records a change of something below a model, which has another name if that is a prompt.
+func (t *tx) tellOf(row int64, ofModel, ofPrompt string, e model.Event) error {
+	if t.s.o.Listener == nil {
+		return nil
+	}
+	var prompt bool
+	err := t.Row("SELECT EXISTS(SELECT 1 FROM registered_model_tags WHERE model = ? AND key = ? AND lower(value) = 'true')", row, model.PromptTag).Scan(&prompt)
+	if err != nil {
+		return err
+	}
+	e.Entity = ofModel
+	if prompt {
+		e.Entity = ofPrompt
+	}
+	if e.Entity == "" {
+		return nil
+	}
+	return t.tell(e)
 }
 
 func (t *tx) putRegisteredTag(row int64, g model.Pair) error {
@@ -160,15 +187,22 @@ func (s *Store) SetRegisteredModelTag(ctx context.Context, namespace, name strin
 	if err := model.CheckRegistryTag(g); err != nil {
 		return err
 	}
-	_, err := s.changeRegistered(ctx, namespace, name, func(t *tx, m *model.RegisteredModel) error { return t.putRegisteredTag(m.Row, g) })
+	_, err := s.changeRegistered(ctx, namespace, name, func(t *tx, m *model.RegisteredModel) error {
+		if err := t.putRegisteredTag(m.Row, g); err != nil {
+			return err
+		}
+		return t.tellOf(m.Row, "", "prompt_tag", model.Event{Namespace: namespace, Action: model.Set, Name: name, Key: g.Key, Value: g.Value})
+	})
 	return err
 }
 
 // DeleteRegisteredModelTag deletes a tag; one that does not exist is no error.
 func (s *Store) DeleteRegisteredModelTag(ctx context.Context, namespace, name, key string) error {
 	_, err := s.changeRegistered(ctx, namespace, name, func(t *tx, m *model.RegisteredModel) error {
-		_, err := t.Exec("DELETE FROM registered_model_tags WHERE model = ? AND key = ?", m.Row, key)
-		return err
+		if _, err := t.Exec("DELETE FROM registered_model_tags WHERE model = ? AND key = ?", m.Row, key); err != nil {
+			return err
+		}
+		return t.tellOf(m.Row, "", "prompt_tag", model.Event{Namespace: namespace, Action: model.Deleted, Name: name, Key: key})
 	})
 	return err
 }
@@ -183,8 +217,10 @@ func (s *Store) SetAlias(ctx context.Context, namespace, name, alias, version st
 		if err != nil {
 			return err
 		}
-		_, err = t.Exec("INSERT INTO model_aliases(model, alias, version) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version", m.Row, alias, v.Version)
-		return err
+		if _, err = t.Exec("INSERT INTO model_aliases(model, alias, version) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version", m.Row, alias, v.Version); err != nil {
+			return err
+		}
+		return t.tellOf(m.Row, "model_version_alias", "prompt_alias", model.Event{Namespace: namespace, Action: model.Created, Name: name, Alias: alias, Version: version})
 	})
 	return err
 }
@@ -195,8 +231,10 @@ func (s *Store) DeleteAlias(ctx context.Context, namespace, name, alias string) 
 		return err
 	}
 	_, err := s.changeRegistered(ctx, namespace, name, func(t *tx, m *model.RegisteredModel) error {
-		_, err := t.Exec("DELETE FROM model_aliases WHERE model = ? AND alias = ?", m.Row, alias)
-		return err
+		if _, err := t.Exec("DELETE FROM model_aliases WHERE model = ? AND alias = ?", m.Row, alias); err != nil {
+			return err
+		}
+		return t.tellOf(m.Row, "model_version_alias", "prompt_alias", model.Event{Namespace: namespace, Action: model.Deleted, Name: name, Alias: alias})
 	})
 	return err
 }

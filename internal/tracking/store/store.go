@@ -16,7 +16,7 @@ var migrations embed.FS
 // Migrations is the schema.
 func Migrations() db.Migrations { return db.Migrations{Owner: "tracking", FS: migrations} }
 
-// Options of a store; all are required.
+// Options of a store; all but Listener are required.
 type Options struct {
 	DB    *db.Store
 	Clock func() time.Time
@@ -26,6 +26,17 @@ type Options struct {
 	ArtifactRoot string
 	// DefaultNamespace has experiment 0.
 	DefaultNamespace string
+	// Listener hears of changes of the registry; nil is nobody.
+	Listener Listener
+}
+
+// Listener hears of changes of the registry.
+type Listener interface {
+	// Record is called in the transaction of the change; its error takes the
+	// change back. It may run twice, as any update.
+	Record(t *db.Tx, e model.Event) error
+	// Committed is called when changes that were recorded are on the disk.
+	Committed()
 }
 
 // Store is tracking's data.
@@ -64,6 +75,17 @@ type tx struct {
 	now int64
 	// interned holds names made or found in this transaction.
 	interned map[string]int64
+	// told says that the listener has recorded something.
+	told bool
+}
+
+// tell records a change for the listener.
+func (t *tx) tell(e model.Event) error {
+	if t.s.o.Listener == nil {
+		return nil
+	}
+	t.told = true
+	return t.s.o.Listener.Record(t.Tx, e)
 }
 
 func (s *Store) now() int64 { return s.o.Clock().UnixMilli() }
@@ -71,11 +93,14 @@ func (s *Store) now() int64 { return s.o.Clock().UnixMilli() }
 func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	t := &tx{s: s, now: s.now()}
 	err := s.db.Update(ctx, func(d *db.Tx) error {
-		t.Tx, t.interned = d, nil // it may run twice
+		t.Tx, t.interned, t.told = d, nil, false // it may run twice
 		return fn(t)
 	})
 	if err == nil {
 		s.keys.learn(t.interned)
+	}
+	if err == nil && t.told {
+		s.o.Listener.Committed()
 	}
 	return err
 }

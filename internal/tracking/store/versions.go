@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -113,8 +114,17 @@ func (s *Store) CreateModelVersion(ctx context.Context, namespace string, n NewV
 		}
 	}
 	err = s.update(ctx, func(t *tx) error {
-		v, err = t.insertVersion(namespace, n)
-		return err
+		if v, err = t.insertVersion(namespace, n); err != nil {
+			return err
+		}
+		e := model.Event{
+			Namespace: namespace, Entity: "model_version", Action: model.Created, Name: n.Name, Version: strconv.FormatInt(v.Version, 10),
+			Source: v.Source, RunID: v.RunID, Description: n.Description, Tags: n.Tags,
+		}
+		if model.IsPrompt(n.Tags) {
+			e.Entity = "prompt_version"
+		}
+		return t.tell(e)
 	})
 	return v, err
 }
@@ -242,17 +252,32 @@ func (s *Store) SetModelVersionTag(ctx context.Context, namespace, name, version
 	if err := model.CheckRegistryTag(g); err != nil {
 		return err
 	}
-	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error { return t.putVersionTag(v.Row, g) })
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
+		if err := t.putVersionTag(v.Row, g); err != nil {
+			return err
+		}
+		return t.tellOfVersion(v, model.Event{Namespace: namespace, Action: model.Set, Name: name, Version: version, Key: g.Key, Value: g.Value})
+	})
 	return err
 }
 
 // DeleteModelVersionTag deletes a tag; one that does not exist is no error.
 func (s *Store) DeleteModelVersionTag(ctx context.Context, namespace, name, version, key string) error {
 	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
-		_, err := t.Exec("DELETE FROM model_version_tags WHERE version = ? AND key = ?", v.Row, key)
-		return err
+		if _, err := t.Exec("DELETE FROM model_version_tags WHERE version = ? AND key = ?", v.Row, key); err != nil {
+			return err
+		}
+		return t.tellOfVersion(v, model.Event{Namespace: namespace, Action: model.Deleted, Name: name, Version: version, Key: key})
 	})
 	return err
+}
+
+func (t *tx) tellOfVersion(v *model.ModelVersion, e model.Event) error {
+	var row int64
+	if err := t.Row("SELECT model FROM model_versions WHERE id = ?", v.Row).Scan(&row); err != nil {
+		return err
+	}
+	return t.tellOf(row, "model_version_tag", "prompt_version_tag", e)
 }
 
 // LatestVersions gives the newest version of each stage, or of those asked for.
