@@ -77,8 +77,12 @@ type Language struct {
 	// OrderBy lists the attributes for ordering; OrderEntities what else can order.
 	OrderBy       []string
 	OrderEntities []Entity
+	// OrderIsColumn is the wording of errors: an order is by a "key" and not by an "attribute".
+	OrderIsColumn bool
 	// Lists are the attributes that IN takes; nil means all.
 	Lists []string
+	// PairLists lets IN compare params and tags, too.
+	PairLists bool
 	// Nulls are the entities that IS NULL takes.
 	Nulls []Entity
 }
@@ -149,7 +153,11 @@ func (l *Language) ParseOrder(text string) (Order, error) {
 	}
 	o.Key = l.alias(o.Key)
 	if !slices.Contains(l.OrderBy, o.Key) {
-		return Order{}, faultf("Invalid order by key '%s' specified. Valid keys are '%s'", o.Key, strings.Join(l.OrderBy, "', '"))
+		what := "attribute key"
+		if l.OrderIsColumn {
+			what = "order by key"
+		}
+		return Order{}, faultf("Invalid %s '%s' specified. Valid keys are '%s'", what, o.Key, strings.Join(l.OrderBy, "', '"))
 	}
 	return o, nil
 }
@@ -228,10 +236,30 @@ func (p *parser) comparison() (c Comparison, err error) {
 	if c.Op, err = p.operator(); err != nil {
 		return c, err
 	}
+	if (c.Op == IsNull || c.Op == IsNotNull) && !slices.Contains(p.Nulls, c.Entity) {
+		return c, faultf("IS NULL / IS NOT NULL is only supported for %s, not for %s '%s'", p.nullable(), c.Entity, c.Key)
+	}
 	if !slices.Contains(p.operators(c), c.Op) {
 		return c, faultf("Invalid comparator '%s' for %s '%s'; valid ones are %v", c.Op, c.Entity, c.Key, p.operators(c))
 	}
 	return c, p.value(&c)
+}
+
+// nullable names the entities that IS NULL takes.
+func (l *Language) nullable() string {
+	var names []string
+	for _, e := range l.Nulls {
+		if e == Param {
+			e = "param"
+		}
+		names = append(names, string(e)+"s")
+	}
+	slices.Sort(names)
+	slices.Reverse(names)
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, " and ")
 }
 
 var datasetKeys = []string{"context", "digest", "name"}
@@ -252,10 +280,6 @@ func (p *parser) operator() (Op, error) {
 		switch t.text {
 		case "=", "!=", "<", "<=", ">", ">=":
 			return Op(t.text), nil
-		case "==":
-			return Eq, nil
-		case "<>":
-			return Ne, nil
 		}
 	case t.word("LIKE"):
 		return Like, nil
@@ -276,7 +300,7 @@ func (p *parser) operator() (Op, error) {
 			return IsNotNull, nil
 		}
 	}
-	return "", faultf("Invalid comparison clause in '%s': expected a comparison operator, found '%s'", p.text, t.text)
+	return "", faultf("Invalid clause(s) in filter string: '%s'. Expected a comparison operator, found '%s'.", p.text, t.text)
 }
 
 var (
@@ -302,10 +326,14 @@ func (p *parser) operators(c Comparison) []Op {
 	case Dataset:
 		return listOps
 	default:
-		if slices.Contains(p.Nulls, c.Entity) {
-			return append(slices.Clone(textOps), IsNull, IsNotNull)
+		ops := textOps
+		if p.PairLists {
+			ops = listOps
 		}
-		return textOps
+		if slices.Contains(p.Nulls, c.Entity) {
+			ops = append(slices.Clone(ops), IsNull, IsNotNull)
+		}
+		return ops
 	}
 }
 

@@ -156,11 +156,39 @@ func (c Codec) Error(w http.ResponseWriter, r *http.Request, err error) {
 
 type problem struct{ code, message string }
 
+// class is what newer clients sort errors by, beside the code.
+type class struct{ state, name string }
+
+var (
+	callers = class{"KAM00", "INVALID_PARAMETER_VALUE"}
+	servers = class{"XXM00", "CLIENT_INTERNAL_ERROR"}
+)
+
+// classes of the codes that have one.
+var classes = map[string]class{
+	CodeInvalid:               callers,
+	codeBadRequest:            callers,
+	"RESOURCE_DOES_NOT_EXIST": {"KAM00", "RESOURCE_NOT_FOUND"},
+	"NOT_FOUND":               {"KAM00", "RESOURCE_NOT_FOUND"},
+	codeNoEndpoint:            {"KAM00", "RESOURCE_NOT_FOUND"},
+	"RESOURCE_ALREADY_EXISTS": {"KAM00", "RESOURCE_ALREADY_EXISTS"},
+	"PERMISSION_DENIED":       {"KAM00", "PERMISSION_DENIED"},
+	"CUSTOMER_UNAUTHORIZED":   {"KAM00", "PERMISSION_DENIED"},
+	"FEATURE_DISABLED":        {"KAM00", "FEATURE_DISABLED"},
+	"INTERNAL_ERROR":          servers,
+	"INVALID_STATE":           servers,
+	"TEMPORARILY_UNAVAILABLE": servers,
+}
+
 // AppendJSON implements Appender.
 func (p problem) AppendJSON(w *Writer) {
 	w.Begin()
 	w.Str("error_code", p.code)
 	w.Str("message", p.message)
+	if c, ok := classes[p.code]; ok {
+		w.Str("sqlstate", c.state)
+		w.Str("error_class", c.name)
+	}
 	w.End()
 }
 

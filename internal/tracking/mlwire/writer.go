@@ -103,6 +103,17 @@ func (w *Writer) Float(name string, v float64) {
 	w.buf = appendFloat(w.buf, v)
 }
 
+// BareFloat writes a field whose NaN is written as JavaScript does, which no
+// JSON parser but a lenient one accepts.
+func (w *Writer) BareFloat(name string, v float64) {
+	if math.IsNaN(v) {
+		w.Name(name)
+		w.buf = append(w.buf, "NaN"...)
+		return
+	}
+	w.Float(name, v)
+}
+
 // Object writes a field that is a message.
 func (w *Writer) Object(name string, v Appender) {
 	w.Name(name)

@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"math"
+	"net/url"
 	"path"
 	"regexp"
 	"strconv"
@@ -149,8 +150,10 @@ func CheckTags(list string, tags []Pair) error {
 		if err := checkKey(field{list, i, "key"}, t.Key); err != nil {
 			return err
 		}
-		if err := tooLong("Tag key", t.Key, maxKey); err != nil {
-			return err
+		if len(t.Key) > maxKey {
+			if err := tooLong((field{list, i, "key"}).String(), t.Key, maxKey); err != nil {
+				return err
+			}
 		}
 		tags[i].Value = Cut(t.Value, maxTagValue)
 	}
@@ -235,8 +238,11 @@ func CheckModelName(parameter, name string) error {
 	if strings.ContainsAny(name, "/:") {
 		return Invalid("Invalid model name '%s'. Names cannot contain '/' or ':'.", name)
 	}
-	if name == "." || strings.HasPrefix(name, "..") || strings.ContainsFunc(name, unicode.IsControl) {
-		return Invalid("Invalid value %s for parameter '%s' supplied: the name must not look like a path or contain control characters.", quote(name), parameter)
+	if name == "." || strings.HasPrefix(name, "..") {
+		return Invalid("Invalid value %s for parameter 'name' supplied: Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This name would resolve to '%s'", quote(name), name)
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return Invalid("Invalid value %s for parameter '%s' supplied: the name must not contain control characters.", quote(name), parameter)
 	}
 	return tooLong(parameter, name, maxModelName)
 }
@@ -337,12 +343,30 @@ func CheckArtifactLocation(namespace, defaultNamespace, uri string) error {
 	switch {
 	case strings.HasPrefix(uri, "runs:"):
 		return Invalid("Artifact location cannot be a runs:/ URI. Given: '%s'", uri)
-	case strings.ContainsAny(uri, "?#"):
-		return Invalid("Invalid artifact_location '%s': query and fragment are not allowed.", uri)
+	case strings.ContainsAny(uri, "#;"):
+		return Invalid("'artifact_location' URL can't include fragments or params.")
+	case climbsInQuery(uri):
+		return Invalid("Invalid query string")
 	case namespace != defaultNamespace && uri != "":
 		return Invalid("Experiments of project '%s' keep their artifacts in the platform; leave artifact_location empty.", namespace)
 	}
 	return tooLong("artifact_location", uri, maxArtifactAddress)
+}
+
+// climbsInQuery tells whether "..", however encoded, stands behind the ?.
+func climbsInQuery(uri string) bool {
+	_, query, _ := strings.Cut(uri, "?")
+	for range 10 {
+		if strings.Contains(query, "..") {
+			return true
+		}
+		decoded, err := url.PathUnescape(query)
+		if err != nil || decoded == query {
+			return false
+		}
+		query = decoded
+	}
+	return true
 }
 
 // Sanitize prepares a value for the database, which knows no NaN and whose

@@ -23,6 +23,7 @@ func (e experimentJSON) AppendJSON(w *writer) {
 	w.Int("last_update_time", e.Updated)
 	w.Int("creation_time", e.Created)
 	route.Pairs(w, "tags", e.Tags)
+	w.Str("workspace", e.Namespace)
 	w.End()
 }
 
@@ -73,9 +74,18 @@ func metrics(w *writer, name string, list []model.Metric) {
 	w.EndList()
 }
 
+// newRunJSON is a run that has just been made, which has no outputs yet.
+type newRunJSON model.Run
+
+// AppendJSON implements mlwire.Appender.
+func (r newRunJSON) AppendJSON(w *writer) { appendRun(w, model.Run(r), false) }
+
 type runJSON model.Run
 
-func (r runJSON) AppendJSON(w *writer) {
+// AppendJSON implements mlwire.Appender.
+func (r runJSON) AppendJSON(w *writer) { appendRun(w, model.Run(r), true) }
+
+func appendRun(w *writer, r model.Run, outputs bool) {
 	w.Begin()
 	w.Object("info", runInfoJSON(r.RunInfo))
 	w.Name("data")
@@ -89,7 +99,7 @@ func (r runJSON) AppendJSON(w *writer) {
 	mlwire.List(w, "dataset_inputs", route.Convert(r.Datasets, func(d model.DatasetInput) datasetInputJSON { return datasetInputJSON(d) }))
 	mlwire.List(w, "model_inputs", route.Convert(r.Inputs, func(m string) modelInputJSON { return modelInputJSON(m) }))
 	w.End()
-	if len(r.Outputs) > 0 {
+	if outputs {
 		w.Name("outputs")
 		w.Begin()
 		mlwire.List(w, "model_outputs", route.Convert(r.Outputs, func(o model.ModelOutput) modelOutputJSON { return modelOutputJSON(o) }))

@@ -92,11 +92,16 @@ func (a *API) experiments() []server.Endpoint {
 	)
 }
 
+const maxDatasetExperiments = 20
+
 // searchDatasets has a path without its slash in upstream's API, and clients use it so.
 func (a *API) searchDatasets() (list []server.Endpoint) {
 	search := func(ctx context.Context, q *searchDatasets) (*route.Many[datasetSummaryJSON], error) {
-		if n := len(q.IDs); n == 0 || n > 20 {
-			return nil, model.Invalid("SearchDatasets request must specify at least one experiment_id and at most 20. Received %d experiment_ids.", n)
+		switch n := len(q.IDs); {
+		case n == 0:
+			return nil, model.Invalid("SearchDatasets request must specify at least one experiment_id.")
+		case n > maxDatasetExperiments:
+			return nil, model.Invalid("SearchDatasets request cannot specify more than %d experiment_ids. Received %d experiment_ids.", maxDatasetExperiments, n)
 		}
 		list, err := a.store.Datasets(ctx, server.NamespaceOf(ctx), q.IDs)
 		return route.ManyOf("dataset_summaries", list, "", err, func(d model.DatasetSummary) datasetSummaryJSON { return datasetSummaryJSON(d) })

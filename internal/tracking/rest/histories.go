@@ -19,7 +19,7 @@ type getHistory struct {
 
 type getHistoryBulk struct {
 	IDs []string `ml:"run_id"`
-	Key string   `ml:"metric_key,required"`
+	Key *string  `ml:"metric_key"`
 	Max *int64   `ml:"max_results"`
 }
 
@@ -50,8 +50,30 @@ func (p pointsJSON) AppendJSON(w *writer) {
 	w.End()
 }
 
+// bulkJSON is what the web page reads, which takes a bare NaN.
+type bulkJSON []model.Metric
+
+// AppendJSON implements mlwire.Appender.
+func (p bulkJSON) AppendJSON(w *writer) {
+	w.Begin()
+	w.Name("metrics")
+	w.BeginList()
+	for _, m := range p {
+		w.Elem()
+		w.Begin()
+		w.Str("key", m.Key)
+		w.BareFloat("value", m.Value)
+		w.Int("timestamp", m.Timestamp)
+		w.Int("step", m.Step)
+		w.Str("run_id", m.RunUUID)
+		w.End()
+	}
+	w.EndList()
+	w.End()
+}
+
 func (a *API) histories() []server.Endpoint {
-	bulk := call(a, "GET", "/metrics/get-history-bulk", "get", route.Experiments, "points of a metric of many runs", route.Small, a.historyBulk)
+	bulk := call(a, "GET", "/metrics/get-history-bulk", "get", route.Experiments, "points of a metric of many runs", route.Small, a.historyBulk)[1:] // as upstream, under /ajax-api only
 	return route.Flat(
 		call(a, "GET", "/metrics/get-history", "get", route.Experiments, "points of a metric", route.Small, func(ctx context.Context, q *getHistory) (*pointsJSON, error) {
 			n := 0
@@ -68,16 +90,21 @@ func (a *API) histories() []server.Endpoint {
 	)
 }
 
-func (a *API) historyBulk(ctx context.Context, q *getHistoryBulk) (*pointsJSON, error) {
-	if n := len(q.IDs); n == 0 || n > maxHistoryRuns {
-		return nil, model.Invalid("GetMetricHistoryBulk request must specify at least one run_id and cannot specify more than %d run_ids. Received %d run_ids.", maxHistoryRuns, n)
+func (a *API) historyBulk(ctx context.Context, q *getHistoryBulk) (*bulkJSON, error) {
+	switch n := len(q.IDs); {
+	case n == 0:
+		return nil, model.Invalid("GetMetricHistoryBulk request must specify at least one run_id.")
+	case n > maxHistoryRuns:
+		return nil, model.Invalid("GetMetricHistoryBulk request cannot specify more than %d run_ids. Received %d run_ids.", maxHistoryRuns, n)
+	case q.Key == nil:
+		return nil, model.Invalid("GetMetricHistoryBulk request must specify a metric_key.")
 	}
 	n := maxHistoryPoints
 	if q.Max != nil && *q.Max < int64(n) {
 		n = int(max(*q.Max, 0))
 	}
-	list, err := a.store.HistoryBulk(ctx, server.NamespaceOf(ctx), q.IDs, q.Key, n)
-	return &pointsJSON{list, ""}, err
+	list, err := a.store.HistoryBulk(ctx, server.NamespaceOf(ctx), q.IDs, *q.Key, n)
+	return (*bulkJSON)(&list), err
 }
 
 func (a *API) historyInterval(ctx context.Context, q *getHistoryInterval) (*pointsJSON, error) {

@@ -94,8 +94,8 @@ func (a *API) loggedModels() []server.Endpoint {
 		call(a, "POST", "/logged-models/{model_id}/params", "update", route.Experiments, "add params to a logged model", route.Small, func(ctx context.Context, q *modelPairs) (*route.Empty, error) {
 			return route.Done(a.store.LogLoggedModelParams(ctx, server.NamespaceOf(ctx), q.ID, route.PairsIn(q.Params)))
 		}),
-		call(a, "PATCH", "/logged-models/{model_id}/tags", "update", route.Experiments, "set tags of a logged model", route.Small, func(ctx context.Context, q *modelPairs) (*route.One[loggedModelJSON], error) {
-			return answer(a.store.SetLoggedModelTags(ctx, server.NamespaceOf(ctx), q.ID, route.PairsIn(q.Tags)))
+		call(a, "PATCH", "/logged-models/{model_id}/tags", "update", route.Experiments, "set tags of a logged model", route.Small, func(ctx context.Context, q *modelPairs) (*route.Empty, error) {
+			return route.Done(a.store.SetLoggedModelTags(ctx, server.NamespaceOf(ctx), q.ID, route.PairsIn(q.Tags)))
 		}),
 		call(a, "DELETE", "/logged-models/{model_id}/tags/{tag_key}", "update", route.Experiments, "delete a tag of a logged model", route.Small, func(ctx context.Context, q *modelTagRef) (*route.Empty, error) {
 			return route.Done(a.store.DeleteLoggedModelTag(ctx, server.NamespaceOf(ctx), q.ID, q.Key))

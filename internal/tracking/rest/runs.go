@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -43,7 +44,7 @@ type searchRuns struct {
 
 func (a *API) runs() []server.Endpoint {
 	return route.Flat(
-		call(a, "POST", "/runs/create", "create", route.Experiments, "begin a run", route.Small, func(ctx context.Context, q *createRun) (*route.One[runJSON], error) {
+		call(a, "POST", "/runs/create", "create", route.Experiments, "begin a run", route.Small, func(ctx context.Context, q *createRun) (*route.One[newRunJSON], error) {
 			if err := route.CheckKeys("tags", q.Tags); err != nil {
 				return nil, err
 			}
@@ -55,7 +56,7 @@ func (a *API) runs() []server.Endpoint {
 				n.User = server.UserOf(ctx).Name
 			}
 			r, err := a.store.CreateRun(ctx, server.NamespaceOf(ctx), n)
-			return route.OneOf("run", runJSON(r), err)
+			return route.OneOf("run", newRunJSON(r), err)
 		}),
 		call(a, "GET", "/runs/get", "get", route.Experiments, "one run", route.Small, func(ctx context.Context, q *runRef) (*route.One[runJSON], error) {
 			r, err := a.store.Run(ctx, server.NamespaceOf(ctx), q.ID)
@@ -136,6 +137,27 @@ type logModel struct {
 	JSON string `ml:"model_json,required"`
 }
 
+// entry is what the run remembers of a model.
+func (q *logModel) entry() (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(q.JSON), &fields); err != nil {
+		return nil, model.Invalid("Malformed model info. It is not a valid JSON object: %v", err)
+	}
+	var missing []string
+	for _, f := range []string{"artifact_path", "flavors", "run_id", "utc_time_created"} {
+		if fields[f] == nil {
+			missing = append(missing, "'"+f+"'")
+		}
+	}
+	if len(missing) > 0 {
+		return nil, model.Invalid("Model json is missing mandatory fields: {%s}", strings.Join(missing, ", "))
+	}
+	return json.Marshal(map[string]json.RawMessage{
+		"run_id": fields["run_id"], "artifact_path": fields["artifact_path"], "utc_time_created": fields["utc_time_created"],
+		"model_uuid": fields["model_uuid"], "flavors": fields["flavors"],
+	})
+}
+
 func (a *API) logging() []server.Endpoint {
 	return route.Flat(
 		call(a, "POST", "/runs/log-metric", "update", route.Experiments, "write one point of a metric", route.Small, func(ctx context.Context, q *logMetric) (*route.Empty, error) {
@@ -170,22 +192,11 @@ func (a *API) logging() []server.Endpoint {
 			})))
 		}),
 		call(a, "POST", "/runs/log-model", "update", route.Experiments, "note a model as clients before 3.0 do", route.Small, func(ctx context.Context, q *logModel) (*route.Empty, error) {
-			var fields map[string]json.RawMessage
-			if err := json.Unmarshal([]byte(q.JSON), &fields); err != nil {
-				return nil, model.Invalid("Malformed model info. It is not a valid JSON object: %v", err)
-			}
-			kept := map[string]json.RawMessage{}
-			for _, f := range []string{"artifact_path", "flavors", "utc_time_created", "run_id"} {
-				if fields[f] == nil {
-					return nil, model.Invalid("Model json is missing mandatory field '%s'", f)
-				}
-				kept[f] = fields[f]
-			}
-			b, err := json.Marshal(kept)
+			entry, err := q.entry()
 			if err != nil {
 				return nil, err
 			}
-			return route.Done(a.store.AppendHistory(ctx, server.NamespaceOf(ctx), q.ID, b))
+			return route.Done(a.store.AppendHistory(ctx, server.NamespaceOf(ctx), q.ID, entry))
 		}),
 	)
 }

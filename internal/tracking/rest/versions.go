@@ -15,7 +15,7 @@ type createVersion struct {
 	RunID       string         `ml:"run_id"`
 	Tags        []route.PairIn `ml:"tags"`
 	RunLink     string         `ml:"run_link"`
-	Description *string        `ml:"description"`
+	Description string         `ml:"description"`
 	ModelID     string         `ml:"model_id"`
 }
 
@@ -55,7 +55,7 @@ func (a *API) versions() []server.Endpoint {
 		call(a, "POST", "/model-versions/create", "create", route.Registered, "make a version of a registered model", route.Small, func(ctx context.Context, q *createVersion) (*route.One[versionJSON], error) {
 			v, err := a.store.CreateModelVersion(ctx, server.NamespaceOf(ctx), store.NewVersion{
 				Name: q.Name, Source: q.Source, RunID: q.RunID, RunLink: q.RunLink, ModelID: q.ModelID,
-				User: server.UserOf(ctx).Name, Description: q.Description, Tags: route.PairsIn(q.Tags),
+				User: server.UserOf(ctx).Name, Description: &q.Description, Tags: route.PairsIn(q.Tags),
 			})
 			return answer(v, a.changed(ctx, err, q.Name))
 		}),

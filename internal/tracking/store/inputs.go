@@ -9,6 +9,9 @@ import (
 
 // LogInputs notes the data sets and models that a run read.
 func (s *Store) LogInputs(ctx context.Context, namespace, id string, datasets []model.DatasetInput, models []string) error {
+	if err := model.CheckRunID(id); err != nil {
+		return err
+	}
 	if err := model.CheckDatasets(datasets); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ var entities = map[string]filter.Entity{
 	"dataset": filter.Dataset, "datasets": filter.Dataset,
 }
 
-var onlyTags = map[string]filter.Entity{"attribute": filter.Attribute, "attributes": filter.Attribute, "tag": filter.Tag, "tags": filter.Tag}
+var onlyTags = map[string]filter.Entity{"attribute": filter.Attribute, "tag": filter.Tag, "tags": filter.Tag}
 
 var runLanguage = filter.Language{
 	Entities: entities,
@@ -39,11 +39,12 @@ var experimentLanguage = filter.Language{
 }
 
 var registeredLanguage = filter.Language{
-	Entities:   onlyTags,
-	Attributes: map[string]filter.Kind{"name": filter.Text},
-	Aliases:    map[string]string{"timestamp": "last_updated_timestamp"},
-	OrderBy:    []string{"creation_timestamp", "last_updated_timestamp", "name"},
-	Lists:      []string{"name"},
+	Entities:      onlyTags,
+	Attributes:    map[string]filter.Kind{"name": filter.Text},
+	Aliases:       map[string]string{"timestamp": "last_updated_timestamp"},
+	OrderBy:       []string{"creation_timestamp", "last_updated_timestamp", "name"},
+	Lists:         []string{"name"},
+	OrderIsColumn: true,
 }
 
 var versionLanguage = filter.Language{
@@ -68,4 +69,5 @@ var loggedModelLanguage = filter.Language{
 	},
 	OrderBy:       []string{"creation_timestamp", "last_updated_timestamp", "model_id", "model_type", "name", "source_run_id", "status"},
 	OrderEntities: []filter.Entity{filter.Metric},
+	PairLists:     true,
 }

@@ -116,16 +116,15 @@ func (t *tx) fillLoggedModel(m *model.LoggedModel) (err error) {
 	}, "SELECT key, dataset, digest, run, ts, step, value, nan FROM logged_model_metrics WHERE model = ?", m.Row)
 }
 
-// changeLoggedModel runs fn on a logged model, notes the time and returns it as it is then.
+// changeLoggedModel runs fn on a logged model, also a deleted one, and returns it as it is then.
 func (s *Store) changeLoggedModel(ctx context.Context, namespace, id string, fn func(*tx, *model.LoggedModel) error) (m model.LoggedModel, err error) {
 	err = s.update(ctx, func(t *tx) error {
-		if m, err = t.loggedModel(namespace, id, false); err != nil {
+		if m, err = t.loggedModel(namespace, id, true); err != nil {
 			return err
 		}
 		if err := fn(t, &m); err != nil {
 			return err
 		}
-		m.Updated = t.now
 		if _, err := t.Exec("UPDATE logged_models SET status = ?, stage = ?, updated = ? WHERE id = ?", m.Status, m.Deleted, m.Updated, m.Row); err != nil {
 			return err
 		}
@@ -136,16 +135,16 @@ func (s *Store) changeLoggedModel(ctx context.Context, namespace, id string, fn 
 
 // FinalizeLoggedModel says how the upload ended.
 func (s *Store) FinalizeLoggedModel(ctx context.Context, namespace, id string, status model.LoggedModelStatus) (model.LoggedModel, error) {
-	return s.changeLoggedModel(ctx, namespace, id, func(_ *tx, m *model.LoggedModel) error {
-		m.Status = status
+	return s.changeLoggedModel(ctx, namespace, id, func(t *tx, m *model.LoggedModel) error {
+		m.Status, m.Updated = status, t.now
 		return nil
 	})
 }
 
 // DeleteLoggedModel hides a logged model.
 func (s *Store) DeleteLoggedModel(ctx context.Context, namespace, id string) error {
-	_, err := s.changeLoggedModel(ctx, namespace, id, func(_ *tx, m *model.LoggedModel) error {
-		m.Deleted = true
+	_, err := s.changeLoggedModel(ctx, namespace, id, func(t *tx, m *model.LoggedModel) error {
+		m.Deleted, m.Updated = true, t.now
 		return nil
 	})
 	return err
@@ -160,14 +159,15 @@ func (s *Store) LogLoggedModelParams(ctx context.Context, namespace, id string, 
 	return err
 }
 
-// SetLoggedModelTags sets tags and returns the model.
-func (s *Store) SetLoggedModelTags(ctx context.Context, namespace, id string, tags []model.Pair) (model.LoggedModel, error) {
+// SetLoggedModelTags sets tags.
+func (s *Store) SetLoggedModelTags(ctx context.Context, namespace, id string, tags []model.Pair) error {
 	for _, g := range tags {
 		if err := model.CheckRegistryTag(g); err != nil {
-			return model.LoggedModel{}, err
+			return err
 		}
 	}
-	return s.changeLoggedModel(ctx, namespace, id, func(t *tx, m *model.LoggedModel) error { return t.putModelTags(m.Row, tags) })
+	_, err := s.changeLoggedModel(ctx, namespace, id, func(t *tx, m *model.LoggedModel) error { return t.putModelTags(m.Row, tags) })
+	return err
 }
 
 // DeleteLoggedModelTag deletes a tag.

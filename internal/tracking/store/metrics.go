@@ -173,7 +173,11 @@ func (s *Store) History(ctx context.Context, namespace, id, key string, limit in
 		limit = maxPoints
 	}
 	err = s.view(ctx, func(t *tx) error {
+		points = nil
 		r, err := t.runInfo(namespace, id)
+		if model.IsMissing(err) {
+			return nil // as upstream: a run that is not there has no points
+		}
 		if err != nil {
 			return err
 		}
@@ -217,9 +221,6 @@ func (s *Store) HistoryBulk(ctx context.Context, namespace string, ids []string,
 			break
 		}
 		list, _, err := s.History(ctx, namespace, id, key, limit-len(points), "")
-		if model.IsMissing(err) {
-			continue
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -235,7 +236,7 @@ func (s *Store) HistoryBulk(ctx context.Context, namespace string, ids []string,
 type Interval struct{ From, To int64 }
 
 // HistoryInterval gives up to limit points of each run, evenly spread over the
-// steps, with the first and the last.
+// points in the order of their steps, with the first and the last.
 func (s *Store) HistoryInterval(ctx context.Context, namespace string, ids []string, key string, limit int, in *Interval) (all []model.Metric, err error) {
 	if in == nil {
 		in = &Interval{math.MinInt64, math.MaxInt64}
@@ -248,24 +249,15 @@ func (s *Store) HistoryInterval(ctx context.Context, namespace string, ids []str
 		}
 		for _, id := range ids {
 			r, err := t.runInfo(namespace, id)
+			if model.IsMissing(err) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			var total int
-			if err := t.Row("SELECT count(*) FROM run_metrics WHERE run = ? AND k = ? AND step BETWEEN ? AND ?", r.Row, k, in.From, in.To).Scan(&total); err != nil {
-				return err
-			}
-			// Row i is kept when it begins a new one of limit equal parts; the last is always kept.
-			points, err := t.points(key, `SELECT ts, step, value, nan FROM (
-				SELECT ts, step, value, nan, row_number() OVER (ORDER BY step, ts, value, nan) - 1 AS i FROM run_metrics
-				WHERE run = ?1 AND k = ?2 AND step BETWEEN ?3 AND ?4)
-				WHERE i = 0 OR i = ?5 - 1 OR (i * (?6 - 1)) / max(?5 - 1, 1) > ((i - 1) * (?6 - 1)) / max(?5 - 1, 1)
-				ORDER BY step, ts, value, nan`, r.Row, k, in.From, in.To, total, limit)
+			points, err := t.sample(r.Row, k, key, limit, *in)
 			if err != nil {
 				return err
-			}
-			if len(points) > limit {
-				points = points[len(points)-limit:]
 			}
 			for _, m := range points {
 				m.RunUUID = id
@@ -275,4 +267,28 @@ func (s *Store) HistoryInterval(ctx context.Context, namespace string, ids []str
 		return nil
 	})
 	return all, err
+}
+
+// sample cuts the points into limit parts, the first of which are one longer
+// if they do not come out even, and keeps the first point of each part. The
+// last point of all stands in for the last one kept.
+func (t *tx) sample(run, k int64, key string, limit int, in Interval) ([]model.Metric, error) {
+	var total int
+	if err := t.Row("SELECT count(*) FROM run_metrics WHERE run = ? AND k = ? AND step BETWEEN ? AND ?", run, k, in.From, in.To).Scan(&total); err != nil {
+		return nil, err
+	}
+	size, longer := max(total/limit, 1), total%limit
+	if total <= limit {
+		longer = 0
+	}
+	border := longer * (size + 1) // where the parts of the usual size begin
+	points, err := t.points(key, `SELECT ts, step, value, nan FROM (
+		SELECT ts, step, value, nan, row_number() OVER (ORDER BY step, ts, value, nan) - 1 AS i FROM run_metrics
+		WHERE run = ? AND k = ? AND step BETWEEN ? AND ?) p
+		WHERE i < ? AND i % ? = 0 OR i >= ? AND (i - ?) % ? = 0 OR i = ?
+		ORDER BY step, ts, value, nan`, run, k, in.From, in.To, border, size+1, border, border, size, total-1)
+	if len(points) > limit {
+		points = append(points[:limit-1], points[len(points)-1])
+	}
+	return points, err
 }

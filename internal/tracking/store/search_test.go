@@ -294,7 +294,7 @@ func TestStore_HistoryInterval(t *testing.T) {
 			t.Errorf("limit %d: %d points", limit, len(got))
 		}
 		for i := 1; i < len(got); i++ {
-			if gap := got[i].Step - got[i-1].Step; gap < 1 || limit > 1 && gap > int64(996/(limit-1)+1) {
+			if gap := got[i].Step - got[i-1].Step; gap < 1 || limit > 1 && gap > int64(2*(997/limit+1)) {
 				t.Errorf("limit %d: a gap of %d steps", limit, gap)
 			}
 		}

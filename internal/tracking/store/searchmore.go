@@ -104,6 +104,11 @@ func experimentCondition(c filter.Comparison) (clause, error) {
 		if c.Op == filter.Like || c.Op == filter.ILike {
 			return clause{}, model.Invalid("Invalid comparator for experiment_id: %s", c.Op)
 		}
+		for _, v := range append(c.List, c.Text) {
+			if _, err := model.ParseExperimentID(v); err != nil {
+				return clause{}, err
+			}
+		}
 		return textCondition("CAST(e.id AS TEXT)", c), nil
 	case c.Key == "name":
 		return textCondition("e.name", c), nil
@@ -252,7 +257,7 @@ type ModelQuery struct {
 }
 
 var modelAttributes = map[string]string{
-	"model_id": "m.uuid", "name": "m.name", "model_type": "nullif(m.type, '')", "source_run_id": "nullif(m.source_run, '')",
+	"model_id": "m.uuid", "name": "m.name", "model_type": "m.type", "source_run_id": "m.source_run",
 	"creation_timestamp": "m.created", "last_updated_timestamp": "m.updated",
 	"status": "CASE m.status WHEN 1 THEN 'PENDING' WHEN 2 THEN 'READY' ELSE 'FAILED' END",
 }
@@ -306,9 +311,12 @@ func modelOrder(orders []ModelOrder) (clause, error) {
 	var out clause
 	var texts []string
 	for _, o := range orders {
+		if entity, _, dotted := strings.Cut(o.Field, "."); dotted && entity != "metrics" {
+			return out, model.Invalid("Invalid order by field name: %s. Only metrics are supported.", o.Field)
+		}
 		parsed, err := loggedModelLanguage.ParseOrder(o.Field)
 		if err != nil {
-			return out, model.Invalid("Invalid order by field name: %s. Attributes of models and metrics.<name> are supported.", o.Field)
+			return out, model.Invalid("Invalid order by field name: %s", o.Field)
 		}
 		column := modelAttributes[parsed.Key]
 		if parsed.Entity == filter.Metric {
