@@ -11,6 +11,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/rest"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
@@ -25,7 +26,7 @@ const KeyPrefix = "tracking"
 // artifactRoot is how the addresses of artifacts begin.
 const artifactRoot = "mlflow-artifacts:"
 
-// Deps of the service; all but MaxArtifact are required.
+// Deps of the service; all but MaxArtifact and Sources are required.
 type Deps struct {
 	Store *db.Store
 	Blobs blob.Bucket
@@ -35,6 +36,9 @@ type Deps struct {
 	Logger *slog.Logger
 	// MaxArtifact bounds one uploaded file in bytes; 0 is no bound.
 	MaxArtifact int64
+	// Sources say which addresses model versions and experiments may name; the
+	// zero value has upstream's defaults.
+	Sources model.SourceRules
 }
 
 // Service is tracking and registry.
@@ -52,7 +56,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	}
 	st, err := store.New(ctx, store.Options{
 		DB: d.Store, Clock: d.Clock, NewID: d.NewID,
-		ArtifactRoot: artifactRoot, DefaultNamespace: server.DefaultNamespace,
+		ArtifactRoot: artifactRoot, DefaultNamespace: server.DefaultNamespace, Sources: d.Sources,
 	})
 	if err != nil {
 		return nil, err

@@ -257,7 +257,7 @@ func (l *Language) nullable() string {
 	slices.Sort(names)
 	slices.Reverse(names)
 	if len(names) == 0 {
-		return "nothing"
+		return "other searches"
 	}
 	return strings.Join(names, " and ")
 }

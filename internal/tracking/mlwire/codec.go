@@ -64,8 +64,8 @@ func decode(r *http.Request, req any) error {
 	}
 	if r.Method != http.MethodGet {
 		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != contentTypeJSON {
-			return server.Errorf(http.StatusBadRequest, codeBadRequest,
-				"Bad Request. Content-Type must be one of ['application/json'], got %q.", r.Header.Get("Content-Type"))
+			return server.Errorf(http.StatusBadRequest, CodeInvalid,
+				"Bad Request. Content-Type must be one of ['application/json']. It is %q.", r.Header.Get("Content-Type"))
 		}
 	}
 	if f, ok := req.(FastDecoder); ok && f.DecodeFast(body) {

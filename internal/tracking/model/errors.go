@@ -35,7 +35,7 @@ var ErrNoAlias = errors.New("not found")
 
 // NoAlias is an alias that names nothing, which MLflow calls an invalid
 // parameter. The rest of the platform takes it for missing, as it may come.
-func NoAlias(alias string) error { return Invalid("Registered model alias %s %w", alias, ErrNoAlias) }
+func NoAlias(alias string) error { return Invalid("Registered model alias %s %w.", alias, ErrNoAlias) }
 
 // IsMissing tells whether err came from Missing.
 func IsMissing(err error) bool {

@@ -208,11 +208,12 @@ type ModelVersion struct {
 
 // Well-known tags.
 const (
-	TagRunName   = "mlflow.runName"
-	TagIsPrompt  = "mlflow.prompt.is_prompt"
-	TagContext   = "mlflow.data.context"
-	TagHistory   = "mlflow.log-model.history"
-	TagVersionOf = "mlflow.modelVersions"
+	TagRunName    = "mlflow.runName"
+	TagIsPrompt   = "mlflow.prompt.is_prompt"
+	TagPromptText = "mlflow.prompt.text"
+	TagContext    = "mlflow.data.context"
+	TagHistory    = "mlflow.log-model.history"
+	TagVersionOf  = "mlflow.modelVersions"
 )
 
 // View selects by life-cycle stage.

@@ -218,7 +218,12 @@ func CheckExperimentName(name string) error {
 func CheckExperimentTag(t Pair) error { return checkTag(t, maxExperimentTag) }
 
 // CheckRegistryTag accepts a tag of a registered model or version.
-func CheckRegistryTag(t Pair) error { return checkTag(t, maxRegistryTag) }
+func CheckRegistryTag(t Pair) error {
+	if t.Key == TagPromptText && utf8.RuneCountInString(t.Value) > maxRegistryTag {
+		return Invalid("Prompt text exceeds max length of %d characters.", maxRegistryTag)
+	}
+	return checkTag(t, maxRegistryTag)
+}
 
 func checkTag(t Pair, limit int) error {
 	if err := checkKey(field{name: "key"}, t.Key); err != nil {

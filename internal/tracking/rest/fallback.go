@@ -17,6 +17,10 @@ func (serverInfo) AppendJSON(w *writer) {
 	w.Bool("trace_archival_enabled", false)
 	w.Bool("multipart_uploads_enabled", false)
 	w.Bool("multipart_downloads_enabled", false)
+	w.Name("features_enabled")
+	w.Begin()
+	w.Bool("gateway", false)
+	w.End()
 	w.End()
 }
 

@@ -52,7 +52,7 @@ func New(o Options) (*API, error) {
 func (a *API) Endpoints() []server.Endpoint {
 	var list []server.Endpoint
 	for _, group := range [][]server.Endpoint{
-		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.fallback(),
+		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.webPage(), a.fallback(),
 	} {
 		list = append(list, group...)
 	}

@@ -73,6 +73,9 @@ func (a *API) versions() []server.Endpoint {
 			return route.Done(a.changed(ctx, a.store.DeleteModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version), q.Name))
 		}),
 		call(a, "GET", "/model-versions/search", "list", route.Registered, "find versions", route.Small, func(ctx context.Context, q *search) (*route.Many[versionJSON], error) {
+			if q.Max != nil && *q.Max < 1 {
+				return nil, model.Invalid("Invalid value for max_results. It must be a positive integer, but got %d", *q.Max)
+			}
 			n, err := route.MaxResults(q.Max, maxVersions, maxVersions)
 			if err != nil {
 				return nil, err

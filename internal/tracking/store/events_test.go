@@ -50,12 +50,12 @@ func TestListener(t *testing.T) {
 	}
 	prompt := []model.Pair{{Key: model.PromptTag, Value: "true"}}
 	for _, n := range []struct {
-		name string
-		tags []model.Pair
-	}{{"m", nil}, {"p", prompt}} {
+		name, source string
+		tags         []model.Pair
+	}{{"m", "s3://b/x", nil}, {"p", "dummy-source", prompt}} {
 		_, err := s.CreateRegisteredModel(t.Context(), "team", n.name, "", n.tags)
 		if err == nil {
-			_, err = s.CreateModelVersion(t.Context(), "team", NewVersion{Name: n.name, Source: "s3://b/x", Tags: n.tags})
+			_, err = s.CreateModelVersion(t.Context(), "team", NewVersion{Name: n.name, Source: n.source, Tags: n.tags})
 		}
 		err = errors.Join(
 			err,

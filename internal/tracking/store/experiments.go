@@ -77,6 +77,9 @@ func (s *Store) CreateExperiment(ctx context.Context, namespace, name, location 
 	if err := model.CheckArtifactLocation(namespace, s.o.DefaultNamespace, location); err != nil {
 		return 0, err
 	}
+	if err := s.o.Sources.CheckLocation(location); err != nil {
+		return 0, err
+	}
 	for _, t := range tags {
 		if err := model.CheckExperimentTag(t); err != nil {
 			return 0, err

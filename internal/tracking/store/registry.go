@@ -45,7 +45,8 @@ func (t *tx) fillRegistered(m *model.RegisteredModel) (err error) {
 		return err
 	}
 	m.Latest, err = t.versions(`WHERE v.model = ? AND v.deleted = 0 AND v.version = (
-		SELECT max(o.version) FROM model_versions o WHERE o.model = v.model AND o.stage = v.stage AND o.deleted = 0) ORDER BY v.stage`, m.Row)
+		SELECT max(o.version) FROM model_versions o WHERE o.model = v.model AND o.stage = v.stage AND o.deleted = 0)
+		ORDER BY (SELECT min(o.version) FROM model_versions o WHERE o.model = v.model AND o.stage = v.stage AND o.deleted = 0)`, m.Row)
 	return err
 }
 

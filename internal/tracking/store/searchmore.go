@@ -326,6 +326,9 @@ func modelOrder(orders []ModelOrder) (clause, error) {
 			args := []any{parsed.Key, o.Dataset, o.Dataset, o.Digest, o.Digest}
 			out.args = append(append(out.args, args...), args...)
 		}
+		if parsed.Key == "status" && parsed.Entity == filter.Attribute {
+			column = "m.status" // pending, ready, failed
+		}
 		texts = append(texts, column+" IS NULL", column+direction(o.Desc))
 	}
 	out.sql = strings.Join(append(texts, "m.created DESC", "m.uuid"), ", ")

@@ -2,7 +2,7 @@ package store
 
 import (
 	"encoding/json"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,92 +14,91 @@ import (
 // ids. A source inside our artifact store must belong to the run or logged
 // model that the request names, so that nobody registers the files of others.
 func (t *tx) sourceLocation(namespace string, n *NewVersion) (string, error) {
-	for _, g := range n.Tags {
-		if g.Key == model.TagIsPrompt && strings.EqualFold(g.Value, "true") {
-			return n.Source, nil
-		}
-	}
-	if err := checkSource(n.Source); err != nil {
+	if err := t.s.o.Sources.Check(n.Source); err != nil {
 		return "", err
 	}
-	if n.ModelID != "" {
-		m, err := t.loggedModel(namespace, n.ModelID, false)
-		if err != nil {
-			return "", err
+	if model.IsPrompt(n.Tags) {
+		if n.Source != "dummy-source" && n.Source != "prompt-template" {
+			return "", model.Invalid("Invalid prompt source: '%s'. Prompt sources must use an MLflow placeholder.", n.Source)
 		}
-		if n.RunID == "" {
-			n.RunID = m.SourceRun
-		}
+		return n.Source, nil
 	}
 	scheme, rest, _ := strings.Cut(n.Source, ":")
+	rest = strings.TrimLeft(rest, "/")
+	if scheme == "models" && !isModelID(rest) {
+		return t.versionSource(namespace, rest, n)
+	}
+	local, err := model.CheckSourcePath(n.Source)
+	if err != nil {
+		return "", err
+	}
+	roots, owner, err := t.sourceRoots(namespace, n)
+	if err != nil {
+		return "", err
+	}
 	switch {
+	case local:
+		if !slices.ContainsFunc(roots, func(r string) bool { return model.WithinPath(n.Source, r) }) {
+			return "", model.Invalid("Invalid model version source: '%s'. To use a local path as a model version source, the %s request parameter has to be specified and the local path has to be contained within the artifact directory of the run specified by the %s.", n.Source, owner, owner)
+		}
 	case scheme == "models":
-		return t.modelSource(namespace, strings.TrimLeft(rest, "/"), n)
+		if rest != n.ModelID {
+			return "", sourceFault(n.Source, "model_id")
+		}
+		return roots[0], nil
 	case scheme == "runs":
-		id, sub, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
-		if id != n.RunID {
-			return "", sourceFault(n.Source, "run_id")
+		id, sub, _ := strings.Cut(rest, "/")
+		if n.ModelID != "" || id != n.RunID || len(roots) == 0 {
+			return "", sourceFault(n.Source, owner)
 		}
-		r, err := t.runInfo(namespace, id)
-		if err != nil {
-			return "", err
+		return strings.TrimSuffix(roots[0]+"/"+sub, "/"), nil
+	case model.IsProxied(n.Source):
+		if !slices.ContainsFunc(roots, func(r string) bool { return model.WithinURI(n.Source, r) }) {
+			return "", sourceFault(n.Source, owner)
 		}
-		return strings.TrimSuffix(r.ArtifactURI+"/"+sub, "/"), nil
-	case strings.HasPrefix(n.Source, t.s.o.ArtifactRoot):
-		return n.Source, t.checkOwned(namespace, n)
 	}
 	return n.Source, nil
 }
 
-// checkSource refuses addresses that climb, in any encoding.
-func checkSource(source string) error {
-	s := source
-	for range 4 {
-		if strings.ContainsRune(s, 0) || strings.Contains(s, `\`) {
-			return model.Invalid("Invalid model version source: '%s'.", source)
+// isModelID tells a logged model from the name of a registered one.
+func isModelID(s string) bool { return strings.HasPrefix(s, "m-") && !strings.ContainsAny(s, "/@") }
+
+// sourceRoots are the artifact addresses of what a version is made from: of
+// the logged model if one is named, else of the run; owner is the parameter
+// that names it. One that does not exist has none.
+func (t *tx) sourceRoots(namespace string, n *NewVersion) (roots []string, owner string, err error) {
+	if n.ModelID != "" {
+		m, err := t.loggedModel(namespace, n.ModelID, false)
+		if model.IsMissing(err) {
+			return nil, "model_id", sourceFault(n.Source, "model_id")
 		}
-		for part := range strings.SplitSeq(s, "/") {
-			if part == ".." {
-				return model.Invalid("Invalid model version source: '%s'. The path must be absolute and without relative parts.", source)
-			}
+		if n.RunID == "" {
+			n.RunID = m.SourceRun
 		}
-		u, err := url.PathUnescape(s)
-		if err != nil || u == s {
-			break
-		}
-		s = u
+		return []string{m.ArtifactURI}, "model_id", err
 	}
-	if scheme, _, ok := strings.Cut(source, ":"); !ok || scheme == "file" || strings.ContainsAny(scheme, "/.") {
-		return model.Invalid("Invalid model version source: '%s'. A local path cannot be a source, because others could not read it; log the model to a run first.", source)
+	if n.RunID == "" {
+		return nil, "run_id", nil
 	}
-	return nil
+	r, err := t.runInfo(namespace, n.RunID)
+	if model.IsMissing(err) {
+		return nil, "run_id", nil
+	}
+	return []string{r.ArtifactURI}, "run_id", err
 }
 
 func sourceFault(source, field string) error {
 	return model.Invalid("Invalid model version source: '%s'. The %s request parameter must identify the resource that contains the source.", source, field)
 }
 
-// modelSource resolves models:/m-… (a logged model), models:/name/3 and models:/name@alias.
-func (t *tx) modelSource(namespace, rest string, n *NewVersion) (string, error) {
-	if strings.HasPrefix(rest, "m-") && !strings.ContainsAny(rest, "/@") {
-		if n.ModelID != "" && n.ModelID != rest {
+// versionSource resolves name/3, name/latest and name@alias: the new version
+// has the files and the ids of that one.
+func (t *tx) versionSource(namespace, address string, n *NewVersion) (string, error) {
+	name, version, numbered := strings.Cut(address, "/")
+	if !numbered {
+		alias := ""
+		if name, alias, numbered = strings.Cut(address, "@"); !numbered {
 			return "", sourceFault(n.Source, "model_id")
-		}
-		m, err := t.loggedModel(namespace, rest, false)
-		if err != nil {
-			return "", err
-		}
-		n.ModelID = m.ID
-		if n.RunID == "" {
-			n.RunID = m.SourceRun
-		}
-		return m.ArtifactURI, nil
-	}
-	name, version, ok := strings.Cut(rest, "/")
-	if alias := ""; !ok {
-		name, alias, ok = strings.Cut(rest, "@")
-		if !ok {
-			return "", model.Invalid("Invalid model version source: '%s'.", n.Source)
 		}
 		err := t.Row("SELECT CAST(a.version AS TEXT) FROM model_aliases a JOIN registered_models g ON g.id = a.model WHERE g.namespace = ? AND g.name = ? AND a.alias = ?", namespace, name, alias).Scan(&version)
 		if db.IsNoRows(err) {
@@ -109,46 +108,28 @@ func (t *tx) modelSource(namespace, rest string, n *NewVersion) (string, error) 
 			return "", err
 		}
 	}
+	if strings.EqualFold(version, "latest") {
+		err := t.Row("SELECT CAST(max(v.version) AS TEXT) FROM model_versions v JOIN registered_models g ON g.id = v.model WHERE g.namespace = ? AND g.name = ? AND v.deleted = 0 HAVING max(v.version) > 0", namespace, name).Scan(&version)
+		if db.IsNoRows(err) {
+			return "", model.Missing("Latest version not found for model %s.", name)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 	v, err := t.version(namespace, name, version)
 	if err != nil {
 		return "", err
 	}
+	if model.IsPrompt(v.Tags) {
+		return "", model.Invalid("Invalid model version source: '%s'. Prompt versions cannot be used as model version sources.", n.Source)
+	}
+	if n.RunID != "" && n.RunID != v.RunID || n.ModelID != "" && n.ModelID != v.ModelID {
+		return "", model.Invalid("Invalid model version source: '%s'. The run_id and model_id request parameters must match the referenced model version.", n.Source)
+	}
 	n.Source = "models:/" + v.Name + "/" + strconv.FormatInt(v.Version, 10)
-	if n.RunID == "" {
-		n.RunID = v.RunID
-	}
-	if n.ModelID == "" {
-		n.ModelID = v.ModelID
-	}
+	n.RunID, n.ModelID = v.RunID, v.ModelID
 	return v.StorageLocation, nil
-}
-
-// checkOwned tells whether a source lies in the artifacts of its run or model.
-func (t *tx) checkOwned(namespace string, n *NewVersion) error {
-	var roots []string
-	if n.RunID != "" {
-		if r, err := t.runInfo(namespace, n.RunID); err == nil {
-			roots = append(roots, r.ArtifactURI)
-		} else if !model.IsMissing(err) {
-			return err
-		}
-	}
-	if n.ModelID != "" {
-		m, err := t.loggedModel(namespace, n.ModelID, false)
-		if err != nil {
-			return err
-		}
-		roots = append(roots, m.ArtifactURI)
-	}
-	for _, root := range roots {
-		if n.Source == root || strings.HasPrefix(n.Source, root+"/") {
-			return nil
-		}
-	}
-	if n.ModelID != "" {
-		return sourceFault(n.Source, "model_id")
-	}
-	return sourceFault(n.Source, "run_id")
 }
 
 // noteRegistration writes to the logged model in which versions it went.

@@ -16,7 +16,7 @@ var migrations embed.FS
 // Migrations is the schema.
 func Migrations() db.Migrations { return db.Migrations{Owner: "tracking", FS: migrations} }
 
-// Options of a store; all but Listener are required.
+// Options of a store; all but Sources and Listener are required.
 type Options struct {
 	DB    *db.Store
 	Clock func() time.Time
@@ -26,6 +26,8 @@ type Options struct {
 	ArtifactRoot string
 	// DefaultNamespace has experiment 0.
 	DefaultNamespace string
+	// Sources say which addresses model versions and experiments may name.
+	Sources model.SourceRules
 	// Listener hears of changes of the registry; nil is nobody.
 	Listener Listener
 }

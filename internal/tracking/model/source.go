@@ -1,0 +1,134 @@
+package model
+
+import (
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// SourceRules say which addresses can be the source of a model version or the
+// location of an experiment's artifacts.
+type SourceRules struct {
+	// Pattern must be found in every source; nil is no such rule.
+	Pattern *regexp.Regexp
+	// Schemes are those of [hostSchemes] that are allowed all the same.
+	Schemes []string
+}
+
+// hostSchemes lead to whatever host an address names, so that whoever may
+// register a model could send the readers of artifacts there.
+var hostSchemes = []string{"ftp", "sftp", "hdfs", "viewfs", "http", "https", "mlflow-artifacts", "r2", "b2", "abfss"}
+
+// Check accepts the source of a model version, for what its address alone tells.
+func (r SourceRules) Check(source string) error {
+	if r.Pattern != nil && !r.Pattern.MatchString(source) {
+		return Invalid("Invalid model version source: '%s'.", source)
+	}
+	return r.checkScheme("source", source)
+}
+
+// CheckLocation accepts where an experiment may keep its artifacts.
+func (r SourceRules) CheckLocation(uri string) error { return r.checkScheme("artifact_location", uri) }
+
+func (r SourceRules) checkScheme(field, uri string) error {
+	scheme := schemeOf(uri)
+	if !slices.Contains(hostSchemes, scheme) || scheme == "mlflow-artifacts" && !strings.Contains(uri, "://") || slices.Contains(r.Schemes, scheme) {
+		return nil
+	}
+	if _, rest, _ := strings.Cut(uri, "://"); scheme == "mlflow-artifacts" && strings.HasPrefix(rest, "/") {
+		return nil // no host
+	}
+	return Invalid("'%s' cannot use the '%s' scheme: it leads to the host that the address names. Allow it with the environment variable MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES of the server.", field, scheme)
+}
+
+// schemeOf is empty for a plain path.
+func schemeOf(uri string) string {
+	scheme, _, ok := strings.Cut(uri, ":")
+	if !ok || scheme == "" || strings.ContainsAny(scheme, "/.\\%") {
+		return ""
+	}
+	scheme, _, _ = strings.Cut(scheme, "+")
+	return strings.ToLower(scheme)
+}
+
+// CheckSourcePath refuses addresses that climb, in any encoding, and tells a
+// path of this machine from the address of a store.
+func CheckSourcePath(source string) (local bool, err error) {
+	if scheme := schemeOf(source); scheme == "" || scheme == "file" {
+		return true, nil
+	}
+	s := source
+	for range 10 {
+		if strings.ContainsRune(s, 0) || strings.Contains(s, `\`) {
+			return false, climbing(source)
+		}
+		for part := range strings.SplitSeq(s, "/") {
+			if part == ".." || part == "." {
+				return false, climbing(source)
+			}
+		}
+		u, err := url.PathUnescape(s)
+		if err != nil {
+			return false, climbing(source)
+		}
+		if u == s {
+			return false, nil
+		}
+		s = u
+	}
+	return false, climbing(source)
+}
+
+func climbing(source string) error {
+	return Invalid("Invalid model version source: '%s'. The path must be absolute and without relative parts.", source)
+}
+
+// WithinPath tells whether a path of this machine lies in a folder of it.
+func WithinPath(source, folder string) bool {
+	s, ok := localPath(source)
+	f, both := localPath(folder)
+	return ok && both && (s == f || strings.HasPrefix(s, strings.TrimSuffix(f, "/")+"/"))
+}
+
+// localPath is the clean path of an absolute path or file: address.
+func localPath(uri string) (string, bool) {
+	switch schemeOf(uri) {
+	case "":
+	case "file":
+		u, err := url.Parse(uri)
+		if err != nil || u.Host != "" && u.Host != "localhost" {
+			return "", false
+		}
+		uri = u.Path
+	default:
+		return "", false
+	}
+	return path.Clean(uri), strings.HasPrefix(uri, "/")
+}
+
+// IsProxied tells whether an address leads into the artifacts of a tracking server.
+func IsProxied(uri string) bool {
+	scheme := schemeOf(uri)
+	return scheme == "mlflow-artifacts" || (scheme == "http" || scheme == "https") && strings.Contains(uri, "/api/2.0/mlflow-artifacts/artifacts")
+}
+
+// WithinURI tells whether an address lies in that of a folder.
+func WithinURI(source, folder string) bool {
+	s, err := url.Parse(source)
+	if err != nil {
+		return false
+	}
+	f, err := url.Parse(folder)
+	if err != nil {
+		return false
+	}
+	inside, parts := segments(s), segments(f)
+	return strings.EqualFold(s.Scheme, f.Scheme) && strings.EqualFold(s.Host, f.Host) && len(parts) > 0 &&
+		len(inside) >= len(parts) && slices.Equal(inside[:len(parts)], parts)
+}
+
+func segments(u *url.URL) []string {
+	return strings.FieldsFunc(u.Opaque+u.Path, func(r rune) bool { return r == '/' })
+}

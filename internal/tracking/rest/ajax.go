@@ -1,0 +1,91 @@
+package rest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
+)
+
+const ajax = "/ajax-api"
+
+// maxAjaxUpload bounds what the web page may upload.
+const maxAjaxUpload = 10 << 20
+
+// webPage has the calls that only upstream's web page makes.
+func (a *API) webPage() []server.Endpoint {
+	telemetry := server.Public("it says that the web page has nothing to report")
+	return []server.Endpoint{
+		a.handler("POST", ajax+"/2.0/mlflow/upload-artifact", "update", "upload an artifact of a run", maxAjaxUpload+1, a.uploadToRun),
+		{
+			Method: "GET", Pattern: ajax + "/3.0/mlflow/ui-telemetry", Permission: telemetry, Summary: "the web page is told to report nothing", Codec: a.codec,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, noTelemetry{}) }),
+		},
+		{
+			Method: "POST", Pattern: ajax + "/3.0/mlflow/ui-telemetry", Permission: telemetry, Summary: "what a web page reports all the same is dropped", Codec: a.codec,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				a.codec.Encode(w, r, route.Text{Name: "status", Value: "disabled"})
+			}),
+		},
+		{
+			Method: "POST", Pattern: ajax + "/2.0/mlflow/runs/create-promptlab-run", Permission: server.Can("create", route.Experiments), Codec: a.codec,
+			Summary: "runs of the prompt laboratory, which needs the AI gateway",
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				a.codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "The prompt laboratory needs the AI gateway, which is not served here; log a run with the client instead."))
+			}),
+		},
+	}
+}
+
+type noTelemetry struct{}
+
+// AppendJSON implements mlwire.Appender.
+func (noTelemetry) AppendJSON(w *writer) {
+	w.Begin()
+	w.Bool("disable_ui_telemetry", true)
+	w.Name("disable_ui_events")
+	w.BeginList()
+	w.EndList()
+	w.Int("ui_rollout_percentage", 0)
+	w.End()
+}
+
+func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	run, file := q.Get("run_uuid"), q.Get("path")
+	switch {
+	case run == "":
+		return model.Invalid("Request must specify run_uuid.")
+	case file == "":
+		return model.Invalid("Request must specify path.")
+	}
+	content, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge) || len(content) > maxAjaxUpload:
+		return model.Invalid("Artifact size is too large. Max size is 10MB.")
+	case err != nil:
+		return err
+	case len(content) == 0:
+		return model.Invalid("Request must specify data.")
+	}
+	info, err := a.store.RunInfo(r.Context(), server.NamespaceOf(r.Context()), run)
+	if err != nil {
+		return err
+	}
+	key, err := a.keyOf(r.Context(), info.ArtifactURI, file)
+	if err != nil {
+		return err
+	}
+	if _, err := a.o.Blobs.Create(r.Context(), key, bytes.NewReader(content)); err != nil {
+		return err
+	}
+	a.o.Uploaded(server.NamespaceOf(r.Context()), strings.TrimPrefix(key, a.o.KeyPrefix+"/"))
+	w.Header().Set("Content-Type", "application/json")
+	return nil
+}
