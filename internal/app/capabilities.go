@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/serving"
 	servingcontroller "github.com/kiwerk/kiwerk/internal/serving/controller"
 	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
 
 // capability is what one part of the platform brings along.
@@ -75,15 +77,20 @@ func (a *App) build(ctx context.Context, mgr ctrl.Manager) ([]capability, error)
 }
 
 func (a *App) buildTracking(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
+	hooks, err := webhooks.ConfigFromEnv(os.Getenv)
+	if err != nil {
+		return capability{}, err
+	}
+	hooks.KeyFile = filepath.Join(a.opts.DataDir, "webhooks.key")
 	t, err := tracking.New(ctx, tracking.Deps{
 		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
-		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes,
+		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, Webhooks: hooks,
 	})
 	if err != nil {
 		return capability{}, err
 	}
 	s.tracking = t
-	return capability{name: "tracking", endpoints: t.Endpoints()}, nil
+	return capability{name: "tracking", before: t.Background(), endpoints: t.Endpoints()}, nil
 }
 
 func (a *App) buildData(_ context.Context, _ ctrl.Manager, s *services) (capability, error) {

@@ -18,6 +18,8 @@ func TestMLflowClient(t *testing.T) {
 	if _, err := os.Stat(python); err != nil {
 		t.Fatalf("the stock client is needed; run make setup: %v", err)
 	}
+	t.Setenv("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")
+	t.Setenv("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
 	ctx, stop := context.WithCancel(t.Context())
 	url, stopped := make(chan string, 1), make(chan error, 1)
 	go func() { stopped <- serve(ctx, t.TempDir(), "127.0.0.1:0", func(u string) { url <- u }) }()
@@ -32,7 +34,7 @@ func TestMLflowClient(t *testing.T) {
 		stopped <- err
 		t.Fatal("the server did not start")
 	case u := <-url:
-		cmd := exec.CommandContext(t.Context(), python, "-W", "ignore", "-m", "unittest", "test_tracking", "test_registry")
+		cmd := exec.CommandContext(t.Context(), python, "-W", "ignore", "-m", "unittest", "test_tracking", "test_registry", "test_webhooks")
 		cmd.Dir = ".."
 		cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+u, "HOME="+t.TempDir(), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false", "PYTHONDONTWRITEBYTECODE=1")
 		var out bytes.Buffer

@@ -18,6 +18,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
 
 func main() {
@@ -58,7 +59,12 @@ func serve(ctx context.Context, dir, listen string, ready func(url string)) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, blobs.Close()) }()
-	svc, err := tracking.New(ctx, tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
+	hooks, err := webhooks.ConfigFromEnv(os.Getenv)
+	if err != nil {
+		return err
+	}
+	hooks.KeyFile = filepath.Join(dir, "webhooks.key")
+	svc, err := tracking.New(ctx, tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log, Webhooks: hooks})
 	if err != nil {
 		return err
 	}
@@ -76,6 +82,11 @@ func serve(ctx context.Context, dir, listen string, ready func(url string)) (err
 	if err != nil {
 		return err
 	}
+	background := svc.Background()
+	if err := background.Start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, background.Stop(context.WithoutCancel(ctx))) }()
 	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ready("http://" + l.Addr().String())
 	stopped := make(chan error, 1)
