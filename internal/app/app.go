@@ -21,6 +21,7 @@ import (
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/kube"
@@ -38,7 +39,7 @@ type Options struct {
 	Platform kube.Platform
 	// Local is nil on a cluster.
 	Local  *Local
-	Front  *Front
+	Front  *front.Front
 	Clock  clock.WithTicker
 	Logger *slog.Logger
 	// Collectors and Endpoints belong to who starts the platform: what of the

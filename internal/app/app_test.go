@@ -16,12 +16,13 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/server"
 )
 
 // listen starts a front on a free port.
-func listen(t *testing.T, f *Front) string {
+func listen(t *testing.T, f *front.Front) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,7 +56,7 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 }
 
 func TestFront_tellsThePhase(t *testing.T) {
-	f := NewFront(slog.New(slog.DiscardHandler))
+	f := front.New(slog.New(slog.DiscardHandler))
 	url := listen(t, f)
 	f.SetPhase("controllers")
 	for path, want := range map[string]struct {
@@ -99,7 +100,7 @@ func TestFront_refusesOpenAddressWithoutTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := NewFront(slog.New(slog.DiscardHandler)).Serve(l, config.TLS{}); !errors.Is(err, ErrOpenWithoutTLS) {
+	if err := front.New(slog.New(slog.DiscardHandler)).Serve(l, config.TLS{}); !errors.Is(err, front.ErrOpenWithoutTLS) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -110,7 +111,7 @@ func TestAuthenticator_local(t *testing.T) {
 	a := newAuthenticator(&Local{Token: "secret", OwnPeer: func(_, _ netip.AddrPort) (bool, error) { return own, nil }}, nil, clock.RealClock{})
 	var user server.User
 	var failed error
-	f := NewFront(slog.New(slog.DiscardHandler))
+	f := front.New(slog.New(slog.DiscardHandler))
 	f.SetHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { user, failed = a.Authenticate(r) }))
 	url := listen(t, f)
 	cases := map[string]struct {

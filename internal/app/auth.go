@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/server"
 )
@@ -123,48 +124,13 @@ func (a *authenticator) review(ctx context.Context, token string) (server.User, 
 
 // fromPeer trusts a process of the same user on the same machine.
 func (a *authenticator) fromPeer(r *http.Request) (server.User, error) {
-	p, ok := r.Context().Value(connKey{}).(*peer)
-	if a.local == nil || a.local.OwnPeer == nil || !ok {
+	if a.local == nil || a.local.OwnPeer == nil {
 		return server.User{}, server.ErrUnauthenticated
 	}
-	p.once.Do(func() { p.owner, p.err = a.owns(p.conn) })
-	if p.err != nil {
-		return server.User{}, fmt.Errorf("%w: whose connection this is could not be found out: %w", server.ErrUnauthenticated, p.err)
-	}
-	if !p.owner {
-		return server.User{}, fmt.Errorf("%w: the connection comes from a pod or from another user of this machine, who need a token", server.ErrUnauthenticated)
+	if err := front.CheckPeer(r.Context(), a.local.OwnPeer); err != nil {
+		return server.User{}, err
 	}
 	return localUser, nil
-}
-
-func (a *authenticator) owns(c net.Conn) (bool, error) {
-	local, err := addrPort(c.LocalAddr())
-	if err != nil {
-		return false, err
-	}
-	remote, err := addrPort(c.RemoteAddr())
-	if err != nil {
-		return false, err
-	}
-	// Loopback has many addresses. Programs use the usual two; what comes from
-	// another one is a pod's connection that was carried to the host's loopback.
-	if !usualLoopback(remote.Addr()) || !local.Addr().IsLoopback() {
-		return false, nil
-	}
-	return a.local.OwnPeer(local, remote)
-}
-
-func usualLoopback(a netip.Addr) bool {
-	return a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || a == netip.IPv6Loopback()
-}
-
-func addrPort(a net.Addr) (netip.AddrPort, error) {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}, fmt.Errorf("address %s is none of TCP", a)
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 }
 
 // authorizer asks Kubernetes; the person at this machine may do everything.

@@ -84,7 +84,7 @@ func (a *App) buildTracking(ctx context.Context, _ ctrl.Manager, s *services) (c
 	hooks.KeyFile = filepath.Join(a.opts.DataDir, "webhooks.key")
 	t, err := tracking.New(ctx, tracking.Deps{
 		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
-		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, Webhooks: hooks,
+		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, KeyPrefix: tracking.KeyPrefix, Webhooks: hooks,
 	})
 	if err != nil {
 		return capability{}, err

@@ -5,7 +5,7 @@
 //
 //	New ── Serve (answers /health with the phase, 503) ── Start: data ─ definitions ─ controllers ─ ready
 //
-// [App] is the composition root, [Front] the listening side, [Local] what a
+// [App] is the composition root, [front.Front] the listening side, [Local] what a
 // laptop adds: the token of the data directory and the check of the peer's uid.
 // Capabilities meet here only: where one needs another it declares a small
 // interface, and this package fills it.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 
+	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/kube"
 )
@@ -91,12 +92,12 @@ func (o *operator) run(ctx context.Context, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	front := NewFront(log)
-	if err := front.Serve(listener, cfg.Server.TLS); err != nil {
+	face := front.New(log)
+	if err := face.Serve(listener, cfg.Server.TLS); err != nil {
 		return err
 	}
 	a, err := New(Options{
-		Config: cfg, DataDir: o.dataDir, Front: front, Clock: clock.RealClock{}, Logger: log,
+		Config: cfg, DataDir: o.dataDir, Front: face, Clock: clock.RealClock{}, Logger: log,
 		Platform: kube.Platform{BaseURL: o.platformURL},
 	})
 	if err != nil {
@@ -105,7 +106,7 @@ func (o *operator) run(ctx context.Context, log *slog.Logger) (err error) {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), operatorStop)
 		defer cancel()
-		err = errors.Join(err, a.Stop(ctx), front.Stop(ctx))
+		err = errors.Join(err, a.Stop(ctx), face.Stop(ctx))
 	}()
 	if err := a.Open(ctx); err != nil {
 		return err
@@ -113,14 +114,14 @@ func (o *operator) run(ctx context.Context, log *slog.Logger) (err error) {
 	if err := a.Start(ctx, client); err != nil {
 		return err
 	}
-	front.SetReady()
+	face.SetReady()
 	log.Info("ready", "address", listener.Addr().String())
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-a.Failed():
 		return err
-	case err := <-front.Failed():
+	case err := <-face.Failed():
 		return err
 	}
 }

@@ -293,3 +293,13 @@ func conflict(err error) error {
 	}
 	return err
 }
+
+// OpenFolderToRead opens a folder that others write. It is neither made nor
+// tidied; one that does not exist is fs.ErrNotExist.
+func OpenFolderToRead(dir string) (*Folder, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Folder{root: root}, nil
+}

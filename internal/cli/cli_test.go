@@ -51,6 +51,7 @@ func runners(seen *[]any) Runners {
 		Kubectl:      func(_ context.Context, s Session, args []string) error { note(s.DataDir, args); return nil },
 		ControlPlane: func(_ context.Context, s Session) error { note(s.DataDir); return nil },
 		Daemon:       func(context.Context, Session) error { return nil },
+		Tracking:     Tracking{Serve: func(_ context.Context, _ Session, o ServeOptions) error { note(o); return nil }},
 		Node: Node{
 			List: func(context.Context, Session) (*Nodes, error) {
 				return &Nodes{Items: []NodeStatus{{Name: "laptop", Ready: true, CPU: "8", Memory: "16Gi", GPUs: map[string]string{"gpu": "2"}}, {Name: "sim-0", Simulated: true}}}, nil
@@ -304,7 +305,7 @@ func TestSuggestions_workWhenCopied(t *testing.T) {
 
 // TestSuggestions_knowEachCommand finds commands that were added since.
 func TestSuggestions_knowEachCommand(t *testing.T) {
-	without := []string{"demo", "version", "help", "internal", "completion"}
+	without := []string{"demo", "version", "help", "internal", "completion", "tracking"}
 	var seen []any
 	p, _, _ := program(&seen, nil)
 	tree := &tree{program: p, session: Session{Text: text.For("en")}}

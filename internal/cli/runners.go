@@ -21,13 +21,19 @@ type Runners struct {
 	ControlPlane func(context.Context, Session) error
 	Daemon       func(context.Context, Session) error
 	// Worker is a further node of a daemon.
-	Worker  func(context.Context, Session) error
-	Retrain Retrain
-	GPU     GPU
-	Images  Images
-	Node    Node
+	Worker   func(context.Context, Session) error
+	Retrain  Retrain
+	GPU      GPU
+	Images   Images
+	Node     Node
+	Tracking Tracking
 	// DryRun lets the API server of a kubeconfig, or of the data directory, try objects.
 	DryRun func(ctx context.Context, s Session, kubeconfig string, objects []lint.Object) ([]lint.Refusal, error)
+}
+
+// Tracking is what can be done without a platform.
+type Tracking struct {
+	Serve func(context.Context, Session, ServeOptions) error
 }
 
 // Node is what can be done with nodes.

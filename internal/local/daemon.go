@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/kiwerk/kiwerk/internal/app"
+	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/cluster"
 	"github.com/kiwerk/kiwerk/internal/cluster/cri"
 	"github.com/kiwerk/kiwerk/internal/cluster/devices"
@@ -47,7 +48,7 @@ type daemon struct {
 	pods    *cri.Server // of the first node
 	workers []workerNode
 	images  *imageServer
-	front   *app.Front
+	front   *front.Front
 	app     *app.App
 	ports   *ports2nodes
 	gpus    *devices.Manager // nil without any
@@ -191,13 +192,13 @@ func (d *daemon) build(ctx context.Context, files []*os.File) error {
 	if d.lock = byName[fileLock]; diagFile == nil || d.lock == nil {
 		return errors.New("the launcher passed too few files")
 	}
-	d.front = app.NewFront(d.log.With("component", "front"))
+	d.front = front.New(d.log.With("component", "front"))
 	if err := d.front.Serve(platform, d.job.Config.Server.TLS); err != nil {
 		return err
 	}
-	local := &app.Local{Token: d.job.Token, OwnPeer: newDiag(diagFile, d.job.UID).OwnPeer, URL: d.job.BaseURL}
+	local := &app.Local{Token: d.job.Token, OwnPeer: front.NewDiag(diagFile, d.job.UID).OwnPeer, URL: d.job.BaseURL}
 	if d.network != nil {
-		d.front.ServePods(d.network.platform)
+		d.front.ServeOpen(d.network.platform)
 		local.PodNetwork, local.Dial = true, d.network.host.DialContext
 	}
 	if err := d.buildCluster(api); err != nil {

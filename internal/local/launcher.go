@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
 	"github.com/kiwerk/kiwerk/internal/cluster/holder"
@@ -228,7 +229,7 @@ func (l *launcher) open() (files map[string]*os.File, closeAll func(), err error
 	if files[fileAPI], err = api.File(); err != nil {
 		return fail(err)
 	}
-	if files[fileDiag], err = openDiag(); err != nil {
+	if files[fileDiag], err = front.OpenDiag(); err != nil {
 		return fail(err)
 	}
 	l.dir.versions.Ports = ports{Platform: portOf(platform), PlatformFree: strings.HasSuffix(listen, ":0"), API: portOf(api)}

@@ -9,11 +9,12 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/lint"
+	"github.com/kiwerk/kiwerk/internal/local/trackcmd"
 	"github.com/kiwerk/kiwerk/internal/text"
 )
 
 // Runners says what to do where there is no Linux.
-func Runners(func(string) string) cli.Runners {
+func Runners(getenv func(string) string) cli.Runners {
 	refuse := &cli.Failure{
 		What: text.S(text.NotOffered, runtime.GOOS),
 		Try:  text.S(text.UseLinux),
@@ -37,6 +38,7 @@ func Runners(func(string) string) cli.Runners {
 			Rm:    func(context.Context, cli.Session, string) (*cli.ImagesRemoved, error) { return nil, refuse },
 			Prune: func(context.Context, cli.Session, bool) (*cli.ImagesRemoved, error) { return nil, refuse },
 		},
+		Tracking: trackcmd.Runners(getenv),
 		Retrain: cli.Retrain{
 			List:    func(context.Context, cli.Session, string) (*cli.Retrainings, error) { return nil, refuse },
 			Approve: func(context.Context, cli.Session, string, string, bool, string) error { return refuse },

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -20,11 +21,19 @@ func (s *Server) checkOrigin(r *http.Request) error {
 	if origin == "" {
 		return nil
 	}
+	if s.KnownOrigin(origin) {
+		return nil
+	}
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || !s.knownHost(u.Host) {
 		return Errorf(http.StatusForbidden, "FOREIGN_ORIGIN", "requests from web pages of %q are refused", origin)
 	}
 	return nil
+}
+
+// KnownOrigin tells whether pages of an origin were allowed to call by name.
+func (s *Server) KnownOrigin(origin string) bool {
+	return slices.ContainsFunc(s.opts.Origins, func(o string) bool { return glob(o, origin) })
 }
 
 func (s *Server) knownHost(hostport string) bool {
@@ -39,10 +48,28 @@ func (s *Server) knownHost(hostport string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".svc.cluster.local") {
 		return true
 	}
-	for _, h := range s.opts.Hosts {
-		if suffix, ok := strings.CutPrefix(h, "*"); host == h || ok && strings.HasSuffix(host, suffix) {
-			return true
-		}
+	return slices.ContainsFunc(s.opts.Hosts, func(h string) bool { return glob(h, host) || glob(h, strings.ToLower(hostport)) })
+}
+
+// glob matches a text with a pattern in which "*" stands for any letters.
+func glob(pattern, text string) bool {
+	head, rest, found := strings.Cut(pattern, "*")
+	if !found {
+		return pattern == text
 	}
-	return false
+	text, ok := strings.CutPrefix(text, head)
+	if !ok {
+		return false
+	}
+	for {
+		part, more, found := strings.Cut(rest, "*")
+		if !found {
+			return strings.HasSuffix(text, part)
+		}
+		i := strings.Index(text, part)
+		if i < 0 {
+			return false
+		}
+		text, rest = text[i+len(part):], more
+	}
 }

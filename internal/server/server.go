@@ -14,8 +14,11 @@ import (
 type Options struct {
 	Authenticator Authenticator
 	Authorizer    Authorizer
-	// Hosts accepted beside loopback addresses and localhost; "*.suffix" matches names below it.
+	// Hosts accepted beside loopback addresses and localhost, with or without a
+	// port; "*" stands for any letters, as in "*.suffix" or "192.168.*".
 	Hosts []string
+	// Origins of web pages that may call beside those of known hosts, as "https://app.example"; "*" as above.
+	Origins []string
 	// Endpoints are all routes.
 	Endpoints []Endpoint
 	Logger    *slog.Logger

@@ -136,10 +136,11 @@ func TestNew_refusesEndpointWithoutPermission(t *testing.T) {
 }
 
 func TestServer_knownHost(t *testing.T) {
-	s := &Server{opts: Options{Hosts: []string{"kiwerk.example", "*.ml.example"}}}
+	s := &Server{opts: Options{Hosts: []string{"kiwerk.example", "*.ml.example", "192.168.*", "app-*.in.example", "port.example:81"}}}
 	cases := map[string]bool{
 		"127.0.0.1:7878": true, "[::1]:80": true, "localhost": true, "LOCALHOST.": true, "m.default.localhost:1": true,
-		"m.default.svc.cluster.local": true, "kiwerk.example": true, "a.ml.example": true,
+		"m.default.svc.cluster.local": true, "kiwerk.example": true, "192.168.1.2:5000": true, "192.169.1.2": false, "app-1.in.example": true, "app-1.in.example.evil": false, "app.in.example": false,
+		"port.example:81": true, "port.example": false, "a.ml.example": true,
 		"": false, "evil.example": false, "localhost.evil.example": false, "10.0.0.1": false, "ml.example": false, "127.0.0.1.nip.io": false,
 	}
 	for host, want := range cases {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path"
 	"strconv"
 	"strings"
 
@@ -40,7 +41,7 @@ func (s *Service) ResolveModel(ctx context.Context, namespace, uri string) (Mode
 			return ModelVersion{}, err
 		}
 		v := ModelVersion{RunID: r.ID}
-		return v, v.locate(strings.TrimSuffix(r.ArtifactURI+"/"+folder, "/"))
+		return v, s.locate(&v, strings.TrimSuffix(r.ArtifactURI+"/"+folder, "/"))
 	}
 	return ModelVersion{}, badURI(uri)
 }
@@ -72,7 +73,7 @@ func (s *Service) resolveModels(ctx context.Context, namespace, rest, uri string
 			return out, err
 		}
 		out = ModelVersion{RunID: m.SourceRun, ModelID: m.ID, Tags: tagMap(m.Tags)}
-		return out, out.locate(m.ArtifactURI)
+		return out, s.locate(&out, m.ArtifactURI)
 	default:
 		return out, badURI(uri)
 	}
@@ -80,11 +81,11 @@ func (s *Service) resolveModels(ctx context.Context, namespace, rest, uri string
 		return out, err
 	}
 	out = ModelVersion{Name: v.Name, Version: v.Version, RunID: v.RunID, ModelID: v.ModelID, Aliases: v.Aliases, Tags: tagMap(v.Tags)}
-	return out, out.locate(v.StorageLocation)
+	return out, s.locate(&out, v.StorageLocation)
 }
 
 // locate fills the addresses.
-func (v *ModelVersion) locate(uri string) error {
+func (s *Service) locate(v *ModelVersion, uri string) error {
 	p, ok := strings.CutPrefix(uri, artifactRoot+"/")
 	if !ok {
 		return model.Invalid("the files of the model lie in %s, which the platform does not read; log the model through its artifact store", uri)
@@ -92,7 +93,7 @@ func (v *ModelVersion) locate(uri string) error {
 	if err := blob.CheckKey(p); err != nil {
 		return model.Invalid("the files of the model have the address %s: %w", uri, err)
 	}
-	v.ArtifactURI, v.ProxyPath, v.Key = uri, p, KeyPrefix+"/"+p
+	v.ArtifactURI, v.ProxyPath, v.Key = uri, p, path.Join(s.prefix, p)
 	return nil
 }
 
@@ -130,13 +131,13 @@ func (s *Service) GetRun(ctx context.Context, namespace, id string) (Run, error)
 
 // Artifact opens an artifact of a run; the caller closes it. One that does not
 // exist is fs.ErrNotExist.
-func (s *Service) Artifact(ctx context.Context, namespace, runID, path string) (io.ReadCloser, error) {
+func (s *Service) Artifact(ctx context.Context, namespace, runID, file string) (io.ReadCloser, error) {
 	r, err := s.store.RunInfo(ctx, namespace, runID)
 	if err != nil {
 		return nil, err
 	}
 	var v ModelVersion
-	if err := v.locate(r.ArtifactURI + "/" + path); err != nil {
+	if err := s.locate(&v, r.ArtifactURI+"/"+file); err != nil {
 		return nil, err
 	}
 	content, _, err := s.blobs.Open(ctx, v.Key, 0, -1)

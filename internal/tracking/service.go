@@ -29,7 +29,7 @@ const KeyPrefix = "tracking"
 // artifactRoot is how the addresses of artifacts begin.
 const artifactRoot = "mlflow-artifacts:"
 
-// Deps of the service; all but MaxArtifact, Sources and Webhooks are required.
+// Deps of the service. Store, Blobs, Clock, NewID and Logger are required.
 type Deps struct {
 	Store *db.Store
 	Blobs blob.Bucket
@@ -44,12 +44,27 @@ type Deps struct {
 	Sources model.SourceRules
 	// Webhooks is how they are delivered; the zero value is webhooks.DefaultConfig.
 	Webhooks webhooks.Config
+	// KeyPrefix is where artifacts lie in the bucket, e.g. [KeyPrefix]; empty is its top.
+	KeyPrefix string
+	// ArtifactRoot begins the addresses of new experiments' artifacts; empty
+	// is the server's own store, mlflow-artifacts:.
+	ArtifactRoot string
+	// Location makes the address that a client gives a new experiment whole; nil leaves it.
+	Location func(string) (string, error)
+	// Elsewhere opens what an address beside mlflow-artifacts: names: a bucket
+	// and the key of the folder in it. Nil reads nothing there.
+	Elsewhere func(ctx context.Context, uri string) (bucket blob.Bucket, key string, err error)
+	// NoProxy turns mlflow-artifacts off: clients reach the artifacts themselves.
+	NoProxy bool
+	// NoWorkspaces says that there is one project only.
+	NoWorkspaces bool
 }
 
 // Service is tracking and registry.
 type Service struct {
 	store    *store.Store
 	blobs    blob.Bucket
+	prefix   string
 	api      *rest.API
 	webhooks *webhooks.Service
 	changes  broadcast
@@ -60,20 +75,25 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if d.Store == nil || d.Blobs == nil || d.Clock == nil || d.NewID == nil || d.Logger == nil {
 		return nil, errors.New("tracking: all dependencies are required")
 	}
-	hooks, err := webhooks.New(ctx, webhooks.Options{Config: d.Webhooks, DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Workspaces: true})
+	hooks, err := webhooks.New(ctx, webhooks.Options{Config: d.Webhooks, DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Workspaces: !d.NoWorkspaces})
 	if err != nil {
 		return nil, err
 	}
+	root := d.ArtifactRoot
+	if root == "" {
+		root = artifactRoot
+	}
 	st, err := store.New(ctx, store.Options{
-		DB: d.Store, Clock: d.Clock, NewID: d.NewID,
-		ArtifactRoot: artifactRoot, DefaultNamespace: server.DefaultNamespace, Sources: d.Sources, Listener: hooks,
+		DB: d.Store, Clock: d.Clock, NewID: d.NewID, Location: d.Location, Sources: d.Sources, Listener: hooks,
+		ArtifactRoot: root, DefaultNamespace: server.DefaultNamespace,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: st, blobs: d.Blobs, webhooks: hooks}
+	s := &Service{store: st, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
 	s.api, err = rest.New(rest.Options{
-		Store: st, Blobs: d.Blobs, KeyPrefix: KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
+		Store: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
+		Elsewhere: d.Elsewhere, NoProxy: d.NoProxy, NoWorkspaces: d.NoWorkspaces,
 		Clock: d.Clock, Logger: d.Logger, MaxArtifact: d.MaxArtifact,
 		Changed:  func(namespace, name string) { s.changes.send(Change{Namespace: namespace, Model: name}) },
 		Uploaded: func(namespace, path string) { s.changes.send(Change{Namespace: namespace, Artifact: path}) },

@@ -70,7 +70,7 @@ func start(tb testing.TB, dir string, may rights) *platform {
 		}
 	})
 	log := slog.New(slog.DiscardHandler)
-	svc, err := tracking.New(tb.Context(), tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
+	svc, err := tracking.New(tb.Context(), tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log, KeyPrefix: tracking.KeyPrefix})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -84,22 +84,45 @@ func (a *API) key(ctx context.Context, p string) (string, error) {
 	if owner != server.NamespaceOf(ctx) {
 		return "", model.Missing("No Experiment with id=%s exists, so it has no artifacts", first)
 	}
-	return a.o.KeyPrefix + "/" + p, nil
+	return path.Join(a.o.KeyPrefix, p), nil
 }
 
-// keyOf finds the key of a file of something with an artifact address.
+// checkFile accepts a path below an address; the empty one is the address itself.
+func checkFile(file string) error {
+	if file == "" {
+		return nil
+	}
+	return blob.CheckKey(file)
+}
+
+// place is a file or folder in a bucket.
+type place struct {
+	blob.Bucket
+	key string
+}
+
+// placeOf finds a file of something with an artifact address.
+func (a *API) placeOf(ctx context.Context, uri, file string) (place, error) {
+	if err := checkFile(file); err != nil {
+		return place{}, err
+	}
+	if a.o.Elsewhere != nil && !strings.HasPrefix(uri, a.o.ArtifactRoot) {
+		bucket, key, err := a.o.Elsewhere(ctx, uri)
+		return place{bucket, path.Join(key, file)}, err
+	}
+	key, err := a.keyOf(ctx, uri, file)
+	return place{a.o.Blobs, key}, err
+}
+
+// keyOf finds the key of a file of something whose artifacts the server takes.
 func (a *API) keyOf(ctx context.Context, uri, file string) (string, error) {
-	rest, ok := strings.CutPrefix(uri, a.o.ArtifactRoot+"/")
-	if !ok || strings.HasPrefix(rest, "/") {
-		return "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", uri)
+	if err := checkFile(file); err != nil {
+		return "", err
 	}
-	if file != "" {
-		if err := blob.CheckKey(file); err != nil {
-			return "", err
-		}
-		rest += "/" + file
+	if rest, ok := strings.CutPrefix(uri, a.o.ArtifactRoot+"/"); ok && !strings.HasPrefix(rest, "/") {
+		return a.key(ctx, path.Join(rest, file))
 	}
-	return a.key(ctx, rest)
+	return "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", uri)
 }
 
 func (a *API) download(w http.ResponseWriter, r *http.Request) error {
@@ -107,7 +130,7 @@ func (a *API) download(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.send(w, r, key)
+	return a.send(w, r, place{a.o.Blobs, key})
 }
 
 func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request) error {
@@ -144,19 +167,20 @@ func (a *API) sendFile(w http.ResponseWriter, r *http.Request, uri, file string)
 	if file == "" {
 		return model.Invalid("Missing value for required parameter 'path'.")
 	}
-	key, err := a.keyOf(r.Context(), uri, file)
+	p, err := a.placeOf(r.Context(), uri, file)
 	if err != nil {
 		return err
 	}
-	return a.send(w, r, key)
+	return a.send(w, r, p)
 }
 
 // send answers with a file. Whatever it contains, a browser must neither run
 // nor show it as part of this site: it was uploaded by anyone who may log.
-func (a *API) send(w http.ResponseWriter, r *http.Request, key string) error {
-	content, info, err := a.o.Blobs.Open(r.Context(), key, 0, -1)
+func (a *API) send(w http.ResponseWriter, r *http.Request, p place) error {
+	key := p.key
+	content, info, err := p.Open(r.Context(), key, 0, -1)
 	if err != nil {
-		if st, statErr := a.o.Blobs.Stat(r.Context(), key); statErr == nil && st.Folder {
+		if st, statErr := p.Stat(r.Context(), key); statErr == nil && st.Folder {
 			return model.Invalid("Artifact path refers to a directory, not a file: '%s'", path.Base(key))
 		}
 		return err
@@ -248,7 +272,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	files, err := a.folder(r.Context(), key, "")
+	files, err := a.folder(r.Context(), place{a.o.Blobs, key}, "")
 	if err != nil {
 		return err
 	}
@@ -257,8 +281,8 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 // folder lists a folder; names are put behind prefix.
-func (a *API) folder(ctx context.Context, key, prefix string) (files []fileJSON, err error) {
-	for info, err := range a.o.Blobs.List(ctx, key) {
+func (a *API) folder(ctx context.Context, p place, prefix string) (files []fileJSON, err error) {
+	for info, err := range p.List(ctx, p.key) {
 		if err != nil {
 			return nil, err
 		}
@@ -308,11 +332,11 @@ func (a *API) listModelArtifacts(ctx context.Context, q *listModelArtifacts) (*f
 
 func (a *API) listOf(ctx context.Context, uri, folder string) (*filesJSON, error) {
 	folder = strings.TrimSuffix(folder, "/")
-	key, err := a.keyOf(ctx, uri, folder)
+	p, err := a.placeOf(ctx, uri, folder)
 	if err != nil {
 		return nil, publicError(err)
 	}
-	files, err := a.folder(ctx, key, folder)
+	files, err := a.folder(ctx, p, folder)
 	if err != nil {
 		return nil, publicError(err)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
-type serverInfo struct{}
+type serverInfo struct{ workspaces bool }
 
-func (serverInfo) AppendJSON(w *writer) {
+func (s serverInfo) AppendJSON(w *writer) {
 	w.Begin()
 	w.Str("store_type", "SqlStore")
-	w.Bool("workspaces_enabled", true) // a workspace is a project, which is a namespace
+	w.Bool("workspaces_enabled", s.workspaces) // a workspace is a project, which is a namespace
 	w.Bool("trace_archival_enabled", false)
 	w.Bool("multipart_uploads_enabled", false)
 	w.Bool("multipart_downloads_enabled", false)
@@ -30,7 +30,7 @@ func (a *API) fallback() []server.Endpoint {
 	nothing := server.Public("it only says that the route does not exist")
 	list := route.Both(server.Endpoint{
 		Method: "GET", Pattern: "/api/3.0/mlflow/server-info", Permission: handshake, Summary: "what the tracking server can do",
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, serverInfo{}) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, serverInfo{!a.o.NoWorkspaces}) }),
 	})
 	list = append(list, server.Endpoint{
 		Method: "GET", Pattern: "/version", Permission: handshake, Summary: "the release of MLflow whose API is served",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
@@ -13,11 +15,11 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
-// Options of the API; all but MaxArtifact are required.
+// Options of the API; those that may be empty say so.
 type Options struct {
 	Store *store.Store
 	Blobs blob.Bucket
-	// KeyPrefix is where artifacts lie in the bucket, e.g. "tracking".
+	// KeyPrefix is where artifacts lie in the bucket, e.g. "tracking"; empty is its top.
 	KeyPrefix string
 	// ArtifactRoot is how their addresses begin, e.g. "mlflow-artifacts:".
 	ArtifactRoot string
@@ -31,6 +33,13 @@ type Options struct {
 	Uploaded func(namespace, path string)
 	// MaxArtifact bounds one uploaded file in bytes; 0 is no bound.
 	MaxArtifact int64
+	// Elsewhere opens an address beside ArtifactRoot: a bucket and the key of
+	// the folder in it. Nil reads nothing there.
+	Elsewhere func(ctx context.Context, uri string) (bucket blob.Bucket, key string, err error)
+	// NoProxy refuses the routes of mlflow-artifacts; clients reach the artifacts themselves.
+	NoProxy bool
+	// NoWorkspaces says that there is one project only.
+	NoWorkspaces bool
 }
 
 // API serves the calls.
@@ -42,7 +51,7 @@ type API struct {
 
 // New checks the options.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Blobs == nil || o.KeyPrefix == "" || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
+	if o.Store == nil || o.Blobs == nil || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
 		return nil, errors.New("tracking API: all options are required")
 	}
 	return &API{o: o, store: o.Store, codec: mlwire.Codec{Log: o.Logger}}, nil
@@ -56,7 +65,20 @@ func (a *API) Endpoints() []server.Endpoint {
 	} {
 		list = append(list, group...)
 	}
+	if a.o.NoProxy {
+		for i, e := range list {
+			if strings.Contains(e.Pattern, "/mlflow-artifacts/") {
+				list[i].Handler = http.HandlerFunc(a.noProxy)
+			}
+		}
+	}
 	return list
+}
+
+// noProxy answers for the artifact routes of a server that leaves artifacts to its clients.
+func (a *API) noProxy(w http.ResponseWriter, r *http.Request) {
+	a.codec.Error(w, r, server.Errorf(http.StatusServiceUnavailable, "TEMPORARILY_UNAVAILABLE",
+		"%s is disabled because the server runs with --no-serve-artifacts; clients reach the artifacts at their own address", r.URL.Path))
 }
 
 // call is one call below /api/2.0/mlflow.

@@ -80,6 +80,11 @@ func (s *Store) CreateExperiment(ctx context.Context, namespace, name, location 
 	if err := s.o.Sources.CheckLocation(location); err != nil {
 		return 0, err
 	}
+	if location != "" && s.o.Location != nil {
+		if location, err = s.o.Location(location); err != nil {
+			return 0, err
+		}
+	}
 	for _, t := range tags {
 		if err := model.CheckExperimentTag(t); err != nil {
 			return 0, err

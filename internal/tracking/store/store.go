@@ -16,7 +16,7 @@ var migrations embed.FS
 // Migrations is the schema.
 func Migrations() db.Migrations { return db.Migrations{Owner: "tracking", FS: migrations} }
 
-// Options of a store; all but Sources and Listener are required.
+// Options of a store; all but Sources, Listener and Location are required.
 type Options struct {
 	DB    *db.Store
 	Clock func() time.Time
@@ -30,6 +30,8 @@ type Options struct {
 	Sources model.SourceRules
 	// Listener hears of changes of the registry; nil is nobody.
 	Listener Listener
+	// Location makes the address that a client gives a new experiment whole; nil leaves it.
+	Location func(string) (string, error)
 }
 
 // Listener hears of changes of the registry.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package local
+package front
 
 import (
 	"errors"
@@ -27,34 +27,34 @@ func TestDiag_findsTheOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer served.Close()
-		f, err := openDiag()
+		f, err := OpenDiag()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
 		local, remote := tcpAddr(served.LocalAddr()), tcpAddr(served.RemoteAddr())
-		d := newDiag(f, uint32(os.Getuid()))
+		d := NewDiag(f, uint32(os.Getuid()))
 		if own, err := d.OwnPeer(local, remote); err != nil || !own {
 			t.Errorf("%s: own connection: got %v, %v", address, own, err)
 		}
-		if own, err := newDiag(f, uint32(os.Getuid())+1).OwnPeer(local, remote); err != nil || own {
+		if own, err := NewDiag(f, uint32(os.Getuid())+1).OwnPeer(local, remote); err != nil || own {
 			t.Errorf("%s: another user: got %v, %v", address, own, err)
 		}
 		// A closed connection has no owner that could be trusted: the kernel says 0.
 		client.Close()
-		if own, err := newDiag(f, 0).OwnPeer(local, remote); err != nil || own {
+		if own, err := NewDiag(f, 0).OwnPeer(local, remote); err != nil || own {
 			t.Errorf("%s: closed connection: got %v, %v", address, own, err)
 		}
 	}
 }
 
 func TestDiag_unknownConnection(t *testing.T) {
-	f, err := openDiag()
+	f, err := OpenDiag()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	_, err = newDiag(f, 0).uidOf(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2"))
+	_, err = NewDiag(f, 0).uidOf(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2"))
 	if !errors.Is(err, errNoSocket) {
 		t.Errorf("got %v", err)
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package local
+package front
 
 import (
 	"encoding/binary"
@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diag asks the kernel whose socket is at the other end of a connection. The
+// Diag asks the kernel whose socket is at the other end of a connection. The
 // netlink socket is opened by the launcher in the host's network, so it sees
 // the host's connections and the host's user ids, whatever namespaces its
 // holder is in.
-type diag struct {
+type Diag struct {
 	file *os.File
 	uid  uint32
 
@@ -27,16 +27,16 @@ type diag struct {
 	seq uint32
 }
 
-// openDiag opens the socket; it works without any privilege.
-func openDiag() (*os.File, error) {
+// OpenDiag opens the socket; it works without any privilege.
+func OpenDiag() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 	if err != nil {
 		return nil, fmt.Errorf("sock_diag: %w", err)
 	}
-	return os.NewFile(uintptr(fd), fileDiag), nil
+	return os.NewFile(uintptr(fd), "sock_diag"), nil
 }
 
-func newDiag(f *os.File, uid uint32) *diag { return &diag{file: f, uid: uid} }
+func NewDiag(f *os.File, uid uint32) *Diag { return &Diag{file: f, uid: uid} }
 
 // Layout of linux/inet_diag.h.
 const (
@@ -57,7 +57,7 @@ const (
 var errNoSocket = errors.New("the kernel knows no such connection")
 
 // OwnPeer tells whether the connection's other end belongs to our user.
-func (d *diag) OwnPeer(local, remote netip.AddrPort) (bool, error) {
+func (d *Diag) OwnPeer(local, remote netip.AddrPort) (bool, error) {
 	uid, err := d.uidOf(remote, local)
 	if errors.Is(err, errNoSocket) {
 		return false, nil
@@ -68,7 +68,7 @@ func (d *diag) OwnPeer(local, remote netip.AddrPort) (bool, error) {
 // uidOf finds the owner of the socket with this own and this other address.
 // Only an established connection counts: the kernel reports uid 0 for what is
 // left of a closed one.
-func (d *diag) uidOf(own, other netip.AddrPort) (uint32, error) {
+func (d *Diag) uidOf(own, other netip.AddrPort) (uint32, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.seq++

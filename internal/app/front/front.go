@@ -1,4 +1,4 @@
-package app
+package front
 
 import (
 	"context"
@@ -37,8 +37,8 @@ type Front struct {
 // ErrOpenWithoutTLS refuses an address that others reach without encryption.
 var ErrOpenWithoutTLS = errors.New("an address beyond loopback needs server.tls.certFile and server.tls.keyFile")
 
-// NewFront makes a front that serves nothing yet.
-func NewFront(log *slog.Logger) *Front {
+// New makes a front that serves nothing yet.
+func New(log *slog.Logger) *Front {
 	f := &Front{log: log, failed: make(chan error, 1)}
 	f.SetPhase("starting")
 	var protocols http.Protocols
@@ -82,12 +82,13 @@ func (f *Front) Serve(l net.Listener, t config.TLS) error {
 	return nil
 }
 
-// ServePods answers on l until Stop, without encryption: l is in a network that
-// does not leave this machine and in which only pods are.
-func (f *Front) ServePods(l net.Listener) {
+// ServeOpen answers on l until Stop, without encryption wherever l is. The
+// caller knows why: the network of pods does not leave this machine, or a
+// person has said that it is to be trusted.
+func (f *Front) ServeOpen(l net.Listener) {
 	f.served.Go(func() {
 		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			f.failed <- fmt.Errorf("the platform's listener for pods ended: %w", err)
+			f.failed <- fmt.Errorf("an open listener of the platform ended: %w", err)
 		}
 	})
 }
@@ -152,19 +153,4 @@ func (f *Front) Stop(ctx context.Context) error {
 	}
 	f.served.Wait()
 	return err
-}
-
-type connKey struct{}
-
-// withConn keeps the connection for the check of the peer's uid.
-func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, &peer{conn: c})
-}
-
-// peer is one connection and, once asked for, the user behind it.
-type peer struct {
-	conn  net.Conn
-	once  sync.Once
-	owner bool
-	err   error
 }

@@ -1,0 +1,95 @@
+package alone
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/config"
+)
+
+// Options of the server. Dir, Clock and Logger are required.
+type Options struct {
+	Host string
+	Port int
+	// Database is the URI of the database, Registry must be the same or empty.
+	Database, Registry string
+	// ArtifactRoot is where new experiments keep artifacts that clients reach
+	// themselves; empty lets them go through the server.
+	ArtifactRoot string
+	// Artifacts is the folder or bucket behind the server's own artifact routes.
+	Artifacts string
+	// ServeArtifacts switches those routes on.
+	ServeArtifacts bool
+	// StaticPrefix begins the paths under which the server answers beside those without it.
+	StaticPrefix string
+	// Workspaces makes the workspace header count.
+	Workspaces bool
+	// Hosts and Origins beside the usual ones; FrameOptions is a header, NONE leaves it out.
+	Hosts, Origins []string
+	FrameOptions   string
+	// AnyHost switches the checks of Host and Origin off.
+	AnyHost bool
+	// Metrics serves /metrics.
+	Metrics bool
+	// BasicAuth switches MLflow's users and permissions on.
+	BasicAuth bool
+	TLS       config.TLS
+	// Insecure trusts everybody who reaches the address, and lets it be any.
+	Insecure bool
+
+	// Dir is what relative paths start at.
+	Dir    string
+	Getenv func(string) string
+	Clock  func() time.Time
+	Logger *slog.Logger
+}
+
+// Defaults of `mlflow server`.
+const (
+	DefaultHost      = "127.0.0.1"
+	DefaultPort      = 5000
+	DefaultDatabase  = "sqlite:///mlflow.db"
+	DefaultArtifacts = "./mlartifacts"
+)
+
+// Errors of Options that a person is told how to mend.
+var (
+	// ErrOpen is an address beyond loopback without TLS and login.
+	ErrOpen = errors.New("an address beyond loopback needs TLS and a login")
+	// ErrNotBuilt is an option of `mlflow server` that is not there.
+	ErrNotBuilt = errors.New("is not offered")
+)
+
+func (o *Options) check() error {
+	if o.Dir == "" || o.Clock == nil || o.Logger == nil || o.Getenv == nil {
+		return errors.New("alone: Dir, Getenv, Clock and Logger are required")
+	}
+	if o.Registry != "" && o.Registry != o.Database {
+		return fmt.Errorf("a registry in a database of its own %w: runs, models and what links them lie in one; leave --registry-store-uri out", ErrNotBuilt)
+	}
+	if o.StaticPrefix != "" && (!strings.HasPrefix(o.StaticPrefix, "/") || strings.HasSuffix(o.StaticPrefix, "/")) {
+		return fmt.Errorf("--static-prefix %q must begin with a slash and end without one", o.StaticPrefix)
+	}
+	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
+		return errors.New("certificate and key belong together")
+	}
+	if !o.Insecure && !loopback(o.Host) && (!o.TLS.Enabled() || !o.BasicAuth) {
+		return fmt.Errorf("%w: %s", ErrOpen, o.Host)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (o *Options) address() string { return net.JoinHostPort(o.Host, strconv.Itoa(o.Port)) }

@@ -1,0 +1,185 @@
+package alone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+
+	"github.com/kiwerk/kiwerk/internal/app/front"
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/lifecycle"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
+)
+
+// Server is a running server.
+type Server struct {
+	o      Options
+	front  *front.Front
+	addr   net.Addr
+	group  *lifecycle.Group
+	close  []func() error
+	closed bool
+}
+
+// Open starts the server and returns when it answers.
+func Open(ctx context.Context, o Options) (s *Server, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s = &Server{o: o, group: lifecycle.NewGroup()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	// The address first: a server that cannot have it must not touch the data of the one that has.
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", o.address())
+	if err != nil {
+		return s, err
+	}
+	s.addr = l.Addr()
+	handler, err := s.build(ctx)
+	if err != nil {
+		return s, errors.Join(err, l.Close())
+	}
+	s.front = front.New(o.Logger.With("component", "server"))
+	s.front.SetHandler(handler)
+	s.front.SetReady()
+	return s, s.serve(l)
+}
+
+func (s *Server) serve(l net.Listener) error {
+	if s.o.Insecure && !s.o.TLS.Enabled() {
+		s.front.ServeOpen(l)
+		return nil
+	}
+	return s.front.Serve(l, s.o.TLS)
+}
+
+// build opens storage and makes the routes.
+func (s *Server) build(ctx context.Context) (http.Handler, error) {
+	db, err := openStore(ctx, &s.o)
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, db.Close)
+	service, err := s.tracking(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	s.group.Add("webhooks", service.Background())
+	if err := s.group.Start(ctx); err != nil {
+		return nil, err
+	}
+	authenticator, err := s.authenticator()
+	if err != nil {
+		return nil, err
+	}
+	routes, err := server.New(server.Options{
+		Authenticator: authenticator, Authorizer: all{}, Hosts: s.o.hosts(), Origins: s.o.origins(),
+		Endpoints: append(service.Endpoints(), s.endpoints()...), Logger: s.o.Logger.With("component", "server"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return prefixed(s.o.StaticPrefix, s.o.headers(routes, routes.KnownOrigin)), nil
+}
+
+func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Service, error) {
+	artifacts, local, err := localFolder(s.o.Artifacts, s.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if !local {
+		return nil, fmt.Errorf("%w %q: artifacts in buckets are not built yet; name a folder", ErrURI, Redact(s.o.Artifacts))
+	}
+	blobs, err := blob.OpenFolder(artifacts)
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, blobs.Close)
+	hooks, err := webhooks.ConfigFromEnv(s.o.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	hooks.KeyFile = filepath.Join(filepath.Dir(db.Path()), "webhooks.key")
+	sources, err := sourceRules(s.o.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere := &places{dir: s.o.Dir, any: !s.o.BasicAuth && !s.o.Insecure, open: map[string]blob.Bucket{}}
+	d := tracking.Deps{
+		Store: db, Blobs: blobs, Clock: s.o.Clock, NewID: tracking.RandomID, Logger: s.o.Logger.With("component", "tracking"),
+		Webhooks: hooks, Sources: sources,
+		Location:  func(uri string) (string, error) { return location(uri, s.o.Dir) },
+		Elsewhere: elsewhere.Open, NoProxy: !s.o.ServeArtifacts, NoWorkspaces: !s.o.Workspaces,
+	}
+	root := s.o.ArtifactRoot
+	if root == "" && !s.o.ServeArtifacts {
+		root = "./mlruns"
+	}
+	if root != "" {
+		if d.ArtifactRoot, err = location(root, s.o.Dir); err != nil {
+			return nil, err
+		}
+		if folder, local, _ := localFolder(root, s.o.Dir); local {
+			elsewhere.roots = append(elsewhere.roots, folder)
+		}
+	}
+	return tracking.New(ctx, d)
+}
+
+// authenticator decides who is let in.
+func (s *Server) authenticator() (server.Authenticator, error) {
+	if s.o.Insecure {
+		return everyone{}, nil
+	}
+	own, stop, err := front.OwnPeer()
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, stop)
+	return sameUser{own}, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.addr }
+
+// URL is the address for clients.
+func (s *Server) URL() string {
+	scheme, host := "http", s.addr.String()
+	if s.o.TLS.Enabled() {
+		scheme = "https"
+	}
+	if tcp, ok := s.addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		host = net.JoinHostPort(DefaultHost, fmt.Sprint(tcp.Port))
+	}
+	return scheme + "://" + host + s.o.StaticPrefix
+}
+
+// Failed delivers the error of a listener that ended by itself.
+func (s *Server) Failed() <-chan error { return s.front.Failed() }
+
+// Stop lets running requests end until ctx does, and closes everything.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	var errs []error
+	if s.front != nil {
+		errs = append(errs, s.front.Stop(ctx))
+	}
+	errs = append(errs, s.group.Stop(ctx))
+	for i := len(s.close) - 1; i >= 0; i-- {
+		errs = append(errs, s.close[i]())
+	}
+	return errors.Join(errs...)
+}

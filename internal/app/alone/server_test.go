@@ -1,0 +1,233 @@
+package alone
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/store"
+)
+
+// start runs a server in a folder of its own.
+func start(t *testing.T, change func(*Options)) (url, dir string) {
+	t.Helper()
+	o := Options{
+		Host: DefaultHost, Database: DefaultDatabase, Artifacts: DefaultArtifacts, ServeArtifacts: true,
+		Dir: t.TempDir(), Getenv: func(string) string { return "" }, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&o)
+	}
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s.URL(), o.Dir
+}
+
+// call sends a request; a body that is no string travels as JSON.
+func call(t *testing.T, method, url string, body any, header ...string) (int, string) {
+	t.Helper()
+	var sent []byte
+	switch b := body.(type) {
+	case nil:
+	case string:
+		sent = []byte(b)
+	default:
+		var err error
+		if sent, err = json.Marshal(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(sent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+type object = map[string]any
+
+// field of a JSON answer, by the names on the way.
+func field(t *testing.T, body string, path ...string) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	for _, p := range path {
+		m, _ := v.(object)
+		v = m[p]
+	}
+	return fmt.Sprint(v)
+}
+
+func TestServer_keepsArtifactsAsUpstreamDoes(t *testing.T) {
+	url, dir := start(t, nil)
+	_, body := call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": "0", "start_time": 1})
+	run, uri := field(t, body, "run", "info", "run_id"), field(t, body, "run", "info", "artifact_uri")
+	if want := "mlflow-artifacts:/0/" + run + "/artifacts"; uri != want {
+		t.Errorf("artifact_uri %q, want %q", uri, want)
+	}
+	if status, body := call(t, "PUT", url+"/api/2.0/mlflow-artifacts/artifacts/0/"+run+"/artifacts/a/b.txt", "hello"); status != 200 {
+		t.Fatalf("upload: %d %s", status, body)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "mlartifacts", "0", run, "artifacts", "a", "b.txt"))
+	if err != nil || string(b) != "hello" {
+		t.Errorf("on disk: %q, %v", b, err)
+	}
+}
+
+func TestServer_readsWhereClientsWrite(t *testing.T) {
+	for name, root := range map[string]string{"Relative": "./store", "File": "file:store", "Absolute": "ABS/store", "Address": "file://ABS/store"} {
+		t.Run(name, func(t *testing.T) {
+			url, dir := start(t, func(o *Options) { o.ArtifactRoot = strings.ReplaceAll(root, "ABS", o.Dir) })
+			_, body := call(t, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "e"})
+			_, body = call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": field(t, body, "experiment_id"), "start_time": 1})
+			run, uri := field(t, body, "run", "info", "run_id"), field(t, body, "run", "info", "artifact_uri")
+			folder := strings.TrimPrefix(uri, "file://")
+			if !strings.HasPrefix(folder, dir+"/store/1/") {
+				t.Fatalf("artifact_uri %q", uri)
+			}
+			if err := os.MkdirAll(folder+"/sub", 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(folder+"/sub/f.txt", []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if status, body := call(t, "GET", url+"/api/2.0/mlflow/artifacts/list?path=sub&run_id="+run, nil); status != 200 || !strings.Contains(body, "sub/f.txt") {
+				t.Errorf("list: %d %s", status, body)
+			}
+			if status, body := call(t, "GET", url+"/get-artifact?path=sub/f.txt&run_id="+run, nil); status != 200 || body != "x" {
+				t.Errorf("download: %d %s", status, body)
+			}
+			if status, _ := call(t, "GET", url+"/get-artifact?path=../../../mlflow.db&run_id="+run, nil); status != 400 {
+				t.Errorf("a path that climbs: %d", status)
+			}
+		})
+	}
+}
+
+func TestServer_readsNoOtherFolderForOthers(t *testing.T) {
+	url, dir := start(t, func(o *Options) { o.Insecure = true })
+	secret := filepath.Join(dir, "secret")
+	if err := os.Mkdir(secret, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, body := call(t, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "e", "artifact_location": secret})
+	_, body = call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": field(t, body, "experiment_id"), "start_time": 1})
+	if status, body := call(t, "GET", url+"/api/2.0/mlflow/artifacts/list?run_id="+field(t, body, "run", "info", "run_id"), nil); status != 400 || !strings.Contains(body, "outside") {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestServer_checksWhoAsks(t *testing.T) {
+	url, _ := start(t, func(o *Options) {
+		o.Hosts, o.Origins, o.StaticPrefix = []string{"ml.example", "10.1.*"}, []string{"https://app.example"}, "/ml"
+	})
+	bare := strings.TrimSuffix(url, "/ml")
+	cases := map[string]struct {
+		url    string
+		header []string
+		status int
+	}{
+		"Prefix":        {url + "/version", nil, 200},
+		"WithoutPrefix": {bare + "/version", nil, 200},
+		"NamedHost":     {bare + "/version", []string{"Host", "ml.example"}, 200},
+		"HostPattern":   {bare + "/version", []string{"Host", "10.1.2.3:5000"}, 200},
+		"OtherHost":     {bare + "/version", []string{"Host", "evil.example"}, 421},
+		"NamedOrigin":   {bare + "/version", []string{"Origin", "https://app.example"}, 200},
+		"OtherOrigin":   {bare + "/version", []string{"Origin", "https://evil.example"}, 403},
+		"NoMetrics":     {bare + "/metrics", nil, 404},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if status, body := call(t, "GET", c.url, nil, c.header...); status != c.status {
+				t.Errorf("%d %s, want %d", status, body, c.status)
+			}
+		})
+	}
+}
+
+func TestServer_leavesArtifactsToClients(t *testing.T) {
+	url, _ := start(t, func(o *Options) { o.ServeArtifacts = false })
+	if status, _ := call(t, "GET", url+"/api/2.0/mlflow-artifacts/artifacts?path=0", nil); status != 503 {
+		t.Errorf("status %d", status)
+	}
+}
+
+func TestOpen_refuses(t *testing.T) {
+	foreign := t.TempDir()
+	if err := os.WriteFile(filepath.Join(foreign, "mlflow.db"), []byte("SQLite format 3\x00 and nothing that fits"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		change func(*Options)
+		err    error
+	}{
+		"ForeignDatabase": {func(o *Options) { o.Dir = foreign }, store.ErrForeign},
+		"OpenAddress":     {func(o *Options) { o.Host = "0.0.0.0" }, ErrOpen},
+		"AllAddresses":    {func(o *Options) { o.Host = "" }, ErrOpen},
+		"LoginWithoutTLS": {func(o *Options) { o.Host, o.BasicAuth = "0.0.0.0", true }, ErrOpen},
+		"FileStore":       {func(o *Options) { o.Database = "./mlruns" }, ErrURI},
+		"FileAddress":     {func(o *Options) { o.Database = "file:///mlruns" }, ErrURI},
+		"OtherDatabase":   {func(o *Options) { o.Database = "mysql+pymysql://u:p@h/d" }, ErrURI},
+		"InMemory":        {func(o *Options) { o.Database = "sqlite:///:memory:" }, ErrURI},
+		"OtherRegistry":   {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			o := Options{
+				Host: DefaultHost, Database: DefaultDatabase, Artifacts: DefaultArtifacts, ServeArtifacts: true,
+				Dir: t.TempDir(), Getenv: func(string) string { return "" }, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+			}
+			c.change(&o)
+			if _, err := Open(t.Context(), o); !errors.Is(err, c.err) || strings.Contains(fmt.Sprint(err), "u:p@") {
+				t.Errorf("got %v, want %v", err, c.err)
+			}
+		})
+	}
+}
+
+func TestDatabasePath(t *testing.T) {
+	for uri, want := range map[string]string{
+		"sqlite:///a.db": "/d/a.db", "sqlite:////tmp/a.db": "/tmp/a.db", "sqlite:///sub/a.db?timeout=5": "/d/sub/a.db", "sqlite+pysqlite:///a.db": "/d/a.db",
+	} {
+		if got, err := databasePath(uri, "/d"); err != nil || got != want {
+			t.Errorf("%s: %q, %v", uri, got, err)
+		}
+	}
+}

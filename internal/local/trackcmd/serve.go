@@ -1,0 +1,104 @@
+package trackcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/app/alone"
+	"github.com/kiwerk/kiwerk/internal/cli"
+	"github.com/kiwerk/kiwerk/internal/config"
+	"github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// Runners fills the commands of tracking.
+func Runners(getenv func(string) string) cli.Tracking {
+	return cli.Tracking{
+		Serve: func(ctx context.Context, s cli.Session, o cli.ServeOptions) error { return serve(ctx, s, o, getenv) },
+	}
+}
+
+// stopTimeout is how long running requests may take when the server ends.
+const stopTimeout = 10 * time.Second
+
+func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(string) string) error {
+	begun := time.Now()
+	if o.ArtifactsOnly {
+		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeNotBuilt, "--artifacts-only"), Try: text.S(text.Verbatim, "kiwerk tracking serve --artifacts-destination "+text.Quote(o.Artifacts))}
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	say := func(key text.Key, args ...any) {
+		if !s.Quiet {
+			_ = s.Text.Fprintln(s.Err, key, args...) // talk only
+		}
+	}
+	if len(o.Ignored) > 0 {
+		say(text.ServeIgnored, strings.Join(o.Ignored, ", "))
+	}
+	server, err := alone.Open(ctx, options(o, dir, getenv, slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	if err != nil {
+		return explain(o, err)
+	}
+	if o.Insecure {
+		say(text.ServeEverybody, server.Addr().String())
+	}
+	say(text.ServeData, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
+	say(text.ServeReady, time.Since(begun).Round(time.Millisecond).String(), server.URL())
+	select {
+	case <-ctx.Done():
+		say(text.ServeStopping)
+	case err = <-server.Failed():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err = errors.Join(err, server.Stop(end)); err != nil {
+		return err
+	}
+	say(text.ServeStopped)
+	return nil
+}
+
+func options(o cli.ServeOptions, dir string, getenv func(string) string, log *slog.Logger) alone.Options {
+	return alone.Options{
+		Host: o.Host, Port: o.Port, Database: o.BackendStore, Registry: o.RegistryStore, ArtifactRoot: o.ArtifactRoot,
+		Artifacts: o.Artifacts, ServeArtifacts: o.ServeArtifacts, StaticPrefix: o.StaticPrefix, Workspaces: o.Workspaces,
+		Hosts: o.AllowedHosts, Origins: o.Origins, FrameOptions: o.FrameOptions, AnyHost: o.NoSecurity, Metrics: o.Metrics,
+		BasicAuth: o.BasicAuth, TLS: config.TLS{CertFile: o.CertFile, KeyFile: o.KeyFile}, Insecure: o.Insecure,
+		Dir: dir, Getenv: getenv, Clock: time.Now, Logger: log,
+	}
+}
+
+// explain tells a person what to do about a start that failed.
+func explain(o cli.ServeOptions, err error) error {
+	port := strconv.Itoa(o.Port)
+	verbatim := func(format string, args ...any) text.Sentence {
+		return text.S(text.Verbatim, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case errors.Is(err, alone.ErrOpen):
+		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeOpen, o.Host), Try: text.S(text.ServeOpenTry, text.Quote(o.Host))}
+	case errors.Is(err, syscall.EADDRINUSE):
+		return &cli.Failure{What: text.S(text.ServePortTaken, net.JoinHostPort(o.Host, port)), Try: verbatim("kiwerk tracking serve --port 0")}
+	case errors.Is(err, store.ErrForeign):
+		return &cli.Failure{
+			What: text.S(text.ServeForeign, alone.Redact(o.BackendStore)), Why: text.S(text.ServeForeignWhy), Cause: err,
+			Try: verbatim("kiwerk tracking import %s --to sqlite:///kiwerk.db && kiwerk tracking serve --backend-store-uri sqlite:///kiwerk.db", text.Quote(alone.Redact(o.BackendStore))),
+		}
+	case errors.Is(err, store.ErrNewer):
+		return &cli.Failure{What: text.S(text.ServeNewer, alone.Redact(o.BackendStore)), Cause: err}
+	case errors.Is(err, alone.ErrURI), errors.Is(err, alone.ErrNotBuilt):
+		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeFailed), Cause: err, Try: verbatim("kiwerk tracking serve --help")}
+	}
+	return &cli.Failure{What: text.S(text.ServeFailed), Cause: err}
+}

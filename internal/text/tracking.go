@@ -1,0 +1,99 @@
+package text
+
+// Sentences of kiwerk tracking.
+const (
+	TrackingShort      Key = "tracking"
+	TrackingServeShort Key = "tracking.serve"
+	TrackingServeLong  Key = "tracking.serve.long"
+
+	ServeReady      Key = "tracking.serve.ready"
+	ServeData       Key = "tracking.serve.data"
+	ServeEverybody  Key = "tracking.serve.everybody"
+	ServeIgnored    Key = "tracking.serve.ignored"
+	ServeStopping   Key = "tracking.serve.stopping"
+	ServeStopped    Key = "tracking.serve.stopped"
+	ServePortTaken  Key = "tracking.serve.portTaken"
+	ServeOpen       Key = "tracking.serve.open"
+	ServeOpenTry    Key = "tracking.serve.open.try"
+	ServeForeign    Key = "tracking.serve.foreign"
+	ServeForeignWhy Key = "tracking.serve.foreign.why"
+	ServeNewer      Key = "tracking.serve.newer"
+	ServeFailed     Key = "tracking.serve.failed"
+	ServeNotBuilt   Key = "tracking.serve.notBuilt"
+
+	UsageAppName     Key = "usage.appName"
+	UsageEnvironment Key = "usage.environment"
+
+	FlagServeHost            Key = "flag.serve.host"
+	FlagServePort            Key = "flag.serve.port"
+	FlagBackendStore         Key = "flag.serve.backendStore"
+	FlagRegistryStore        Key = "flag.serve.registryStore"
+	FlagArtifactRoot         Key = "flag.serve.artifactRoot"
+	FlagArtifactsDestination Key = "flag.serve.artifactsDestination"
+	FlagServeArtifacts       Key = "flag.serve.serveArtifacts"
+	FlagNoServeArtifacts     Key = "flag.serve.noServeArtifacts"
+	FlagArtifactsOnly        Key = "flag.serve.artifactsOnly"
+	FlagStaticPrefix         Key = "flag.serve.staticPrefix"
+	FlagAllowedHosts         Key = "flag.serve.allowedHosts"
+	FlagOrigins              Key = "flag.serve.origins"
+	FlagFrameOptions         Key = "flag.serve.frameOptions"
+	FlagNoSecurity           Key = "flag.serve.noSecurity"
+	FlagPrometheus           Key = "flag.serve.prometheus"
+	FlagAppName              Key = "flag.serve.appName"
+	FlagWorkspaces           Key = "flag.serve.workspaces"
+	FlagNoWorkspaces         Key = "flag.serve.noWorkspaces"
+	FlagCertFile             Key = "flag.serve.certFile"
+	FlagKeyFile              Key = "flag.serve.keyFile"
+	FlagInsecure             Key = "flag.serve.insecure"
+	FlagMeaningless          Key = "flag.serve.meaningless"
+)
+
+var trackingTexts = map[Key]entry{
+	TrackingShort:      {"Track experiments and models without Kubernetes", "Experimente und Modelle ohne Kubernetes verfolgen"},
+	TrackingServeShort: {"Serve tracking and registry to MLflow's clients", "Experimentverfolgung und Modellverzeichnis für MLflows Clients bereitstellen"},
+	TrackingServeLong: {
+		"Serves experiment tracking and the model registry on their own, for the unmodified clients of MLflow.\nFlags and environment variables are those of `mlflow server`.",
+		"Stellt Experimentverfolgung und Modellverzeichnis allein bereit, für die unveränderten Clients von MLflow.\nOptionen und Umgebungsvariablen sind die von `mlflow server`.",
+	},
+
+	ServeReady:      {"Tracking is ready in %s: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n", "Die Experimentverfolgung ist nach %s bereit: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n"},
+	ServeData:       {"Database %s, artifacts %s", "Datenbank %s, Artefakte %s"},
+	ServeEverybody:  {"Everybody who reaches %s may read and change everything (--insecure).", "Wer %s erreicht, darf alles lesen und ändern (--insecure)."},
+	ServeIgnored:    {"%s means nothing here and is ignored: this server is one process without caches to set.", "%s bedeutet hier nichts und wird übergangen: Dieser Server ist ein einziger Prozess ohne einstellbare Zwischenspeicher."},
+	ServeStopping:   {"Stopping; requests that are running may end.", "Wird beendet; laufende Anfragen dürfen zu Ende gehen."},
+	ServeStopped:    {"Stopped.", "Beendet."},
+	ServePortTaken:  {"port %s is taken", "Der Port %s ist belegt"},
+	ServeOpen:       {"%s is reached from other machines, and nothing would keep them out", "%s ist von anderen Rechnern aus erreichbar, und nichts hielte sie ab"},
+	ServeOpenTry:    {"kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, or --insecure in a network that you trust", "kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, oder --insecure in einem Netz, dem Sie vertrauen"},
+	ServeForeign:    {"%s is not a database of Kiwerk", "%s ist keine Datenbank von Kiwerk"},
+	ServeForeignWhy: {"One of MLflow's is imported into a new one; it stays as it is.", "Eine von MLflow wird in eine neue übernommen; sie bleibt, wie sie ist."},
+	ServeNewer:      {"%s was written by a newer version of this program", "%s wurde von einer neueren Version dieses Programms geschrieben"},
+	ServeFailed:     {"tracking could not start", "Die Experimentverfolgung konnte nicht starten"},
+	ServeNotBuilt:   {"%s is not built yet", "%s ist noch nicht gebaut"},
+
+	UsageAppName:     {"--app-name %q is not known; only basic-auth is", "--app-name %q ist unbekannt; es gibt nur basic-auth"},
+	UsageEnvironment: {"the environment variable %s has the value %q, which its flag does not take", "Die Umgebungsvariable %s hat den Wert %q, den ihre Option nicht annimmt"},
+
+	FlagServeHost:            {"address to listen on", "Adresse, an der gelauscht wird"},
+	FlagServePort:            {"port; 0 takes a free one and prints it", "Port; 0 nimmt einen freien und nennt ihn"},
+	FlagBackendStore:         {"database of runs and models: sqlite:///FILE or postgresql://…", "Datenbank der Läufe und Modelle: sqlite:///DATEI oder postgresql://…"},
+	FlagRegistryStore:        {"the same as --backend-store-uri, or empty", "dasselbe wie --backend-store-uri, oder leer"},
+	FlagArtifactRoot:         {"folder or bucket in which clients keep the artifacts of new experiments; empty sends them through the server", "Ordner oder Bucket, in dem Clients die Artefakte neuer Experimente ablegen; leer nimmt sie der Server entgegen"},
+	FlagArtifactsDestination: {"folder or bucket of the artifacts that the server takes", "Ordner oder Bucket der Artefakte, die der Server entgegennimmt"},
+	FlagServeArtifacts:       {"take artifacts and hand them out", "Artefakte entgegennehmen und ausgeben"},
+	FlagNoServeArtifacts:     {"leave artifacts to the clients", "Artefakte den Clients überlassen"},
+	FlagArtifactsOnly:        {"artifacts only; not built", "nur Artefakte; nicht gebaut"},
+	FlagStaticPrefix:         {"path under which the server answers, too", "Pfad, unter dem der Server ebenfalls antwortet"},
+	FlagAllowedHosts:         {"names under which the server may be called, with * for any letters", "Namen, unter denen der Server gerufen werden darf, mit * für beliebige Zeichen"},
+	FlagOrigins:              {"origins of web pages that may call the server", "Herkunft von Webseiten, die den Server rufen dürfen"},
+	FlagFrameOptions:         {"X-Frame-Options of answers: SAMEORIGIN, DENY or NONE", "X-Frame-Options der Antworten: SAMEORIGIN, DENY oder NONE"},
+	FlagNoSecurity:           {"do not check host and origin of requests (dangerous)", "Host und Herkunft von Anfragen nicht prüfen (gefährlich)"},
+	FlagPrometheus:           {"serve /metrics; the folder is not needed", "/metrics bereitstellen; der Ordner wird nicht gebraucht"},
+	FlagAppName:              {"basic-auth for users and permissions", "basic-auth für Benutzer und Rechte"},
+	FlagWorkspaces:           {"keep workspaces apart", "Arbeitsbereiche trennen"},
+	FlagNoWorkspaces:         {"one workspace (the default)", "ein Arbeitsbereich (die Vorgabe)"},
+	FlagCertFile:             {"certificate for HTTPS", "Zertifikat für HTTPS"},
+	FlagKeyFile:              {"key of the certificate", "Schlüssel des Zertifikats"},
+	FlagInsecure:             {"trust everybody who reaches the address", "jedem vertrauen, der die Adresse erreicht"},
+	FlagMeaningless:          {"taken for the sake of mlflow server; means nothing here", "angenommen wegen mlflow server; bedeutet hier nichts"},
+}
