@@ -40,6 +40,9 @@ type Info struct {
 	Size    int64
 	ModTime time.Time
 	Folder  bool
+	// Version names this content of the key: another one has another version.
+	// It is empty for folders, and may be in a list.
+	Version string
 }
 
 // Errors beside fs.ErrNotExist.

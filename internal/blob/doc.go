@@ -1,11 +1,14 @@
 // Package blob stores bytes by key: artifacts, models, data sets, logs.
 //
-// A [Bucket] is a local folder ([OpenFolder]); object stores can be added
-// behind the same interface, and [blobtest.Exercise] is what each must pass.
-// Keys are relative paths with forward slashes, and the folder shows them
-// as they are, so that people find their files without this program.
-// [CheckKey] refuses every spelling that could climb out.
+// A [Bucket] is a local folder ([Folder]) or a place in an object store
+// ([ObjectBucket]: S3 and what speaks its protocol, Google Cloud Storage,
+// Azure Blob Storage); [Open] makes one from an address, and
+// [blobtest.Exercise] is what each must pass. Keys are relative paths with
+// forward slashes, and a folder shows them as they are, so that people find
+// their files without this program. [CheckKey] refuses every spelling that
+// could climb out.
 //
 // A key has its old content or its whole new content, never a part of one,
-// and a write that returned is on the disk.
+// and a write that returned is durable. What travels to an object store has
+// at most four parts of 8 MiB in memory.
 package blob

@@ -68,7 +68,7 @@ func (f *Folder) Open(_ context.Context, key string, offset, n int64) (io.ReadCl
 	if err != nil {
 		return nil, Info{}, errors.Join(err, file.Close())
 	}
-	info := Info{Key: key, Size: st.Size(), ModTime: st.ModTime()}
+	info := describe(key, st)
 	if n < 0 {
 		return file, info, nil // the file itself: the kernel can copy it
 	}
@@ -84,7 +84,7 @@ func (f *Folder) Create(ctx context.Context, key string, r io.Reader) (Info, err
 		return Info{}, err
 	}
 	temp := tempFolder + "/" + rand.Text()
-	size, err := f.fill(ctx, temp, r)
+	st, err := f.fill(ctx, temp, r)
 	if err == nil {
 		err = f.place(temp, key)
 	}
@@ -94,24 +94,30 @@ func (f *Folder) Create(ctx context.Context, key string, r io.Reader) (Info, err
 		}
 		return Info{}, fmt.Errorf("store %q: %w", key, err)
 	}
-	info, err := f.Stat(ctx, key)
-	if err != nil {
-		return Info{Key: key, Size: size}, nil //nolint:nilerr // Replaced or deleted meanwhile: it was stored.
-	}
-	return info, nil
+	return describe(key, st), nil
 }
 
-func (f *Folder) fill(ctx context.Context, temp string, r io.Reader) (size int64, err error) {
+// copyBuffer is how much of a file is in memory while it is written.
+const copyBuffer = 256 << 10
+
+func (f *Folder) fill(ctx context.Context, temp string, r io.Reader) (st fs.FileInfo, err error) {
 	file, err := f.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if size, err = file.ReadFrom(contextReader{ctx, r}); err != nil {
-		return size, err
+	buf := buffers.Get().(*[copyBuffer]byte) //nolint:forcetypeassert // The pool holds nothing else.
+	defer buffers.Put(buf)
+	if _, err = io.CopyBuffer(struct{ io.Writer }{file}, contextReader{ctx, r}, buf[:]); err != nil {
+		return nil, err
 	}
-	return size, file.Sync()
+	if err := file.Sync(); err != nil {
+		return nil, err
+	}
+	return file.Stat()
 }
+
+var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 // contextReader ends with its context.
 type contextReader struct {
@@ -195,7 +201,7 @@ func describe(key string, st fs.FileInfo) Info {
 	if st.IsDir() {
 		return Info{Key: key, ModTime: st.ModTime(), Folder: true}
 	}
-	return Info{Key: key, Size: st.Size(), ModTime: st.ModTime()}
+	return Info{Key: key, Size: st.Size(), ModTime: st.ModTime(), Version: fmt.Sprintf("%x-%x", st.ModTime().UnixNano(), st.Size())}
 }
 
 // List implements Bucket.

@@ -3,8 +3,10 @@ package blobtest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,7 @@ func Exercise(t *testing.T, open func(t *testing.T) blob.Bucket) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, blob.Bucket){
 		"Roundtrip":   roundtrip,
+		"Large":       large,
 		"Ranges":      ranges,
 		"Atomic":      atomic,
 		"Tree":        tree,
@@ -95,6 +98,42 @@ func roundtrip(t *testing.T, b blob.Bucket) {
 	}
 	if err := b.Delete(t.Context(), "nothing/at/all"); err != nil {
 		t.Errorf("delete: %v", err)
+	}
+}
+
+// large is more than stores take at once, whole and cut off.
+func large(t *testing.T, b blob.Bucket) {
+	t.Helper()
+	const size = 19<<20 + 7
+	source := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), size) }
+	want := sha256.New()
+	if _, err := io.Copy(want, source()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := b.Create(t.Context(), "model/weights", source())
+	if err != nil || info.Size != size || info.Version == "" {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	if _, err := b.Create(t.Context(), "model/weights", io.MultiReader(io.LimitReader(source(), size-9), failing{io.ErrUnexpectedEOF})); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("cut off: %v", err)
+	}
+	if _, err := b.Create(t.Context(), "model/other", io.MultiReader(io.LimitReader(source(), size-9), failing{io.ErrUnexpectedEOF})); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("cut off: %v", err)
+	}
+	if diff := cmp.Diff([]string{"model/weights"}, list(t, b, "model")); diff != "" {
+		t.Error(diff)
+	}
+	r, opened, err := b.Open(t.Context(), "model/weights", 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got := sha256.New()
+	if _, err := io.Copy(got, r); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Sum(nil), want.Sum(nil)) || opened.Version != info.Version || opened.Size != size {
+		t.Errorf("%+v came back for %+v", opened, info)
 	}
 }
 
