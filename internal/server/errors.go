@@ -73,5 +73,20 @@ func AsError(err error) *Error {
 			Message: "the disk of the data directory is full; nothing was stored", Remedy: "free space and send the request again", Cause: err,
 		}
 	}
+	// What a store says of itself, which this package does not know.
+	var down interface{ Unavailable() bool }
+	if errors.As(err, &down) && down.Unavailable() {
+		return &Error{
+			Status: http.StatusServiceUnavailable, Code: "TEMPORARILY_UNAVAILABLE",
+			Message: "the database cannot be reached at the moment", Remedy: "send the request again in a moment", Cause: err,
+		}
+	}
+	var bad interface{ InvalidValue() bool }
+	if errors.As(err, &bad) && bad.InvalidValue() {
+		return &Error{
+			Status: http.StatusBadRequest, Code: "INVALID_PARAMETER_VALUE",
+			Message: "the database cannot hold a value of the request: a text with a NUL character, or a number or text that is too large", Cause: err,
+		}
+	}
 	return &Error{Status: http.StatusInternalServerError, Code: "INTERNAL_ERROR", Message: "internal error; see the platform's log", Cause: err}
 }

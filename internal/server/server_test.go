@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -31,6 +32,16 @@ func (onlyReaders) Authorize(_ context.Context, u User, p Permission, ns string)
 	return errors.New("not granted")
 }
 
+type (
+	down struct{ error }
+	nul  struct{ error }
+)
+
+func (down) Error() string     { return "dial tcp 10.0.0.1: refused" }
+func (down) Unavailable() bool { return true }
+func (nul) Error() string      { return "0x00" }
+func (nul) InvalidValue() bool { return true }
+
 type echoRequest struct{ Text string }
 
 type echoResponse struct{ Text, User, Namespace string }
@@ -41,6 +52,10 @@ func echo(ctx context.Context, r *echoRequest) (*echoResponse, error) {
 		return nil, &http.MaxBytesError{Limit: 1}
 	case "disk":
 		return nil, syscall.ENOSPC
+	case "down":
+		return nil, down{}
+	case "nul":
+		return nil, fmt.Errorf("insert: %w", nul{})
 	case "secret":
 		return nil, errors.New("password=hunter2")
 	}
@@ -91,6 +106,8 @@ func TestServer_answers(t *testing.T) {
 		"NotJSON":          {"POST", "/echo", `x`, "admin", map[string]string{"Content-Type": "text/plain"}, 415, "application/json"},
 		"TooLarge":         {"POST", "/echo", `{"Text":"` + strings.Repeat("a", 2<<20) + `"}`, "admin", nil, 413, "larger than"},
 		"DiskFull":         {"POST", "/echo", `{"Text":"disk"}`, "admin", nil, 507, "nothing was stored"},
+		"Unavailable":      {"POST", "/echo", `{"Text":"down"}`, "admin", nil, 503, "TEMPORARILY_UNAVAILABLE"},
+		"InvalidValue":     {"POST", "/echo", `{"Text":"nul"}`, "admin", nil, 400, "INVALID_PARAMETER_VALUE"},
 		"InternalIsHidden": {"POST", "/echo", `{"Text":"secret"}`, "admin", nil, 500, "internal error"},
 		"Verb":             {"POST", "/models/m:predict", `{"Text":"v"}`, "admin", nil, 200, `"v"`},
 		"UnknownVerb":      {"POST", "/models/m:explode", `{}`, "admin", nil, 404, "no such route"},
