@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks for what has to come from the system: Go, a C compiler (for the model server), Python with venv, nft and newuidmap (for the network and the users of pods).
+# Looks for what has to come from the system: Go, a C compiler (for the model server), Python with venv, nft and newuidmap (for the network and the users of pods), PostgreSQL (for tests).
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -25,11 +25,12 @@ command -v python3 >/dev/null || [ -n "${KIWERK_PYTHON:-}" ] || missing+=(python
 optional=()
 command -v nft >/dev/null || [ -x /usr/sbin/nft ] || optional+=(nftables)
 command -v newuidmap >/dev/null || optional+=(uidmap)
+command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || optional+=(postgresql)
 if [ ${#optional[@]} != 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     need_debian "${optional[@]}"
   else
-    say "pods get a network of their own with nftables, and further users with uidmap; to have them:  sudo apt-get install ${optional[*]}"
+    say "pods get a network of their own with nftables, and further users with uidmap; the tests of the store on PostgreSQL need postgresql; to have them:  sudo apt-get install ${optional[*]}"
   fi
 fi
 

@@ -312,8 +312,8 @@ func (w *windowCounts) close() error {
 	if w.open == nil {
 		return nil
 	}
-	_, err := w.tx.Exec(`INSERT INTO data_counts(stream, profile, window, rows, counts) VALUES(?, ?, ?, ?, ?)
-		ON CONFLICT(stream, profile, window) DO UPDATE SET rows = excluded.rows, counts = excluded.counts`,
+	_, err := w.tx.Exec(`INSERT INTO data_counts(stream, profile, "window", rows, counts) VALUES(?, ?, ?, ?, ?)
+		ON CONFLICT(stream, profile, "window") DO UPDATE SET rows = excluded.rows, counts = excluded.counts`,
 		w.stream, w.rec.digest, w.window, w.open.Rows, w.open.encode())
 	w.open = nil
 	return err
@@ -322,7 +322,7 @@ func (w *windowCounts) close() error {
 func readCounts(t *store.Tx, stream int64, profile string, window int64) (*Counts, error) {
 	var rows int
 	var b []byte
-	err := t.Row("SELECT rows, counts FROM data_counts WHERE stream = ? AND profile = ? AND window = ?", stream, profile, window).Scan(&rows, &b)
+	err := t.Row(`SELECT rows, counts FROM data_counts WHERE stream = ? AND profile = ? AND "window" = ?`, stream, profile, window).Scan(&rows, &b)
 	if store.IsNoRows(err) {
 		return nil, nil //nolint:nilnil // No counts yet is no error.
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrationFiles embed.FS
 
 // Migrations is the schema of this package.

@@ -12,7 +12,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrationFiles embed.FS
 
 // Migrations is the schema of this package.
@@ -122,8 +122,8 @@ type Tally struct {
 // Tally counts.
 func (s *Store) Tally(ctx context.Context, baseline int64) (n Tally, err error) {
 	err = s.db.View(ctx, func(t *store.Tx) error {
-		return t.Row(`SELECT coalesce(max(idx) + 1, 0), coalesce(sum(verdict <> 'InsufficientData'), 0), coalesce(sum(verdict = 'Drift'), 0),
-			coalesce(sum(verdict = 'InsufficientData'), 0) FROM monitor_windows WHERE baseline = ?`, baseline).Scan(&n.Next, &n.Evaluated, &n.Drifted, &n.Insufficient)
+		return t.Row(`SELECT coalesce(max(idx) + 1, 0), count(*) FILTER (WHERE verdict <> 'InsufficientData'), count(*) FILTER (WHERE verdict = 'Drift'),
+			count(*) FILTER (WHERE verdict = 'InsufficientData') FROM monitor_windows WHERE baseline = ?`, baseline).Scan(&n.Next, &n.Evaluated, &n.Drifted, &n.Insufficient)
 	})
 	return n, err
 }
@@ -215,7 +215,7 @@ func (s *Store) OpenAlert(ctx context.Context, b Baseline, a Alert, notify bool)
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%s/%d", b.Monitor, b.ID, a.Kind, earlier))
 		id = a.Kind + "-" + hex.EncodeToString(sum[:6])
 		now := s.now().UnixNano()
-		if _, err := t.Exec(`INSERT INTO monitor_alerts(id, baseline, kind, opened, window, started, message, numbers) VALUES(?, ?, ?, ?, ?, ?, ?, ?)`,
+		if _, err := t.Exec(`INSERT INTO monitor_alerts(id, baseline, kind, opened, "window", started, message, numbers) VALUES(?, ?, ?, ?, ?, ?, ?, ?)`,
 			id, b.ID, a.Kind, now, a.Window, a.WindowStart.UnixNano(), a.Message, string(a.Numbers)); err != nil {
 			return err
 		}
@@ -244,7 +244,7 @@ func (s *Store) ResolveAlert(ctx context.Context, id, outcome string, notify boo
 	})
 }
 
-const selectAlerts = `SELECT a.id, a.kind, b.name, b.endpoint, b.model, b.version, a.opened, a.resolved, a.outcome, a.window, a.started, a.message, a.numbers
+const selectAlerts = `SELECT a.id, a.kind, b.name, b.endpoint, b.model, b.version, a.opened, a.resolved, a.outcome, a."window", a.started, a.message, a.numbers
 	FROM monitor_alerts a JOIN monitor_baselines b ON b.id = a.baseline `
 
 // FiringAlerts of a monitor, of all its baselines.
@@ -318,7 +318,7 @@ func (s *Store) PendingDeliveries(ctx context.Context, monitor string) ([]Delive
 			d.Alert, d.Due = a, at(due)
 			list = append(list, d)
 			return err
-		}, `SELECT a.id, a.kind, b.name, b.endpoint, b.model, b.version, a.opened, a.resolved, a.outcome, a.window, a.started, a.message, a.numbers,
+		}, `SELECT a.id, a.kind, b.name, b.endpoint, b.model, b.version, a.opened, a.resolved, a.outcome, a."window", a.started, a.message, a.numbers,
 				d.state, d.attempts, d.due, d.fault
 			FROM monitor_deliveries d JOIN monitor_alerts a ON a.id = d.alert JOIN monitor_baselines b ON b.id = a.baseline
 			WHERE b.monitor = ? AND d.done IS NULL ORDER BY a.opened, a.id, d.state`, monitor)

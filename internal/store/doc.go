@@ -14,6 +14,14 @@
 // function over one unchanging snapshot and never waits for the writer.
 //
 // Each capability owns its tables and brings them as [Migrations]; the package
-// knows none of them. SQLite is what runs today; what depends on it lies in
-// sqlite.go.
+// knows none of them.
+//
+// The database is a SQLite file (sqlite.go, sqlitesession.go) or a PostgreSQL
+// server (postgres.go, pgsession.go, pgvalues.go). The writing and reading is
+// the same for both; a session is one connection of either. Statements are
+// written once, with ? (see [Tx]); migrations are written twice. On PostgreSQL
+// several copies of the program may work on one database, so what one of them
+// remembers of it must not change.
+//
+// [storetest.Exercise] is what both must pass.
 package store

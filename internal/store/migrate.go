@@ -14,8 +14,9 @@ import (
 	"strconv"
 )
 
-// Migrations is the schema of one capability: files NNNN_what.sql in the root
-// of FS (or its one folder), applied once each in the order of their numbers.
+// Migrations is the schema of one capability: files NNNN_what.sql, applied once
+// each in the order of their numbers, in the folders sqlite and postgres of FS
+// or of its one folder. Without these folders they are SQLite's.
 // They only add, so that the program before can still run on the database; a
 // file that was released never changes.
 type Migrations struct {
@@ -32,16 +33,19 @@ type migration struct {
 
 var migrationName = regexp.MustCompile(`^(\d{4})_[a-z0-9_]+\.sql$`)
 
-const createMigrations = `CREATE TABLE IF NOT EXISTS schema_migrations(
-	owner TEXT NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
-	PRIMARY KEY(owner, version)) WITHOUT ROWID`
+const createMigrations = `CREATE TABLE IF NOT EXISTS kiwerk_migrations(
+	owner TEXT NOT NULL, version BIGINT NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL,
+	PRIMARY KEY(owner, version))`
+
+// migrationLock makes several programs that start on one PostgreSQL change the schema one after the other.
+const migrationLock = 0x6b697765726b
 
 // Migrate applies what is missing. All of one owner are applied or none.
 func (s *Store) Migrate(ctx context.Context, owners ...Migrations) error {
 	s.schema.Lock()
 	defer s.schema.Unlock()
 	for _, m := range owners {
-		list, err := m.read()
+		list, err := m.read(s.Dialect())
 		if err != nil {
 			return err
 		}
@@ -52,16 +56,13 @@ func (s *Store) Migrate(ctx context.Context, owners ...Migrations) error {
 	return nil
 }
 
-func (m Migrations) read() ([]migration, error) {
-	files, err := fs.Glob(m.FS, "*.sql")
-	if err == nil && len(files) == 0 {
-		files, err = fs.Glob(m.FS, "*/*.sql") // an embedded folder keeps its name
-	}
+func (m Migrations) read(d Dialect) ([]migration, error) {
+	files, err := m.files(d)
 	if err != nil {
 		return nil, err
 	}
 	if m.Owner == "" || len(files) == 0 {
-		return nil, fmt.Errorf("store: migrations of %q: an owner and at least one .sql file are required", m.Owner)
+		return nil, fmt.Errorf("store: migrations of %q for %s: an owner and at least one .sql file are required", m.Owner, d)
 	}
 	slices.Sort(files)
 	var list []migration
@@ -84,7 +85,25 @@ func (m Migrations) read() ([]migration, error) {
 	return list, nil
 }
 
+func (m Migrations) files(d Dialect) (files []string, err error) {
+	patterns := []string{string(d) + "/*.sql", "*/" + string(d) + "/*.sql"} // an embedded folder keeps its name
+	if d == SQLite {
+		patterns = append(patterns, "*.sql", "*/*.sql")
+	}
+	for _, p := range patterns {
+		if files, err = fs.Glob(m.FS, p); err != nil || len(files) > 0 {
+			break
+		}
+	}
+	return files, err
+}
+
 func apply(t *Tx, owner string, list []migration) error {
+	if t.Dialect() == Postgres {
+		if _, err := t.Exec("SELECT pg_advisory_xact_lock(?)", int64(migrationLock)); err != nil {
+			return err
+		}
+	}
 	if err := t.Script(createMigrations); err != nil {
 		return err
 	}
@@ -100,7 +119,7 @@ func apply(t *Tx, owner string, list []migration) error {
 			return fmt.Errorf("migration %s differs from the one that was applied; the database belongs to another build of this program", name)
 		}
 		return nil
-	}, "SELECT version, name, digest FROM schema_migrations WHERE owner = ? ORDER BY version", owner)
+	}, "SELECT version, name, digest FROM kiwerk_migrations WHERE owner = ? ORDER BY version", owner)
 	if err != nil {
 		return err
 	}
@@ -111,7 +130,7 @@ func apply(t *Tx, owner string, list []migration) error {
 		if err := t.Script(m.script); err != nil {
 			return fmt.Errorf("migration %s: %w", m.name, err)
 		}
-		if _, err := t.Exec("INSERT INTO schema_migrations(owner, version, name, digest) VALUES(?, ?, ?, ?)", owner, m.version, m.name, m.digest); err != nil {
+		if _, err := t.Exec("INSERT INTO kiwerk_migrations(owner, version, name, digest) VALUES(?, ?, ?, ?)", owner, m.version, m.name, m.digest); err != nil {
 			return err
 		}
 	}

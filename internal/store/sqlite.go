@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"syscall"
 
-	"modernc.org/sqlite"
+	driver "modernc.org/sqlite"
 )
 
 const (
@@ -17,6 +18,76 @@ const (
 	// applicationID marks the file as ours; file(1) and the check below read it.
 	applicationID = 0x4B495745 // KIWE
 )
+
+// sqlite is a file of SQLite.
+type sqlite struct {
+	path    string
+	readers int
+	writes  *sql.DB
+	reads   *sql.DB
+}
+
+func (*sqlite) dialect() Dialect { return SQLite }
+
+func (d *sqlite) session(ctx context.Context, writes bool) (session, error) {
+	pool := &d.reads
+	if writes {
+		pool = &d.writes
+	}
+	if *pool == nil {
+		if err := d.open(pool, writes); err != nil {
+			return nil, err
+		}
+	}
+	c, err := (*pool).Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if writes {
+		if err := prepareFile(ctx, c); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	return &sqliteSession{conn: c, stmts: map[string]*sqliteStatement{}}, nil
+}
+
+func (d *sqlite) open(pool **sql.DB, writes bool) (err error) {
+	dsn, size := sqliteReaderDSN(d.path), d.readers
+	if writes {
+		dsn, size = sqliteWriterDSN(d.path), 1
+		if err := d.makeFile(); err != nil {
+			return err
+		}
+	}
+	if *pool, err = sql.Open(sqliteDriver, dsn); err != nil {
+		return err
+	}
+	(*pool).SetMaxOpenConns(size)
+	(*pool).SetMaxIdleConns(size)
+	return nil
+}
+
+func (d *sqlite) makeFile() error {
+	if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
+		return err
+	}
+	// SQLite gives its side files the mode of the main one.
+	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (d *sqlite) close() error {
+	var errs []error
+	for _, pool := range []*sql.DB{d.reads, d.writes} { // the writer last: it folds the log into the main file
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // sqliteWriterDSN opens the one connection that writes. synchronous=FULL syncs
 // the log at every commit: with NORMAL a power cut loses the last ones. The
@@ -36,6 +107,8 @@ func sqliteDSN(path, mode string, pragmas ...string) string {
 	q["_pragma"] = append([]string{
 		// Another process (a backup, the sqlite3 shell) may hold the lock for a moment.
 		"busy_timeout(10000)", "foreign_keys(1)", "temp_store(memory)",
+		// LIKE tells cases apart, as it does in PostgreSQL.
+		"case_sensitive_like(1)",
 	}, pragmas...)
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: q.Encode()}
 	return u.String()
@@ -52,6 +125,10 @@ func prepareFile(ctx context.Context, c *sql.Conn) error {
 	}
 	if err := c.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables); err != nil {
 		return err
+	}
+	var alien string
+	if err := c.QueryRowContext(ctx, "SELECT name FROM sqlite_schema WHERE name = 'alembic_version'").Scan(&alien); err == nil {
+		return errMLflow
 	}
 	if id != 0 || tables != 0 {
 		return fmt.Errorf("%w (application id %#x, %d tables); choose another path", ErrForeign, id, tables)
@@ -71,8 +148,8 @@ const (
 
 // translate makes SQLite's errors recognisable: a full disk is ENOSPC, which
 // the HTTP server knows; a constraint is ErrConflict.
-func (s *Store) translate(err error) error {
-	var e *sqlite.Error
+func (d *sqlite) translate(err error) error {
+	var e *driver.Error
 	if !errors.As(err, &e) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrConflict) {
 		return err
 	}
@@ -81,7 +158,7 @@ func (s *Store) translate(err error) error {
 		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
 	case codeIOErr, codeCantOpen:
 		// A full disk also shows as a failed sync or a log that cannot grow.
-		if full(filepath.Dir(s.path)) {
+		if full(filepath.Dir(d.path)) {
 			return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
 		}
 	case codeConstraint:

@@ -2,19 +2,18 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 )
 
 // Options of a store. Path is required.
 type Options struct {
-	// Path of the SQLite file; it is made, readable by its owner only, if it does not exist.
+	// Path of the SQLite file (or sqlite:///path), which is made, readable by its owner only, if it does not exist; or a
+	// postgresql:// URI.
 	Path string
 	// Migrations of the capabilities that live in the database; more can follow with [Store.Migrate].
 	Migrations []Migrations
@@ -32,20 +31,39 @@ var (
 	ErrConflict = errors.New("conflict with a stored row")
 	// ErrNewer means that a newer program wrote the database.
 	ErrNewer = errors.New("the database was written by a newer version of this program")
-	// ErrForeign means that the file is a database of something else.
-	ErrForeign = errors.New("the file is not a Kiwerk database")
+	// ErrForeign means that the database belongs to something else.
+	ErrForeign = errors.New("this is not a Kiwerk database")
+	// ErrUnavailable means that the database cannot be reached at the moment; the same again may work soon.
+	ErrUnavailable error = unavailable{}
+	// ErrValue means that the database cannot hold a value, e.g. a text with a NUL.
+	ErrValue error = badValue{}
 )
+
+var errMLflow = fmt.Errorf("%w but one of MLflow (it has a table alembic_version); bring its content over with `kiwerk tracking import` and choose another database here", ErrForeign)
+
+// unavailable and badValue tell the HTTP server, which does not know this package, what they are.
+type (
+	unavailable struct{}
+	badValue    struct{}
+)
+
+func (unavailable) Error() string     { return "the database cannot be reached" }
+func (unavailable) Unavailable() bool { return true }
+func (badValue) Error() string        { return "the database cannot hold this value" }
+func (badValue) InvalidValue() bool   { return true }
 
 // Store is an open database. Its methods may be called from many goroutines.
 type Store struct {
 	path    string
 	log     *slog.Logger
-	db      []*sql.DB // writer's, then the readers'
-	readers chan *session
-	queue   chan *request
-	closing chan struct{}
-	done    chan struct{} // the writer has ended
-	once    sync.Once
+	backend backend
+	// sessions are the writer and the readers.
+	sessions []session
+	readers  chan session
+	queue    chan *request
+	closing  chan struct{}
+	done     chan struct{} // the writer has ended
+	once     sync.Once
 	// schema serialises Migrate.
 	schema sync.Mutex
 }
@@ -61,68 +79,41 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Readers <= 0 {
 		o.Readers = max(4, 2*runtime.GOMAXPROCS(0))
 	}
+	db, err := newBackend(o)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
-		path: o.Path, log: o.Logger,
-		readers: make(chan *session, o.Readers),
+		path: redact(o.Path), log: o.Logger, backend: db,
+		readers: make(chan session, o.Readers),
 		queue:   make(chan *request, maxGroup),
 		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	writer, err := s.connect(ctx, o.Readers)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, s.translate(err)), s.disconnect())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", s.path, db.translate(err)), db.close())
 	}
 	go s.write(context.WithoutCancel(ctx), writer)
 	if err := s.Migrate(ctx, o.Migrations...); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", s.path, err), s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) connect(ctx context.Context, readers int) (writer *session, err error) {
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+func (s *Store) connect(ctx context.Context, readers int) (writer session, err error) {
+	if writer, err = s.backend.session(ctx, true); err != nil {
 		return nil, err
 	}
-	// SQLite gives its side files the mode of the main one.
-	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
-	w, err := s.openPool(sqliteWriterDSN(s.path), 1)
-	if err != nil {
-		return nil, err
-	}
-	if writer, err = newSession(ctx, w); err != nil {
-		return nil, err
-	}
-	if err := prepareFile(ctx, writer.conn); err != nil {
-		return nil, err
-	}
-	r, err := s.openPool(sqliteReaderDSN(s.path), readers)
-	if err != nil {
-		return nil, err
-	}
+	s.sessions = append(s.sessions, writer)
 	for range readers {
-		session, err := newSession(ctx, r)
+		r, err := s.backend.session(ctx, false)
 		if err != nil {
 			return nil, err
 		}
-		s.readers <- session
+		s.sessions = append(s.sessions, r)
+		s.readers <- r
 	}
 	return writer, nil
-}
-
-func (s *Store) openPool(dsn string, size int) (*sql.DB, error) {
-	db, err := sql.Open(sqliteDriver, dsn)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(size)
-	db.SetMaxIdleConns(size)
-	s.db = append(s.db, db)
-	return db, nil
 }
 
 // Update runs fn in a transaction that is on the disk when Update returns nil.
@@ -162,7 +153,7 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 // View runs fn over a snapshot of the database. fn must not call View or
 // Update: the number of readers is bounded.
 func (s *Store) View(ctx context.Context, fn func(*Tx) error) (err error) {
-	var r *session
+	var r session
 	select {
 	case <-s.closing:
 		return ErrClosed
@@ -172,18 +163,24 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) (err error) {
 	}
 	defer func() { s.readers <- r }()
 	plain := context.WithoutCancel(ctx) // a cancelled COMMIT would keep the snapshot open
-	if err := r.exec(plain, "BEGIN"); err != nil {
-		return s.translate(err)
+	if err := r.frame(plain, snapshot); err != nil {
+		return s.backend.translate(err)
 	}
 	defer func() {
-		if endErr := r.exec(plain, "COMMIT"); endErr != nil && err == nil {
-			err = s.translate(endErr)
+		if endErr := r.frame(plain, commit); endErr != nil {
+			if err == nil {
+				err = s.backend.translate(endErr)
+			}
+			s.rollback(plain, r)
 		}
 	}()
 	return fn(&Tx{ctx: ctx, session: r, store: s})
 }
 
-// Path is where the database lies.
+// Dialect is the kind of the database.
+func (s *Store) Dialect() Dialect { return s.backend.dialect() }
+
+// Path is where the database lies; of a URI without the password.
 func (s *Store) Path() string { return s.path }
 
 // Close waits for the updates that were accepted and closes the database.
@@ -195,15 +192,11 @@ func (s *Store) Close() error {
 		for range cap(s.readers) {
 			<-s.readers
 		}
-		err = s.disconnect()
+		var errs []error
+		for _, c := range slices.Backward(s.sessions) {
+			errs = append(errs, c.close())
+		}
+		err = errors.Join(append(errs, s.backend.close())...)
 	})
 	return err
-}
-
-func (s *Store) disconnect() error {
-	var errs []error
-	for i := len(s.db) - 1; i >= 0; i-- { // the writer last: it folds the log into the main file
-		errs = append(errs, s.db[i].Close())
-	}
-	return errors.Join(errs...)
 }

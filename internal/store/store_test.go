@@ -5,232 +5,38 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 )
 
-func things(files ...string) store.Migrations {
-	m := fstest.MapFS{}
-	for i, f := range files {
-		m[fmt.Sprintf("%04d_step.sql", i+1)] = &fstest.MapFile{Data: []byte(f)}
-	}
-	return store.Migrations{Owner: "things", FS: m}
+func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
+
+func TestExercise(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		storetest.Exercise(t, func(tb testing.TB) string { return filepath.Join(tb.TempDir(), "a ?#%20b.db") })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) { storetest.Exercise(t, postgres.URI) })
 }
 
-const thingsTable = "CREATE TABLE things(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-
-func count(t *testing.T, s *store.Store) (n int) {
-	t.Helper()
-	if err := s.View(t.Context(), func(tx *store.Tx) error { return tx.Row("SELECT count(*) FROM things").Scan(&n) }); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
+var things = store.Migrations{Owner: "things", FS: fstest.MapFS{
+	"sqlite/0001_things.sql":   {Data: []byte("CREATE TABLE things(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);")},
+	"postgres/0001_things.sql": {Data: []byte("CREATE TABLE things(id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT NOT NULL UNIQUE);")},
+}}
 
 func insert(name string) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
 		_, err := tx.Exec("INSERT INTO things(name) VALUES(?)", name)
 		return err
-	}
-}
-
-func TestStore_Update_isolatesNeighbours(t *testing.T) {
-	s := storetest.Open(t, things(thingsTable))
-	const n = 200
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			errs[i] = s.Update(context.Background(), func(tx *store.Tx) error {
-				if err := insert(fmt.Sprint(i))(tx); err != nil {
-					return err
-				}
-				if i%10 == 0 {
-					return fmt.Errorf("refused %d", i)
-				}
-				if i%10 == 1 {
-					return insert(fmt.Sprint(i))(tx)
-				}
-				if i%10 == 2 {
-					var broken func()
-					broken()
-				}
-				return nil
-			})
-		})
-	}
-	wg.Wait()
-	for i, err := range errs {
-		switch {
-		case i%10 == 0 && (err == nil || err.Error() != fmt.Sprintf("refused %d", i)),
-			i%10 == 1 && !errors.Is(err, store.ErrConflict),
-			i%10 == 2 && (err == nil || !strings.Contains(err.Error(), "panic in a database update")),
-			i%10 > 2 && err != nil:
-			t.Errorf("update %d: %v", i, err)
-		}
-	}
-	if got := count(t, s); got != n*7/10 {
-		t.Errorf("stored %d rows, want %d", got, n*7/10)
-	}
-}
-
-func TestStore_Update_givenUpWhileQueued(t *testing.T) {
-	s := storetest.Open(t, things(thingsTable))
-	running, release := make(chan struct{}), make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.Update(context.Background(), func(tx *store.Tx) error {
-			close(running)
-			<-release
-			return insert("first")(tx)
-		}); err != nil {
-			t.Error(err)
-		}
-	})
-	<-running
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := s.Update(ctx, insert("second")); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	close(release)
-	wg.Wait()
-	if got := count(t, s); got != 1 {
-		t.Errorf("stored %d rows, want the first only", got)
-	}
-}
-
-func TestStore_View_isReadOnlyAndSteady(t *testing.T) {
-	s := storetest.Open(t, things(thingsTable))
-	if err := s.View(t.Context(), insert("x")); err == nil {
-		t.Error("a view could write")
-	}
-	err := s.View(t.Context(), func(tx *store.Tx) error {
-		var before, after int
-		if err := tx.Row("SELECT count(*) FROM things").Scan(&before); err != nil {
-			return err
-		}
-		if err := s.Update(t.Context(), insert("meanwhile")); err != nil {
-			return err
-		}
-		if err := tx.Row("SELECT count(*) FROM things").Scan(&after); err != nil {
-			return err
-		}
-		if before != after {
-			t.Errorf("the snapshot changed from %d to %d rows", before, after)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if got := count(t, s); got != 1 {
-		t.Errorf("the next view sees %d rows, want 1", got)
-	}
-}
-
-func TestTx_Each_nestedSameQuery(t *testing.T) {
-	s := storetest.Open(t, things(thingsTable))
-	for _, n := range []string{"a", "b", "c"} {
-		if err := s.Update(t.Context(), insert(n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pairs := 0
-	err := s.View(t.Context(), func(tx *store.Tx) error {
-		const q = "SELECT name FROM things ORDER BY name"
-		return tx.Each(func(store.Rows) error {
-			return tx.Each(func(store.Rows) error { pairs++; return nil }, q)
-		}, q)
-	})
-	if err != nil || pairs != 9 {
-		t.Errorf("%d pairs, %v", pairs, err)
-	}
-}
-
-func TestStore_Close_keepsWhatWasAccepted(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a ?#%20b.db")
-	open := func() *store.Store {
-		s, err := store.Open(t.Context(), store.Options{Path: path, Migrations: []store.Migrations{things(thingsTable)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	s := open()
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	stored := 0
-	for i := range 100 {
-		wg.Go(func() {
-			err := s.Update(context.Background(), insert(fmt.Sprint(i)))
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				stored++
-			} else if !errors.Is(err, store.ErrClosed) {
-				t.Error(err)
-			}
-		})
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	wg.Wait()
-	if err := s.Update(t.Context(), insert("late")); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("update after close: %v", err)
-	}
-	s = open()
-	if got := count(t, s); got != stored {
-		t.Errorf("%d rows after reopening, %d were acknowledged", got, stored)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestStore_Migrate(t *testing.T) {
-	more := "ALTER TABLE things ADD COLUMN colour TEXT;"
-	cases := map[string]struct {
-		first, second store.Migrations
-		want          error
-		message       string
-	}{
-		"Again":   {things(thingsTable), things(thingsTable), nil, ""},
-		"Next":    {things(thingsTable), things(thingsTable, more), nil, ""},
-		"Newer":   {things(thingsTable, more), things(thingsTable), store.ErrNewer, "its schema is 2, this program knows 1"},
-		"Changed": {things(thingsTable), things(thingsTable + "-- edited"), nil, "differs from the one that was applied"},
-		"Broken":  {things(thingsTable), things(thingsTable, "CREATE TABLE other(id); nonsense;"), nil, "nonsense"},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			s := storetest.Open(t, c.first)
-			err := s.Migrate(t.Context(), c.second)
-			if c.want == nil && c.message == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if err == nil || !strings.Contains(err.Error(), c.message) || c.want != nil && !errors.Is(err, c.want) {
-				t.Errorf("got %v", err)
-			}
-			if err := s.View(t.Context(), func(tx *store.Tx) error {
-				var n int
-				if err := tx.Row("SELECT count(*) FROM sqlite_schema WHERE name='other'").Scan(&n); err != nil || n != 0 {
-					t.Errorf("half of a migration was kept: %d, %v", n, err)
-				}
-				return nil
-			}); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 }
 
@@ -251,49 +57,10 @@ func TestOpen_refusesForeignFiles(t *testing.T) {
 	}
 }
 
-// TestStore_Update_brokenGroup: what only the commit can refuse takes back the
-// whole transaction; the neighbours are then done one by one.
-func TestStore_Update_brokenGroup(t *testing.T) {
-	s := storetest.Open(t, things(thingsTable+`
-		CREATE TABLE parts(thing INTEGER NOT NULL REFERENCES things(id) DEFERRABLE INITIALLY DEFERRED);`))
-	orphan := func(tx *store.Tx) error {
-		_, err := tx.Exec("INSERT INTO parts(thing) VALUES(-1)")
-		return err
-	}
-	const n = 40
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	hold := make(chan struct{})
-	wg.Go(func() { // so that the others are one group
-		if err := s.Update(context.Background(), func(*store.Tx) error { <-hold; return nil }); err != nil {
-			t.Error(err)
-		}
-	})
-	for i := range n {
-		wg.Go(func() {
-			fn := insert(fmt.Sprint(i))
-			if i == n/2 {
-				fn = orphan
-			}
-			errs[i] = s.Update(context.Background(), fn)
-		})
-	}
-	close(hold)
-	wg.Wait()
-	for i, err := range errs {
-		if broken := i == n/2; broken != errors.Is(err, store.ErrConflict) || !broken && err != nil {
-			t.Errorf("update %d: %v", i, err)
-		}
-	}
-	if got := count(t, s); got != n-1 {
-		t.Errorf("stored %d rows, want %d", got, n-1)
-	}
-}
-
 // TestStore_Update_durable: an update that returned is in the file that a
 // second program reads, without a close.
 func TestStore_Update_durable(t *testing.T) {
-	s := storetest.Open(t, things(thingsTable))
+	s := storetest.Open(t, things)
 	if err := s.Update(t.Context(), insert("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -319,5 +86,120 @@ func TestStore_Update_durable(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPostgres_restarts: while the server is away callers hear that they may
+// come again, afterwards everything goes on, and what was acknowledged is there.
+func TestPostgres_restarts(t *testing.T) {
+	server := postgres.Start(t)
+	s, err := store.Open(t.Context(), store.Options{Path: server.URI(), Migrations: []store.Migrations{things}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	stored := map[string]bool{}
+	put := func(name string) error {
+		err := s.Update(t.Context(), insert(name))
+		if stored[name] = err == nil; err != nil && !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		return err
+	}
+	for i, stop := range []func(){server.Stop, server.Kill} {
+		if err := put(fmt.Sprint("before", i)); err != nil {
+			t.Error(err)
+		}
+		stop()
+		if err := put(fmt.Sprint("meanwhile", i)); err == nil {
+			t.Error("stored without a database")
+		}
+		if err := s.View(t.Context(), func(tx *store.Tx) error { return tx.Row("SELECT 1").Scan(new(int)) }); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("view: %v", err)
+		}
+		if err := server.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for try := 0; put(fmt.Sprint("after", i)) != nil; try++ { // within the longest pause between two attempts
+			if try > 100 {
+				t.Fatal("the store does not recover")
+			}
+			<-time.After(50 * time.Millisecond)
+		}
+	}
+	got := map[string]bool{}
+	if err := s.View(t.Context(), func(tx *store.Tx) error {
+		return tx.Each(func(r store.Rows) error {
+			var name string
+			err := r.Scan(&name)
+			got[name] = true
+			return err
+		}, "SELECT name FROM things")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range stored {
+		if ok != got[name] {
+			t.Errorf("%s: acknowledged %v, stored %v", name, ok, got[name])
+		}
+	}
+}
+
+func TestPostgres_errors(t *testing.T) {
+	uri := postgres.URI(t)
+	s, err := store.Open(t.Context(), store.Options{Path: uri, Migrations: []store.Migrations{things}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Update(t.Context(), insert("a\x00b")); !errors.Is(err, store.ErrValue) {
+		t.Errorf("NUL: %v", err)
+	}
+	// A function that goes on after a failed statement is taken back with a word of why, not half stored.
+	err = s.Update(t.Context(), func(tx *store.Tx) error {
+		if err := insert("x")(tx); err != nil {
+			return err
+		}
+		_ = insert("x")(tx)
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "went on after") {
+		t.Errorf("going on: %v", err)
+	}
+	// A caller that gives up ends its query, not the store.
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.View(ctx, func(tx *store.Tx) error { return tx.Row("SELECT CAST(pg_sleep(60) AS TEXT)").Scan(new(string)) }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := s.View(t.Context(), func(tx *store.Tx) error { return tx.Row("SELECT count(*) FROM things").Scan(new(int)) }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpen_refusesForeignSchemas(t *testing.T) {
+	for table, want := range map[string]string{"alembic_version": "kiwerk tracking import", "customers": "search_path"} {
+		uri := postgres.URI(t)
+		c, err := pgconn.Connect(t.Context(), uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Exec(t.Context(), "CREATE TABLE "+table+"(id TEXT)").ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Open(t.Context(), store.Options{Path: uri}); !errors.Is(err, store.ErrForeign) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", table, err)
+		}
+	}
+}
+
+func TestOpen_hidesPasswords(t *testing.T) {
+	for _, uri := range []string{"postgresql+psycopg2://me:s3cret@127.0.0.1:1/db", "postgres://127.0.0.1:1/db?user=me&password=s3cret"} {
+		if _, err := store.Open(t.Context(), store.Options{Path: uri}); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("got %v", err)
+		}
 	}
 }

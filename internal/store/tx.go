@@ -4,35 +4,42 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 )
 
 // Tx is a transaction: a writing one inside Update, a snapshot inside View. It
 // belongs to the goroutine that runs the function.
+//
+// Placeholders are ? in both dialects, or ?1, ?2 … of which one may appear
+// several times. "x IN (??)" and "x NOT IN (??)" compare with the members of a
+// []int64, []float64 or []string that is the argument. LIKE tells cases apart.
 type Tx struct {
 	ctx     context.Context
-	session *session
+	session session
 	store   *Store
 }
 
 // Exec runs a statement that returns no rows.
 // It tells how many rows it changed.
+//
+// After an error of a statement the function that runs in the transaction must
+// end with an error: PostgreSQL refuses whatever comes next.
 func (t *Tx) Exec(query string, args ...any) (int64, error) {
-	st, release, err := t.session.prepared(t.ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
-	if err != nil {
-		return 0, t.store.translate(err)
-	}
-	defer release()
-	res, err := st.ExecContext(t.ctx, args...)
-	if err != nil {
-		return 0, t.store.translate(err)
-	}
-	return res.RowsAffected()
+	n, err := t.session.exec(t.ctx, query, args)
+	return n, t.fault(err)
 }
 
 // Script runs a string of several statements.
 func (t *Tx) Script(script string) error {
-	_, err := t.session.conn.ExecContext(t.ctx, script)
-	return t.store.translate(err)
+	return t.fault(t.session.script(t.ctx, script))
+}
+
+// fault makes an error recognisable; of a caller that gave up, that it did.
+func (t *Tx) fault(err error) error {
+	if err = t.store.backend.translate(err); err != nil && t.ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", t.ctx.Err(), err)
+	}
+	return err
 }
 
 // Rows is the row of an answer that [Tx.Each] is at.
@@ -40,14 +47,9 @@ type Rows interface{ Scan(dest ...any) error }
 
 // Each calls scan for every row of the answer.
 func (t *Tx) Each(scan func(Rows) error, query string, args ...any) (err error) {
-	st, release, err := t.session.prepared(t.ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
+	rows, err := t.session.query(t.ctx, query, args)
 	if err != nil {
-		return t.store.translate(err)
-	}
-	defer release()
-	rows, err := st.QueryContext(t.ctx, args...)
-	if err != nil {
-		return t.store.translate(err)
+		return t.fault(err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -58,7 +60,7 @@ func (t *Tx) Each(scan func(Rows) error, query string, args ...any) (err error) 
 			return err
 		}
 	}
-	return t.store.translate(rows.Err())
+	return t.fault(rows.Err())
 }
 
 // ErrStop ends [Tx.Each] early and without an error.
@@ -76,66 +78,22 @@ func (t *Tx) Row(query string, args ...any) Row { return Row{t, query, args} }
 
 // Scan runs the query and fills dest. No row is sql.ErrNoRows.
 func (r Row) Scan(dest ...any) error {
-	st, release, err := r.tx.session.prepared(r.tx.ctx, r.query) //nolint:sqlclosecheck // As in Exec.
-	if err != nil {
-		return r.tx.store.translate(err)
+	found := false
+	err := r.tx.Each(func(rows Rows) error {
+		if found {
+			return ErrStop
+		}
+		found = true
+		return rows.Scan(dest...)
+	}, r.query, r.args...)
+	if err == nil && !found {
+		return sql.ErrNoRows
 	}
-	defer release()
-	return r.tx.store.translate(st.QueryRowContext(r.tx.ctx, r.args...).Scan(dest...))
+	return err
 }
+
+// Dialect is the kind of the database, for the few texts that differ.
+func (t *Tx) Dialect() Dialect { return t.store.backend.dialect() }
 
 // Context is the context of the transaction; inside Update it is never cancelled.
 func (t *Tx) Context() context.Context { return t.ctx }
-
-// session is one connection with its prepared statements.
-type session struct {
-	conn  *sql.Conn
-	stmts map[string]*statement
-}
-
-type statement struct {
-	*sql.Stmt
-	busy bool
-}
-
-// maxStatements bounds the prepared statements of a connection. Searches make
-// many different texts; those beyond the bound are prepared each time.
-const maxStatements = 400
-
-func newSession(ctx context.Context, db *sql.DB) (*session, error) {
-	c, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &session{conn: c, stmts: map[string]*statement{}}, nil
-}
-
-// prepared finds the statement of a query. One that is being read at the
-// moment is not given out twice, because running it again would reset it.
-func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, func(), error) {
-	if st := s.stmts[query]; st != nil && !st.busy {
-		st.busy = true
-		return st.Stmt, func() { st.busy = false }, nil
-	}
-	p, err := s.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, nil, err
-	}
-	if s.stmts[query] != nil || len(s.stmts) >= maxStatements {
-		return p, func() { _ = p.Close() }, nil // only frees memory
-	}
-	st := &statement{Stmt: p, busy: true}
-	s.stmts[query] = st
-	return p, func() { st.busy = false }, nil
-}
-
-// exec runs one of the fixed statements that frame a transaction.
-func (s *session) exec(ctx context.Context, query string) error {
-	st, release, err := s.prepared(ctx, query) //nolint:sqlclosecheck // As in Exec.
-	if err != nil {
-		return err
-	}
-	defer release()
-	_, err = st.ExecContext(ctx)
-	return err
-}

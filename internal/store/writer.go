@@ -24,7 +24,7 @@ type request struct {
 func (r *request) claim() bool { return r.taken.CompareAndSwap(false, true) }
 
 // write is the writer's goroutine.
-func (s *Store) write(ctx context.Context, w *session) {
+func (s *Store) write(ctx context.Context, w session) {
 	defer close(s.done)
 	for {
 		select {
@@ -46,7 +46,7 @@ func (s *Store) write(ctx context.Context, w *session) {
 // commitGroup runs first and what is waiting behind it as one transaction. If
 // that breaks as a whole (a full disk, say), each runs alone, so that one
 // which does not fit fails by itself.
-func (s *Store) commitGroup(ctx context.Context, w *session, first *request) {
+func (s *Store) commitGroup(ctx context.Context, w session, first *request) {
 	group, errs, err := s.runGroup(ctx, w, first)
 	if err == nil {
 		for i, r := range group {
@@ -54,8 +54,10 @@ func (s *Store) commitGroup(ctx context.Context, w *session, first *request) {
 		}
 		return
 	}
-	if len(group) == 1 {
-		group[0].done <- s.translate(err)
+	if len(group) == 1 && !errors.Is(err, errAgain) || errors.Is(err, errOutcome) {
+		for _, r := range group {
+			r.done <- s.backend.translate(err)
+		}
 		return
 	}
 	for _, r := range group {
@@ -65,12 +67,12 @@ func (s *Store) commitGroup(ctx context.Context, w *session, first *request) {
 
 // runGroup returns the requests it claimed with the error of each, or the
 // error that took back all of them.
-func (s *Store) runGroup(ctx context.Context, w *session, first *request) (group []*request, errs []error, err error) {
+func (s *Store) runGroup(ctx context.Context, w session, first *request) (group []*request, errs []error, err error) {
 	if !first.claim() {
 		return nil, nil, nil
 	}
 	group = append(group, first)
-	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if err := w.frame(ctx, begin); err != nil {
 		return group, nil, err
 	}
 	next := first
@@ -86,7 +88,7 @@ func (s *Store) runGroup(ctx context.Context, w *session, first *request) (group
 		}
 		group = append(group, next)
 	}
-	if err := w.exec(ctx, "COMMIT"); err != nil {
+	if err := w.frame(ctx, commit); err != nil {
 		s.rollback(ctx, w)
 		return group, nil, err
 	}
@@ -111,40 +113,64 @@ func (s *Store) waiting(have int) *request {
 // runOne runs a request in a savepoint. fnErr is the request's own failure,
 // after which the transaction is as it was before; err means that the
 // transaction is lost.
-func (s *Store) runOne(w *session, r *request) (fnErr, err error) {
+func (s *Store) runOne(w session, r *request) (fnErr, err error) {
 	ctx := context.WithoutCancel(r.ctx) // an interrupted write rolls back the whole transaction
-	if err := w.exec(ctx, "SAVEPOINT one"); err != nil {
+	if err := w.frame(ctx, mark); err != nil {
 		return nil, err
 	}
 	fnErr = protect(&Tx{ctx: ctx, session: w, store: s}, r.fn)
 	if fnErr == nil {
-		return nil, w.exec(ctx, "RELEASE one")
+		return nil, w.frame(ctx, keep)
 	}
-	if err := w.exec(ctx, "ROLLBACK TO one"); err != nil {
+	if errors.Is(fnErr, errAgain) {
+		return nil, fnErr
+	}
+	if err := w.frame(ctx, undo); err != nil {
 		return nil, fmt.Errorf("%w (then: %w)", fnErr, err)
 	}
-	return fnErr, w.exec(ctx, "RELEASE one")
+	return fnErr, nil
 }
 
+// errAgain means that a transaction collided with that of another program
+// (a deadlock, say) or that its connection was lost, and that the same again
+// may work.
+var errAgain = errors.New("the transaction was lost")
+
+// errOutcome means that the connection broke during a commit. The updates may
+// be stored, so nobody but the caller can know whether to repeat them.
+var errOutcome = errors.New("the connection to the database broke while a commit was under way; it may be stored")
+
+// maxTries bounds the repetitions of a transaction that collides.
+const maxTries = 4
+
 // runAlone repeats a request of a broken group.
-func (s *Store) runAlone(ctx context.Context, w *session, r *request) error {
-	if err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return s.translate(err)
+func (s *Store) runAlone(ctx context.Context, w session, r *request) (err error) {
+	for range maxTries {
+		if err = s.tryAlone(ctx, w, r); !errors.Is(err, errAgain) || errors.Is(err, errOutcome) {
+			break
+		}
+	}
+	return err
+}
+
+func (s *Store) tryAlone(ctx context.Context, w session, r *request) error {
+	if err := w.frame(ctx, begin); err != nil {
+		return s.backend.translate(err)
 	}
 	if err := protect(&Tx{ctx: ctx, session: w, store: s}, r.fn); err != nil {
 		s.rollback(ctx, w)
-		return s.translate(err)
+		return s.backend.translate(err)
 	}
-	if err := w.exec(ctx, "COMMIT"); err != nil {
+	if err := w.frame(ctx, commit); err != nil {
 		s.rollback(ctx, w)
-		return s.translate(err)
+		return s.backend.translate(err)
 	}
 	return nil
 }
 
-// rollback ends a broken transaction; SQLite may have done so already.
-func (s *Store) rollback(ctx context.Context, w *session) {
-	if err := w.exec(ctx, "ROLLBACK"); err != nil {
+// rollback ends a broken transaction; the database may have done so already.
+func (s *Store) rollback(ctx context.Context, w session) {
+	if err := w.frame(ctx, rollback); err != nil {
 		s.log.DebugContext(ctx, "rollback after a broken transaction", "error", err)
 	}
 }

@@ -2,8 +2,10 @@ package store
 
 import (
 	"errors"
+	"math"
 	"strings"
 
+	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
@@ -18,8 +20,8 @@ type clause struct {
 func sqlf(text string, args ...any) clause { return clause{text, args} }
 
 var (
-	always = sqlf("1")
-	never  = sqlf("0")
+	always = sqlf("1 = 1")
+	never  = sqlf("1 = 0")
 )
 
 // all joins conditions by AND.
@@ -40,36 +42,35 @@ func all(list []clause) clause {
 func textCondition(column string, c filter.Comparison) clause {
 	switch c.Op {
 	case filter.In:
-		return sqlf(column+" IN (SELECT value FROM json_each(?))", jsonList(c.List))
+		return sqlf(column+" IN (??)", c.List)
 	case filter.NotIn:
-		return sqlf(column+" NOT IN (SELECT value FROM json_each(?))", jsonList(c.List))
+		return sqlf(column+" NOT IN (??)", c.List)
 	case filter.Like:
-		return sqlf(column+" GLOB ?", globOf(c.Text)) // SQLite's LIKE ignores case
+		return sqlf(column+` LIKE ? ESCAPE '\'`, plainBackslash(c.Text))
 	case filter.ILike:
-		return sqlf(column+" LIKE ?", c.Text)
+		return sqlf("lower("+column+`) LIKE lower(?) ESCAPE '\'`, plainBackslash(c.Text))
 	default:
 		return sqlf(column+" "+string(c.Op)+" ?", c.Text)
 	}
 }
 
-// globOf writes a LIKE pattern as a GLOB one.
-func globOf(pattern string) string {
-	var b strings.Builder
-	for _, r := range pattern {
-		switch r {
-		case '%':
-			b.WriteByte('*')
-		case '_':
-			b.WriteByte('?')
-		case '*', '?', '[':
-			b.WriteByte('[')
-			b.WriteRune(r)
-			b.WriteByte(']')
-		default:
-			b.WriteRune(r)
-		}
+// plainBackslash: a filter has no escapes, so its backslashes stand for themselves.
+func plainBackslash(pattern string) string { return strings.ReplaceAll(pattern, `\`, `\\`) }
+
+// by names the index that SQLite has to take; PostgreSQL's planner knows its statistics.
+func (t *tx) by(index string) string {
+	if t.Dialect() == db.SQLite {
+		return " INDEXED BY " + index
 	}
-	return b.String()
+	return ""
+}
+
+// then joins; in SQLite the left side is read first.
+func (t *tx) then() string {
+	if t.Dialect() == db.SQLite {
+		return "CROSS JOIN"
+	}
+	return "JOIN"
 }
 
 // matchText is textCondition in Go, for values that are not stored as text.
@@ -108,9 +109,28 @@ func like(s, pattern string) bool {
 	return strings.Trim(pattern[j:], "%") == ""
 }
 
-// numberCondition compares a numeric column.
+// numberCondition compares a column of whole numbers.
 func numberCondition(column string, c filter.Comparison) clause {
-	return sqlf(column+" "+string(c.Op)+" ?", c.Number)
+	op, n := string(c.Op), c.Number
+	if n != math.Trunc(n) {
+		switch c.Op {
+		case filter.Eq:
+			return never
+		case filter.Ne:
+			return sqlf(column + " IS NOT NULL")
+		case ">", ">=":
+			op, n = ">", math.Floor(n)
+		default:
+			op, n = "<", math.Ceil(n)
+		}
+	}
+	whole := int64(math.MaxInt64)
+	if n <= math.MinInt64 {
+		whole = math.MinInt64
+	} else if n < math.MaxInt64 {
+		whole = int64(n)
+	}
+	return sqlf(column+" "+op+" ?", whole)
 }
 
 // metricCondition compares the value of a metric. NaN, which is stored as 0

@@ -29,7 +29,10 @@ func (d *diary) Record(t *db.Tx, e model.Event) error {
 
 func (d *diary) Committed() { d.committed++ }
 
-func TestListener(t *testing.T) {
+func TestListener(t *testing.T) { both(t, testListener) }
+
+func testListener(t *testing.T, open opener) {
+	t.Helper()
 	s := open(t)
 	d := &diary{}
 	s.o.Listener = d

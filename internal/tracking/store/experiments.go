@@ -107,7 +107,7 @@ func (s *Store) CreateExperiment(ctx context.Context, namespace, name, location 
 }
 
 func (t *tx) putExperimentTag(id int64, tag model.Pair) error {
-	_, err := t.Exec("INSERT INTO experiment_tags(experiment, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", id, tag.Key, tag.Value)
+	_, err := t.Exec("INSERT INTO experiment_tags(experiment, key, value) VALUES(?, ?, ?) ON CONFLICT(experiment, key) DO UPDATE SET value = excluded.value", id, tag.Key, tag.Value)
 	return err
 }
 

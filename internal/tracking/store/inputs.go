@@ -49,7 +49,7 @@ func (t *tx) putInput(r model.RunInfo, in model.DatasetInput) error {
 		return err // the first use of a data set by a run is the one that counts
 	}
 	for _, tag := range in.Tags {
-		if _, err := t.Exec("INSERT INTO run_input_tags(run, dataset, key, value) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+		if _, err := t.Exec("INSERT INTO run_input_tags(run, dataset, key, value) VALUES(?, ?, ?, ?) ON CONFLICT(run, dataset, key) DO UPDATE SET value = excluded.value",
 			r.Row, dataset, tag.Key, tag.Value); err != nil {
 			return err
 		}
@@ -97,8 +97,8 @@ func (s *Store) Datasets(ctx context.Context, namespace string, experiments []st
 			JOIN experiments e ON e.id = d.exp
 			JOIN run_inputs i ON i.dataset = d.id
 			LEFT JOIN run_input_tags g ON g.run = i.run AND g.dataset = i.dataset AND g.key = ?
-			WHERE e.namespace = ? AND d.exp IN (SELECT value FROM json_each(?)) LIMIT 1000`,
-			model.TagContext, namespace, jsonList(ids))
+			WHERE e.namespace = ? AND d.exp IN (??) LIMIT 1000`,
+			model.TagContext, namespace, ids)
 	})
 	return list, err
 }

@@ -53,7 +53,10 @@ func (t *tx) intern(name string) (int64, error) {
 		return id, err
 	}
 	var id int64
-	err := t.Row("INSERT INTO run_keys(key) VALUES(?) RETURNING id", name).Scan(&id)
+	err := t.Row("INSERT INTO run_keys(key) VALUES(?) ON CONFLICT DO NOTHING RETURNING id", name).Scan(&id)
+	if db.IsNoRows(err) { // another program made it a moment ago
+		return t.keyID(name)
+	}
 	if err == nil {
 		t.found(name, id)
 	}

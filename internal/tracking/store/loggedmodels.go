@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -56,8 +55,8 @@ func (s *Store) CreateLoggedModel(ctx context.Context, namespace, experiment str
 
 func (t *tx) putModelParams(row int64, params []model.Pair) error {
 	for _, p := range params {
-		_, err := t.Exec("INSERT INTO logged_model_params(model, key, value) VALUES(?, ?, ?)", row, p.Key, p.Value)
-		if errors.Is(err, db.ErrConflict) {
+		n, err := t.Exec("INSERT INTO logged_model_params(model, key, value) VALUES(?, ?, ?) ON CONFLICT DO NOTHING", row, p.Key, p.Value)
+		if err == nil && n == 0 {
 			var old string
 			if err := t.Row("SELECT value FROM logged_model_params WHERE model = ? AND key = ?", row, p.Key).Scan(&old); err != nil {
 				return err
@@ -76,7 +75,7 @@ func (t *tx) putModelParams(row int64, params []model.Pair) error {
 
 func (t *tx) putModelTags(row int64, tags []model.Pair) error {
 	for _, g := range tags {
-		if _, err := t.Exec("INSERT INTO logged_model_tags(model, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", row, g.Key, g.Value); err != nil {
+		if _, err := t.Exec("INSERT INTO logged_model_tags(model, key, value) VALUES(?, ?, ?) ON CONFLICT(model, key) DO UPDATE SET value = excluded.value", row, g.Key, g.Value); err != nil {
 			return err
 		}
 	}

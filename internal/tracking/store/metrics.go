@@ -100,8 +100,8 @@ var (
 	insertPoint  = statement{"INSERT INTO run_metrics(run, k, ts, step, value, nan) VALUES", "(?,?,?,?,?,?)", " ON CONFLICT DO NOTHING"}
 	upsertLatest = statement{
 		"INSERT INTO run_latest(run, k, exp, value, nan, step, ts) VALUES", "(?,?,?,?,?,?,?)",
-		` ON CONFLICT DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
-		WHERE (excluded.step, excluded.ts, excluded.value) > (step, ts, value)`,
+		` ON CONFLICT(run, k) DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
+		WHERE (excluded.step, excluded.ts, excluded.value) > (run_latest.step, run_latest.ts, run_latest.value)`,
 	}
 )
 

@@ -108,7 +108,7 @@ func (t *tx) tellOf(row int64, ofModel, ofPrompt string, e model.Event) error {
 }
 
 func (t *tx) putRegisteredTag(row int64, g model.Pair) error {
-	_, err := t.Exec("INSERT INTO registered_model_tags(model, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", row, g.Key, g.Value)
+	_, err := t.Exec("INSERT INTO registered_model_tags(model, key, value) VALUES(?, ?, ?) ON CONFLICT(model, key) DO UPDATE SET value = excluded.value", row, g.Key, g.Value)
 	return err
 }
 
@@ -218,7 +218,7 @@ func (s *Store) SetAlias(ctx context.Context, namespace, name, alias, version st
 		if err != nil {
 			return err
 		}
-		if _, err = t.Exec("INSERT INTO model_aliases(model, alias, version) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version", m.Row, alias, v.Version); err != nil {
+		if _, err = t.Exec("INSERT INTO model_aliases(model, alias, version) VALUES(?, ?, ?) ON CONFLICT(model, alias) DO UPDATE SET version = excluded.version", m.Row, alias, v.Version); err != nil {
 			return err
 		}
 		return t.tellOf(m.Row, "model_version_alias", "prompt_alias", model.Event{Namespace: namespace, Action: model.Created, Name: name, Alias: alias, Version: version})

@@ -10,7 +10,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
-const runColumns = `r.id, r.uuid, r.exp, r.stage, r.start, r."end", r.status, r.name, r.user, r.uri`
+const runColumns = `r.id, r.uuid, r.exp, r.stage, r.start, r."end", r.status, r.name, r."user", r.uri`
 
 func scanRun(scan func(...any) error) (r model.RunInfo, err error) {
 	err = scan(&r.Row, &r.ID, &r.ExperimentID, &r.Deleted, &r.Start, &r.End, &r.Status, &r.Name, &r.User, &r.ArtifactURI)
@@ -71,7 +71,7 @@ func (s *Store) CreateRun(ctx context.Context, namespace string, n NewRun) (run 
 			ID: id, Name: n.Name, ExperimentID: e.ID, Namespace: namespace, User: n.User, Status: model.Running,
 			Start: n.Start, ArtifactURI: e.ArtifactLocation + "/" + id + "/artifacts",
 		}
-		err = t.Row("INSERT INTO runs(uuid, exp, start, status, name, user, uri) VALUES(?, ?, ?, ?, ?, ?, ?) RETURNING id",
+		err = t.Row(`INSERT INTO runs(uuid, exp, start, status, name, "user", uri) VALUES(?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 			id, e.ID, info.Start, info.Status, info.Name, info.User, info.ArtifactURI).Scan(&info.Row)
 		if err != nil {
 			return err
@@ -182,7 +182,7 @@ func (t *tx) putPair(table string, r model.RunInfo, p model.Pair) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.Exec("INSERT INTO "+table+"(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET v = excluded.v", r.Row, k, r.ExperimentID, p.Value)
+	_, err = t.Exec("INSERT INTO "+table+"(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT(run, k) DO UPDATE SET v = excluded.v", r.Row, k, r.ExperimentID, p.Value)
 	return err
 }
 
@@ -344,7 +344,7 @@ func (t *tx) hydrate(list []model.Run) (int, error) {
 			byRow[part[i].Row] = &part[i]
 			ids[i] = part[i].Row
 		}
-		if err := t.hydrateChunk(byRow, jsonList(ids)); err != nil {
+		if err := t.hydrateChunk(byRow, ids); err != nil {
 			return 0, err
 		}
 		for _, r := range part {
@@ -354,22 +354,9 @@ func (t *tx) hydrate(list []model.Run) (int, error) {
 	return len(list), nil
 }
 
-// jsonList is the one parameter behind "IN (SELECT value FROM json_each(?))":
-// one prepared statement whatever the number of values.
-func jsonList[T int64 | string](values []T) string {
-	if len(values) == 0 {
-		return "[]" // not null, which would be one value
-	}
-	b, err := json.Marshal(values)
-	if err != nil {
-		return "[]" // numbers and strings always marshal
-	}
-	return string(b)
-}
+const inRuns = " WHERE run IN (??)"
 
-const inRuns = " WHERE run IN (SELECT value FROM json_each(?))"
-
-func (t *tx) hydrateChunk(byRow map[int64]*model.Run, ids string) error {
+func (t *tx) hydrateChunk(byRow map[int64]*model.Run, ids []int64) error {
 	err := t.Each(func(r rows) error {
 		var run, k int64
 		var nan bool
@@ -416,7 +403,7 @@ func appendMetric(t *tx, list *[]model.Metric, k int64, m model.Metric, nan bool
 	return err
 }
 
-func (t *tx) hydratePairs(table, ids string, target func(run int64) *[]model.Pair) error {
+func (t *tx) hydratePairs(table string, ids []int64, target func(run int64) *[]model.Pair) error {
 	return t.Each(func(r rows) (err error) {
 		var run, k int64
 		var p model.Pair
@@ -430,7 +417,7 @@ func (t *tx) hydratePairs(table, ids string, target func(run int64) *[]model.Pai
 	}, "SELECT run, k, v FROM "+table+inRuns, ids)
 }
 
-func (t *tx) hydrateInputs(byRow map[int64]*model.Run, ids string) error {
+func (t *tx) hydrateInputs(byRow map[int64]*model.Run, ids []int64) error {
 	return t.Each(func(r rows) error {
 		var run, id int64
 		var d model.DatasetInput
@@ -451,7 +438,7 @@ func (t *tx) hydrateInputs(byRow map[int64]*model.Run, ids string) error {
 	}, `SELECT i.run, d.id, d.name, d.digest, d.source_type, d.source, d.schema, d.profile, g.key, g.value
 		FROM run_inputs i JOIN run_datasets d ON d.id = i.dataset
 		LEFT JOIN run_input_tags g ON g.run = i.run AND g.dataset = i.dataset
-		WHERE i.run IN (SELECT value FROM json_each(?)) ORDER BY i.run, i.dataset, g.key`, ids)
+		WHERE i.run IN (??) ORDER BY i.run, i.dataset, g.key`, ids)
 }
 
 // randomName makes a name that people can say from a random id.

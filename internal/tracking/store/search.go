@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
@@ -78,6 +80,10 @@ func (t *tx) experimentsOf(namespace string, ids []string) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
+	zero := "" // a name that no experiment has
+	if slices.Contains(numbers, 0) && namespace != t.s.o.DefaultNamespace {
+		zero = defaultExperiment
+	}
 	var list []int64
 	err = t.Each(func(r rows) error {
 		var id int64
@@ -86,9 +92,7 @@ func (t *tx) experimentsOf(namespace string, ids []string) ([]int64, error) {
 		}
 		list = append(list, id)
 		return nil
-	}, `SELECT id FROM experiments WHERE namespace = ?1 AND
-		(id IN (SELECT value FROM json_each(?2)) OR ?3 AND name = ?4)`,
-		namespace, jsonList(numbers), slices.Contains(numbers, 0) && namespace != t.s.o.DefaultNamespace, defaultExperiment)
+	}, "SELECT id FROM experiments WHERE namespace = ? AND (id IN (??) OR name = ?)", namespace, numbers, zero)
 	return list, err
 }
 
@@ -155,7 +159,7 @@ func (rs *runSearch) condition(c filter.Comparison) (clause, error) {
 }
 
 var runAttributes = map[string]string{
-	"run_id": "r.uuid", "run_name": "r.name", "user_id": "r.user", "artifact_uri": "r.uri", "start_time": "r.start", "end_time": `nullif(r."end", 0)`,
+	"run_id": "r.uuid", "run_name": "r.name", "user_id": `r."user"`, "artifact_uri": "r.uri", "start_time": "r.start", "end_time": `nullif(r."end", 0)`,
 	"status": "CASE r.status WHEN 1 THEN 'RUNNING' WHEN 2 THEN 'SCHEDULED' WHEN 3 THEN 'FINISHED' WHEN 4 THEN 'FAILED' ELSE 'KILLED' END",
 }
 
@@ -172,7 +176,7 @@ func runAttribute(c filter.Comparison) clause {
 			fits = append(fits, int64(st))
 		}
 	}
-	return sqlf("r.status IN (SELECT value FROM json_each(?))", jsonList(fits))
+	return sqlf("r.status IN (??)", fits)
 }
 
 func datasetCondition(c filter.Comparison) clause {
@@ -234,7 +238,7 @@ func (rs *runSearch) driver() (best clause, err error) {
 			continue
 		}
 		var n int
-		if err := rs.t.Row("SELECT count(*) FROM ("+candidate.sql+" LIMIT ?)", append(slices.Clone(candidate.args), fewRows)...).Scan(&n); err != nil {
+		if err := rs.t.Row("SELECT count(*) FROM ("+candidate.sql+" LIMIT ?) n", append(slices.Clone(candidate.args), fewRows)...).Scan(&n); err != nil {
 			return clause{}, err
 		}
 		if n < fewRows {
@@ -261,12 +265,12 @@ func (rs *runSearch) indexed(c filter.Comparison) (clause, error) {
 	if err != nil || k == 0 {
 		return clause{}, err
 	}
-	exps := jsonList(rs.experiments)
+	exps := rs.experiments
 	if metric {
-		return sqlf("SELECT run FROM run_latest INDEXED BY run_latest_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
+		return sqlf("SELECT run FROM run_latest"+rs.t.by("run_latest_value")+" WHERE exp IN (??) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
 	}
 	table := runTables[c.Entity]
-	return sqlf("SELECT run FROM "+table+" INDEXED BY "+table+"_value WHERE exp IN (SELECT value FROM json_each(?)) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
+	return sqlf("SELECT run FROM "+table+rs.t.by(table+"_value")+" WHERE exp IN (??) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
 }
 
 const newestFirst = " ORDER BY r.start DESC, r.uuid"
@@ -275,12 +279,12 @@ const newestFirst = " ORDER BY r.start DESC, r.uuid"
 func (rs *runSearch) findFrom(driver clause) ([]model.RunInfo, error) {
 	where := all(append(rs.conditions, rs.stage()))
 	args := append(slices.Clone(driver.args), where.args...)
-	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+")) o CROSS JOIN runs r ON r.id = o.run WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
+	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+") c) o "+rs.t.then()+" runs r ON r.id = o.run WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
 		append(args, rs.limit, rs.token.Offset)...)
 }
 
 func (rs *runSearch) stage() clause {
-	return sqlf("r.stage IN (SELECT value FROM json_each(?))", jsonList(rs.stages))
+	return sqlf("r.stage IN (??)", rs.stages)
 }
 
 // scope is the experiments and stages; a single list can be walked in order.
@@ -288,7 +292,7 @@ func (rs *runSearch) scope() clause {
 	if len(rs.experiments) == 1 && len(rs.stages) == 1 {
 		return sqlf("r.exp = ? AND r.stage = ?", rs.experiments[0], rs.stages[0])
 	}
-	return all([]clause{rs.stage(), sqlf("r.exp IN (SELECT value FROM json_each(?))", jsonList(rs.experiments))})
+	return all([]clause{rs.stage(), sqlf("r.exp IN (??)", rs.experiments)})
 }
 
 // manyLists is where merging the lists of experiments becomes dearer than sorting.
@@ -304,7 +308,7 @@ func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
 	var args []any
 	for _, e := range rs.experiments {
 		for _, st := range rs.stages {
-			parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM runs r INDEXED BY runs_list WHERE r.exp = ? AND r.stage = ? AND "+where.sql+newestFirst+" LIMIT ?)")
+			parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM runs r"+rs.t.by("runs_list")+" WHERE r.exp = ? AND r.stage = ? AND "+where.sql+newestFirst+" LIMIT ?) p"+strconv.Itoa(len(parts)))
 			args = append(append(append(args, e, st), where.args...), rs.limit+rs.token.Offset)
 		}
 	}
@@ -319,7 +323,7 @@ func (rs *runSearch) findByMetric() ([]model.RunInfo, error) {
 		return nil, err
 	}
 	where := all(append(rs.conditions, rs.stage()))
-	walk := "SELECT " + runColumns + ` FROM run_latest o INDEXED BY run_latest_value CROSS JOIN runs r ON r.id = o.run
+	walk := "SELECT " + runColumns + " FROM run_latest o" + rs.t.by("run_latest_value") + " " + rs.t.then() + ` runs r ON r.id = o.run
 		WHERE o.exp = ? AND o.k = ? AND o.nan = ? AND ` + where.sql + " ORDER BY o.value" + direction(o.Desc) + ", r.start DESC, r.uuid LIMIT ? OFFSET ?"
 	without := "SELECT " + runColumns + ` FROM runs r WHERE r.exp = ? AND NOT EXISTS(SELECT 1 FROM run_latest o WHERE o.run = r.id AND o.k = ?) AND ` + where.sql + newestFirst + " LIMIT ? OFFSET ?"
 	var found []model.RunInfo
@@ -353,7 +357,7 @@ func (rs *runSearch) findByMetric() ([]model.RunInfo, error) {
 
 // count tells how many rows a part has that lies before the page.
 func (rs *runSearch) count(text string, args []any) (n int, err error) {
-	err = rs.t.Row("SELECT count(*) FROM ("+text+")", append(slices.Clone(args), -1, 0)...).Scan(&n)
+	err = rs.t.Row("SELECT count(*) FROM ("+text+") n", append(slices.Clone(args), int64(math.MaxInt64), 0)...).Scan(&n)
 	return n, err
 }
 

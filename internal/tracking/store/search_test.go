@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,20 +13,35 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
+	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
-func open(t *testing.T) *Store {
+func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
+
+type opener func(*testing.T) *Store
+
+// both runs a test on SQLite and on PostgreSQL.
+func both(t *testing.T, test func(*testing.T, opener)) {
 	t.Helper()
+	storetest.Both(t, func(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
+		t.Helper()
+		test(t, func(t *testing.T) *Store { t.Helper(); return newStore(t, open(t)) })
+	})
+}
+
+func newStore(tb testing.TB, d *db.Store) *Store {
+	tb.Helper()
 	n := 0
-	s, err := New(t.Context(), Options{
-		DB: storetest.Open(t), Clock: func() time.Time { return time.UnixMilli(1_700_000_000_000) },
+	s, err := New(tb.Context(), Options{
+		DB: d, Clock: func() time.Time { return time.UnixMilli(1_700_000_000_000) },
 		NewID:        func() string { n++; return fmt.Sprintf("%08x%024x", uint32(n*2654435761), n) },
 		ArtifactRoot: "mlflow-artifacts:", DefaultNamespace: "default",
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -144,7 +160,10 @@ func byMetric(a, b sample) int {
 }
 
 // TestStore_SearchRuns compares every way of searching with a plain loop.
-func TestStore_SearchRuns(t *testing.T) {
+func TestStore_SearchRuns(t *testing.T) { both(t, testStore_SearchRuns) }
+
+func testStore_SearchRuns(t *testing.T, open opener) {
+	t.Helper()
 	s := open(t)
 	experiments, runs := fill(t, s, 200)
 	for text, fits := range searches {
@@ -185,7 +204,10 @@ func TestStore_SearchRuns(t *testing.T) {
 
 // TestStore_SearchRuns_largePage: a page with too much in it ends early, and
 // the next one goes on.
-func TestStore_SearchRuns_largePage(t *testing.T) {
+func TestStore_SearchRuns_largePage(t *testing.T) { both(t, testStore_SearchRuns_largePage) }
+
+func testStore_SearchRuns_largePage(t *testing.T, open opener) {
+	t.Helper()
 	s := open(t)
 	_, runs := fill(t, s, 120)
 	s.maxEntries = 30
@@ -245,7 +267,10 @@ func walk(t *testing.T, s *Store, q RunQuery, size int) (ids []string) {
 }
 
 // TestRunSearch_driver: where SQL starts does not change what is found.
-func TestRunSearch_driver(t *testing.T) {
+func TestRunSearch_driver(t *testing.T) { both(t, testRunSearch_driver) }
+
+func testRunSearch_driver(t *testing.T, open opener) {
+	t.Helper()
 	s := open(t)
 	fill(t, s, 100)
 	for text, want := range map[string]bool{
@@ -272,7 +297,10 @@ func TestRunSearch_driver(t *testing.T) {
 	}
 }
 
-func TestStore_HistoryInterval(t *testing.T) {
+func TestStore_HistoryInterval(t *testing.T) { both(t, testStore_HistoryInterval) }
+
+func testStore_HistoryInterval(t *testing.T, open opener) {
+	t.Helper()
 	s := open(t)
 	run, err := s.CreateRun(t.Context(), "default", NewRun{})
 	if err != nil {

@@ -65,7 +65,7 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	}
 	conditions := []clause{
 		sqlf("e.namespace = ?", namespace),
-		sqlf("e.stage IN (SELECT value FROM json_each(?))", jsonList(stagesOf(q.View))),
+		sqlf("e.stage IN (??)", stagesOf(q.View)),
 	}
 	for _, c := range comparisons {
 		condition, err := experimentCondition(c)
@@ -286,7 +286,7 @@ func (s *Store) SearchLoggedModels(ctx context.Context, namespace string, q Mode
 		if err != nil {
 			return err
 		}
-		where := all(append(conditions, sqlf("m.stage = 0 AND m.exp IN (SELECT value FROM json_each(?))", jsonList(exps))))
+		where := all(append(conditions, sqlf("m.stage = 0 AND m.exp IN (??)", exps)))
 		err = t.Each(func(r rows) error {
 			m, err := scanLoggedModel(r.Scan)
 			list = append(list, m)
@@ -321,7 +321,7 @@ func modelOrder(orders []ModelOrder) (clause, error) {
 		column := modelAttributes[parsed.Key]
 		if parsed.Entity == filter.Metric {
 			// The newest value of the metric, on the data set if one is named.
-			column = `(SELECT CASE WHEN c.nan THEN NULL ELSE c.value END FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ?
+			column = `(SELECT CASE WHEN c.nan = 1 THEN NULL ELSE c.value END FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ?
 				AND (? = '' OR c.dataset = ?) AND (? = '' OR c.digest = ?) ORDER BY c.ts DESC, c.step DESC, c.run LIMIT 1)`
 			args := []any{parsed.Key, o.Dataset, o.Dataset, o.Digest, o.Digest}
 			out.args = append(append(out.args, args...), args...)

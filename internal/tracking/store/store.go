@@ -10,7 +10,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
 // Migrations is the schema.

@@ -9,7 +9,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
-const versionColumns = `v.id, (SELECT name FROM registered_models WHERE id = v.model), v.version, v.created, v.updated, v.user, v.stage, v.description,
+const versionColumns = `v.id, (SELECT name FROM registered_models WHERE id = v.model), v.version, v.created, v.updated, v."user", v.stage, v.description,
 	v.source, v.storage_location, v.run_id, v.run_link, v.model_id, v.model`
 
 // versions reads versions with their tags and aliases.
@@ -50,7 +50,7 @@ func (t *tx) fillVersions(list []model.ModelVersion, models []int64) error {
 		}
 		byRow[id].Tags = append(byRow[id].Tags, p)
 		return nil
-	}, "SELECT version, key, value FROM model_version_tags WHERE version IN (SELECT value FROM json_each(?)) ORDER BY version, key", jsonList(ids))
+	}, "SELECT version, key, value FROM model_version_tags WHERE version IN (??) ORDER BY version, key", ids)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (t *tx) fillVersions(list []model.ModelVersion, models []int64) error {
 			v.Aliases = append(v.Aliases, alias)
 		}
 		return nil
-	}, "SELECT model, version, alias FROM model_aliases WHERE model IN (SELECT value FROM json_each(?)) ORDER BY model, alias", jsonList(slices.Compact(models)))
+	}, "SELECT model, version, alias FROM model_aliases WHERE model IN (??) ORDER BY model, alias", slices.Compact(models))
 }
 
 // version finds a version that was not deleted.
@@ -139,7 +139,7 @@ func (t *tx) insertVersion(namespace string, n NewVersion) (v model.ModelVersion
 		return v, err
 	}
 	var row, number int64
-	err = t.Row(`INSERT INTO model_versions(model, version, created, updated, user, description, source, storage_location, run_id, run_link, model_id)
+	err = t.Row(`INSERT INTO model_versions(model, version, created, updated, "user", description, source, storage_location, run_id, run_link, model_id)
 		VALUES(?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id, version`,
 		m.Row, t.now, n.User, n.Description, n.Source, location, n.RunID, n.RunLink, n.ModelID).Scan(&row, &number)
 	if err != nil {
@@ -169,7 +169,7 @@ func (t *tx) touchRegistered(row int64) error {
 }
 
 func (t *tx) putVersionTag(row int64, g model.Pair) error {
-	_, err := t.Exec("INSERT INTO model_version_tags(version, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", row, g.Key, g.Value)
+	_, err := t.Exec("INSERT INTO model_version_tags(version, key, value) VALUES(?, ?, ?) ON CONFLICT(version, key) DO UPDATE SET value = excluded.value", row, g.Key, g.Value)
 	return err
 }
 
@@ -241,7 +241,7 @@ func (s *Store) DeleteModelVersion(ctx context.Context, namespace, name, version
 			return err
 		}
 		v.Description = nil
-		_, err := t.Exec("UPDATE model_versions SET deleted = 1, user = '', source = '', storage_location = '', run_id = '', run_link = '', model_id = '' WHERE id = ?", v.Row)
+		_, err := t.Exec(`UPDATE model_versions SET deleted = 1, "user" = '', source = '', storage_location = '', run_id = '', run_link = '', model_id = '' WHERE id = ?`, v.Row)
 		return err
 	})
 	return err

@@ -1,0 +1,373 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// pgSession is one connection to PostgreSQL.
+//
+// A round trip costs more than most statements, so what frames a transaction
+// is not sent by itself: BEGIN and SAVEPOINT travel with the statement that
+// follows, and what encloses no statement is never sent.
+type pgSession struct {
+	db     *postgres
+	writes bool
+	conn   *pgconn.PgConn // nil or closed: to be made by the next transaction
+	types  *pgtype.Map
+	stmts  map[string]*pgStatement
+	named  int
+	// pending is what has to be sent before the next statement.
+	pending []string
+	// failed: a statement did, so PostgreSQL refuses the rest up to the savepoint.
+	failed bool
+	// active are the rows that are being read from the connection.
+	active *pgRows
+	buf    []byte
+}
+
+type pgStatement struct {
+	*pgconn.StatementDescription
+	results []int16
+}
+
+const (
+	pgBegin     = "BEGIN"
+	pgSnapshot  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	pgSavepoint = "SAVEPOINT one"
+	pgRelease   = "RELEASE SAVEPOINT one"
+	pgBack      = "ROLLBACK TO SAVEPOINT one"
+)
+
+var errWentOn = errors.New("an update went on after one of its statements had failed")
+
+func (s *pgSession) frame(ctx context.Context, f frame) error {
+	switch f {
+	case begin, snapshot:
+		return s.begin(ctx, map[frame]string{begin: pgBegin, snapshot: pgSnapshot}[f])
+	case mark:
+		s.pending = append(s.pending, pgSavepoint)
+	case keep:
+		if s.failed {
+			return errWentOn
+		}
+		if !s.unsent(pgSavepoint) {
+			s.pending = append(s.pending, pgRelease)
+		}
+	case undo:
+		if s.lost() {
+			return errAgain
+		}
+		if !s.unsent(pgSavepoint) {
+			s.pending = append(s.pending, pgBack, pgRelease)
+		}
+		s.failed = false
+	case commit:
+		return s.commit(ctx)
+	case rollback:
+		return s.rollback(ctx)
+	}
+	return nil
+}
+
+// unsent takes the last pending text back, if it is this one.
+func (s *pgSession) unsent(text string) bool {
+	if n := len(s.pending); n > 0 && s.pending[n-1] == text {
+		s.pending = s.pending[:n-1]
+		return true
+	}
+	return false
+}
+
+func (s *pgSession) begin(ctx context.Context, text string) error {
+	s.pending, s.failed, s.active = append(s.pending[:0], text), false, nil
+	if s.lost() {
+		return s.connect(ctx)
+	}
+	return nil
+}
+
+func (s *pgSession) lost() bool { return s.conn == nil || s.conn.IsClosed() }
+
+func (s *pgSession) connect(ctx context.Context) error {
+	conn, err := s.db.dial(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn, s.stmts, s.active = conn, map[string]*pgStatement{}, nil
+	if !s.writes {
+		return nil
+	}
+	// What was answered must be on the disk, whatever the server's default is.
+	pending := s.pending
+	s.pending = nil
+	defer func() { s.pending = pending }()
+	var durable string
+	if err := s.row(ctx, "SELECT current_setting('synchronous_commit')", &durable); err != nil {
+		return err
+	}
+	if durable == "off" {
+		_, err = s.exec(ctx, "SELECT set_config('synchronous_commit', 'on', false)", nil)
+	}
+	return err
+}
+
+func (s *pgSession) commit(ctx context.Context) error {
+	s.unsent(pgRelease)
+	if len(s.pending) > 0 && (s.pending[0] == pgBegin || s.pending[0] == pgSnapshot) {
+		s.pending = s.pending[:0]
+		return nil // nothing was sent
+	}
+	if s.lost() {
+		return errAgain
+	}
+	s.finish()
+	text := strings.Join(append(s.pending, "COMMIT"), ";")
+	s.pending = s.pending[:0]
+	results, err := s.conn.Exec(ctx, text).ReadAll()
+	if err != nil {
+		var e *pgconn.PgError
+		if s.lost() && !errors.As(err, &e) && s.writes {
+			return fmt.Errorf("%w: %w", errOutcome, err)
+		}
+		return s.broken(err)
+	}
+	if tag := results[len(results)-1].CommandTag.String(); tag != "COMMIT" {
+		return fmt.Errorf("%w: the database answered a commit with %s", errWentOn, tag)
+	}
+	return nil
+}
+
+func (s *pgSession) rollback(ctx context.Context) error {
+	s.pending, s.failed = s.pending[:0], false
+	if s.lost() {
+		return nil
+	}
+	s.finish()
+	if s.conn.TxStatus() == 'I' {
+		return nil
+	}
+	_, err := s.conn.Exec(ctx, "ROLLBACK").ReadAll()
+	if err != nil {
+		err = errors.Join(err, s.conn.Close(ctx))
+	}
+	return err
+}
+
+// broken notes a failure and tells whether the same again may work.
+func (s *pgSession) broken(err error) error {
+	s.failed = true
+	var e *pgconn.PgError
+	if errors.As(err, &e) && (e.Code == "0A000" || e.Code == "26000") {
+		// Statements that were prepared before a change of the schema.
+		s.stmts = map[string]*pgStatement{}
+	}
+	if s.lost() && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errAgain, err)
+	}
+	return err
+}
+
+func (s *pgSession) exec(ctx context.Context, query string, args []any) (int64, error) {
+	r, err := s.run(ctx, query, args)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.Close(); err != nil {
+		return 0, err
+	}
+	return r.tag.RowsAffected(), nil
+}
+
+func (s *pgSession) query(ctx context.Context, query string, args []any) (cursor, error) {
+	return s.run(ctx, query, args)
+}
+
+// row reads the one row of a query.
+func (s *pgSession) row(ctx context.Context, query string, dest ...any) error {
+	r, err := s.run(ctx, query, nil)
+	if err != nil {
+		return err
+	}
+	if r.Next() {
+		err = r.Scan(dest...)
+	}
+	return errors.Join(err, r.Close())
+}
+
+// run sends a statement with what is pending. If the connection was lost while
+// it was idle, nothing has been done yet, and a new one is tried.
+func (s *pgSession) run(ctx context.Context, query string, args []any) (*pgRows, error) {
+	first := len(s.pending) > 0 && (s.pending[0] == pgBegin || s.pending[0] == pgSnapshot)
+	pending := s.pending
+	rows, err := s.try(ctx, query, args)
+	if err == nil || !first || !s.lost() || ctx.Err() != nil {
+		return rows, err
+	}
+	s.pending, s.failed = pending, false
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+	return s.try(ctx, query, args)
+}
+
+func (s *pgSession) try(ctx context.Context, query string, args []any) (*pgRows, error) {
+	if s.lost() {
+		return nil, s.broken(errAgain)
+	}
+	if s.active != nil {
+		s.active.keep()
+	}
+	st, err := s.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) != len(st.ParamOIDs) {
+		return nil, fmt.Errorf("store: %d arguments for %d placeholders in %q", len(args), len(st.ParamOIDs), query)
+	}
+	values, formats, err := s.encode(st.ParamOIDs, args)
+	if err != nil {
+		return nil, err
+	}
+	r := &pgRows{s: s, st: st}
+	if len(s.pending) == 0 {
+		r.result = s.conn.ExecStatement(ctx, st.StatementDescription, values, formats, st.results)
+	} else {
+		r.pipeline = s.conn.StartPipeline(ctx)
+		s.sendPending(r.pipeline)
+		r.pipeline.SendQueryStatement(st.StatementDescription, values, formats, st.results)
+		err := r.pipeline.Sync()
+		if err == nil {
+			err = s.skipPending(r.pipeline)
+		}
+		if err == nil {
+			r.result, err = nextResult(r.pipeline)
+		}
+		if err != nil {
+			return nil, s.broken(errors.Join(err, r.pipeline.Close()))
+		}
+		s.pending = nil
+	}
+	s.active = r
+	return r, nil
+}
+
+func (s *pgSession) sendPending(p *pgconn.Pipeline) {
+	for _, text := range s.pending {
+		p.SendQueryParams(text, nil, nil, nil, nil)
+	}
+}
+
+func (s *pgSession) skipPending(p *pgconn.Pipeline) error {
+	for range s.pending {
+		r, err := nextResult(p)
+		if err != nil {
+			return err
+		}
+		if _, err := r.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func nextResult(p *pgconn.Pipeline) (*pgconn.ResultReader, error) {
+	answer, err := p.GetResults()
+	if err != nil {
+		return nil, err
+	}
+	r, ok := answer.(*pgconn.ResultReader)
+	if !ok {
+		return nil, fmt.Errorf("store: PostgreSQL answered a statement with %T", answer)
+	}
+	return r, nil
+}
+
+// prepared finds the statement of a query.
+func (s *pgSession) prepared(ctx context.Context, query string) (*pgStatement, error) {
+	if st := s.stmts[query]; st != nil {
+		return st, nil
+	}
+	p := s.conn.StartPipeline(ctx)
+	if len(s.stmts) >= maxStatements { // searches make many different texts
+		for _, st := range s.stmts {
+			p.SendDeallocate(st.Name)
+		}
+	}
+	dropped := 0
+	if len(s.stmts) >= maxStatements {
+		dropped = len(s.stmts)
+		s.stmts = map[string]*pgStatement{}
+	}
+	s.named++
+	s.sendPending(p)
+	name := "s" + strconv.Itoa(s.named)
+	p.SendPrepare(name, toPostgres(query), nil)
+	st, err := s.readPrepared(p, dropped)
+	if err = errors.Join(err, p.Close()); err != nil {
+		return nil, s.broken(fmt.Errorf("%w in %q", err, query))
+	}
+	s.pending = nil
+	st.Name = name // a pipeline does not tell
+	s.stmts[query] = st
+	return st, nil
+}
+
+func (s *pgSession) readPrepared(p *pgconn.Pipeline, dropped int) (*pgStatement, error) {
+	if err := p.Sync(); err != nil {
+		return nil, err
+	}
+	for range dropped {
+		if _, err := p.GetResults(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.skipPending(p); err != nil {
+		return nil, err
+	}
+	answer, err := p.GetResults()
+	if err != nil {
+		return nil, err
+	}
+	d, ok := answer.(*pgconn.StatementDescription)
+	if !ok {
+		return nil, fmt.Errorf("store: PostgreSQL answered a preparation with %T", answer)
+	}
+	st := &pgStatement{StatementDescription: d, results: make([]int16, len(d.Fields))}
+	for i, f := range d.Fields {
+		st.results[i] = s.types.FormatCodeForOID(f.DataTypeOID)
+	}
+	return st, nil
+}
+
+func (s *pgSession) script(ctx context.Context, script string) error {
+	if s.active != nil {
+		s.active.keep()
+	}
+	_, err := s.conn.Exec(ctx, strings.Join(append(s.pending, script), ";")).ReadAll()
+	if err != nil {
+		return s.broken(err)
+	}
+	s.pending = nil
+	return nil
+}
+
+// finish ends an answer that nobody read to its end.
+func (s *pgSession) finish() {
+	if s.active != nil {
+		_ = s.active.Close() // its error was told where it was read
+	}
+}
+
+func (s *pgSession) close() error {
+	if s.lost() {
+		return nil
+	}
+	return s.conn.Close(context.Background())
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// postgres is a database on a PostgreSQL server.
+type postgres struct {
+	config *pgconn.Config
+	// shut is true for a while after a connection could not be made: what comes meanwhile fails at once.
+	shut atomic.Bool
+
+	mu     sync.Mutex
+	wait   time.Duration
+	reopen *time.Timer
+}
+
+const (
+	firstWait = 100 * time.Millisecond
+	lastWait  = time.Second
+	// connectWithin bounds a connection that nobody answers, unless the URI names a connect_timeout.
+	connectWithin = 5 * time.Second
+)
+
+// SQLAlchemy's URIs name a driver: postgresql+psycopg2://…
+var postgresURI = regexp.MustCompile(`^postgres(ql)?(\+[a-z0-9]+)?://`)
+
+func isPostgres(uri string) bool { return postgresURI.MatchString(uri) }
+
+// redact takes the password out of a URI.
+func redact(path string) string {
+	if !isPostgres(path) {
+		return path
+	}
+	u, err := url.Parse(path)
+	if err != nil {
+		return "postgresql://…"
+	}
+	q := u.Query()
+	if q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
+}
+
+func newPostgres(o Options) (*postgres, error) {
+	c, err := pgconn.ParseConfig(postgresURI.ReplaceAllString(o.Path, "postgresql://"))
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", redact(o.Path), err)
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectWithin
+	}
+	for name, value := range map[string]string{
+		"application_name": "kiwerk",
+		// Compiling a query takes longer than any of ours runs.
+		"jit": "off",
+		// Texts are compared byte by byte wherever the order matters, and times are numbers.
+		"standard_conforming_strings": "on", "client_encoding": "UTF8", "TimeZone": "UTC",
+	} {
+		if _, set := c.RuntimeParams[name]; !set {
+			c.RuntimeParams[name] = value
+		}
+	}
+	dialer := &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
+		Control:         giveUpUnanswered,
+	}
+	c.DialFunc = dialer.DialContext
+	c.BuildContextWatcherHandler = func(pc *pgconn.PgConn) ctxwatch.Handler {
+		// A caller that gives up ends its query, not the connection.
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: pc, DeadlineDelay: 2 * time.Second}
+	}
+	return &postgres{config: c}, nil
+}
+
+func (*postgres) dialect() Dialect { return Postgres }
+
+// session of a reader connects when it is first used.
+func (d *postgres) session(ctx context.Context, writes bool) (session, error) {
+	s := &pgSession{db: d, writes: writes, types: pgtype.NewMap()}
+	if !writes {
+		return s, nil
+	}
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+	return s, d.refuseForeign(ctx, s)
+}
+
+// refuseForeign takes an empty schema or one that has our table of migrations.
+func (d *postgres) refuseForeign(ctx context.Context, s *pgSession) error {
+	var ours, mlflow bool
+	var tables int64
+	var name string
+	if err := s.row(ctx, `SELECT to_regclass('kiwerk_migrations') IS NOT NULL, to_regclass('alembic_version') IS NOT NULL,
+		(SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()), coalesce(current_schema(), '')`, &ours, &mlflow, &tables, &name); err != nil {
+		return err
+	}
+	switch {
+	case ours:
+		return nil
+	case mlflow:
+		return errMLflow
+	case name == "":
+		return errors.New("the search_path names no schema that exists; make one with CREATE SCHEMA")
+	case tables > 0:
+		return fmt.Errorf("%w: its schema %q has %d tables of something else; make an empty database, or a schema and add ?search_path=NAME to the URI", ErrForeign, name, tables)
+	}
+	return nil
+}
+
+// dial makes a connection. After a failure the next attempt waits, longer each time.
+func (d *postgres) dial(ctx context.Context) (*pgconn.PgConn, error) {
+	if d.shut.Load() {
+		return nil, fmt.Errorf("%w: the last attempt to connect failed a moment ago", ErrUnavailable)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, d.config.Copy())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		d.wait = 0
+		return conn, nil
+	}
+	d.wait = min(max(2*d.wait, firstWait), lastWait)
+	d.shut.Store(true)
+	d.reopen = time.AfterFunc(d.wait, func() { d.shut.Store(false) })
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+func (d *postgres) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reopen != nil {
+		d.reopen.Stop()
+	}
+	return nil
+}
+
+// SQLSTATE codes that mean something to callers; two digits are a class.
+var pgCodes = []struct {
+	prefix string
+	err    error
+}{
+	{"23", ErrConflict},
+	{"22", ErrValue},
+	{"54", ErrValue}, // too long for an index
+	{"53100", syscall.ENOSPC},
+	{"53", ErrUnavailable}, // no memory, too many connections
+	{"08", ErrUnavailable},
+	{"25006", ErrUnavailable}, // read-only after a switch to a standby
+	{"57P0", ErrUnavailable},  // shutting down, starting up
+	{"40", errAgain},          // serialization, deadlock
+	{"0A000", errAgain},       // "cached plan must not change result type", after another copy changed the schema
+	{"26000", errAgain},       // a prepared statement is gone
+	{"55P03", errAgain},
+}
+
+// translate makes PostgreSQL's errors recognisable.
+func (d *postgres) translate(err error) error {
+	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrValue) || errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		for _, c := range pgCodes {
+			if !strings.HasPrefix(e.Code, c.prefix) {
+				continue
+			}
+			if errors.Is(c.err, errAgain) {
+				return fmt.Errorf("%w: %w: %w", ErrUnavailable, errAgain, err)
+			}
+			return fmt.Errorf("%w: %w", c.err, err)
+		}
+		return err
+	}
+	if errors.Is(err, errAgain) || errors.Is(err, errOutcome) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
