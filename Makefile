@@ -100,6 +100,14 @@ test-cluster: setup-python build ## Tests of the embedded cluster; as root both 
 conformance: setup build ## Real upstream clients against a running Kiwerk
 	go test -vet=off -ldflags '-s -w' -timeout 20m -p 2 $(SYSTEM_PKGS)
 
+.PHONY: conformance-mlflow conformance-torch
+conformance-mlflow: setup-python ## MLflow's clients of the two minors before, and autologging of XGBoost, LightGBM, Keras (not part of test; docs/conformance/mlflow.txt)
+	scripts/setup-conformance-python.sh mlflow-3.16 mlflow-3.15 frameworks
+	KIWERK_CONFORMANCE_MLFLOW='stock mlflow-3.16 mlflow-3.15 frameworks' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
+conformance-torch: setup-python ## Autologging of PyTorch; its packages bring 6 GB of CUDA (not part of test)
+	scripts/setup-conformance-python.sh torch
+	KIWERK_CONFORMANCE_MLFLOW=torch go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
+
 .PHONY: conformance-kubernetes
 conformance-kubernetes: build ## Kubernetes' own conformance suite on the local cluster: ACCOUNT=root|user PART=1/8 ARGS=… (hours; not part of test)
 	CONFORMANCE_LDFLAGS='$(TEST_LDFLAGS)' go run ./conformance/kubernetes --part '$(PART)' $(if $(filter user,$(ACCOUNT)),--user kiwerk-test-ids) $(ARGS)
