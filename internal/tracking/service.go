@@ -12,10 +12,12 @@ import (
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/rest"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/unserved"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
 
@@ -113,6 +115,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 	return route.Flat(
 		s.api.Endpoints(),
 		s.webhooks.Endpoints(),
+		unserved.Endpoints(mlwire.Codec{}),
 	)
 }
 
