@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,8 @@ type Program struct {
 	Err    io.Writer
 	Getenv func(string) string
 	Home   string
+	// Now is the clock of decisions that are written down; nil is the machine's.
+	Now func() time.Time
 	Runners
 }
 
@@ -116,7 +119,7 @@ func (t *tree) root() *cobra.Command {
 	f.String("lang", "", t.T(text.FlagLang))
 	f.BoolVar(&t.noColor, "no-color", t.program.Getenv("NO_COLOR") != "", t.T(text.FlagNoColor))
 	f.BoolVarP(&t.session.Quiet, "quiet", "q", false, t.T(text.FlagQuiet))
-	root.AddCommand(t.up(), t.down(), t.status(), t.doctor(), t.demo(), t.lint(), t.pipeline(), t.kubectl(), t.version(), t.retrain(), t.image(), t.gpu(), t.node(), t.tracking(), t.completion(root), t.internal())
+	root.AddCommand(t.up(), t.down(), t.status(), t.doctor(), t.demo(), t.lint(), t.pipeline(), t.runs(), t.models(), t.kubectl(), t.version(), t.retrain(), t.image(), t.gpu(), t.node(), t.tracking(), t.completion(root), t.internal())
 	return root
 }
 

@@ -108,7 +108,8 @@ func runners(seen *[]any) Runners {
 				return &ImagesRemoved{Images: []string{}}, nil
 			},
 		},
-		Call: argoServer(nil),
+		Call:           argoServer(nil),
+		TrackingServer: askTracking,
 		Retrain: Retrain{
 			List: func(_ context.Context, _ Session, ns string) (*Retrainings, error) {
 				return &Retrainings{Items: []Retraining{{Namespace: ns, Policy: "digits", ID: "r1", Phase: "Canary", Time: started}}}, nil

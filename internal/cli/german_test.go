@@ -172,7 +172,29 @@ func argumentsOf(c *cobra.Command, path []string) []string {
 	case "lint":
 		return append(path, "--rules")
 	}
-	return append(append([]string{}, path...), strings.Fields(c.Use)[1:]...)
+	args := append([]string{}, path...)
+	for _, word := range strings.Fields(c.Use)[1:] {
+		switch {
+		case word == "TAG=VALUE":
+			word = "team=x"
+		case word == "RUN" && path[0] == "runs":
+			word = "r1"
+		case word == "OTHER":
+			word = "r2"
+		case word == "MODEL":
+			word = "digits"
+		}
+		args = append(args, word)
+	}
+	switch strings.Join(path, " ") {
+	case "runs export", "models pull":
+		return append(args, "--to", "folder")
+	case "models register":
+		return append(args, "--run", "r1")
+	case "models alias":
+		return append(path, "digits/1", "champion")
+	}
+	return args
 }
 
 // TestGerman_wrongCalls are what a person sees who calls a command in a wrong way.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/lint"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
 )
 
 // Runners are what the commands do; cmd/kiwerk fills them.
@@ -17,9 +18,11 @@ type Runners struct {
 	Kubectl func(context.Context, Session, []string) error
 	// Call asks the running platform: body is sent as JSON unless it is nil, the
 	// answer is read into answer. What the platform refuses is a Failure.
-	Call         func(ctx context.Context, s Session, method, path string, body, answer any) error
-	ControlPlane func(context.Context, Session) error
-	Daemon       func(context.Context, Session) error
+	Call func(ctx context.Context, s Session, method, path string, body, answer any) error
+	// TrackingServer is how the running platform's tracking server is reached.
+	TrackingServer func(context.Context, Session) (client.Options, error)
+	ControlPlane   func(context.Context, Session) error
+	Daemon         func(context.Context, Session) error
 	// Worker is a further node of a daemon.
 	Worker   func(context.Context, Session) error
 	Retrain  Retrain

@@ -25,15 +25,16 @@ func Runners(getenv func(string) string) cli.Runners {
 		ControlPlane: func(ctx context.Context, s cli.Session) error {
 			return cluster.RunControlPlane(ctx, []string{"--dir", s.DataDir}, s.In, s.Out)
 		},
-		Kubectl:  runKubectl,
-		Call:     callPlatform,
-		GPU:      cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
-		Node:     cli.Node{List: listNodes, Simulate: simulateNodes, Remove: removeNodes},
-		Tracking: trackcmd.Runners(getenv),
-		Retrain:  cli.Retrain{List: listRetrainings, Approve: approveRetraining},
-		DryRun:   dryRun,
-		Images:   imageCommands(getenv),
-		Daemon:   func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
-		Worker:   func(ctx context.Context, s cli.Session) error { return runWorker(ctx, s.In, getenv) },
+		Kubectl:        runKubectl,
+		Call:           callPlatform,
+		GPU:            cli.GPU{List: listGPUs, Fail: failGPU, Recover: recoverGPU},
+		Node:           cli.Node{List: listNodes, Simulate: simulateNodes, Remove: removeNodes},
+		Tracking:       trackcmd.Runners(getenv),
+		TrackingServer: trackingServer,
+		Retrain:        cli.Retrain{List: listRetrainings, Approve: approveRetraining},
+		DryRun:         dryRun,
+		Images:         imageCommands(getenv),
+		Daemon:         func(ctx context.Context, _ cli.Session) error { return runDaemon(ctx) },
+		Worker:         func(ctx context.Context, s cli.Session) error { return runWorker(ctx, s.In, getenv) },
 	}
 }

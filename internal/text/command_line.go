@@ -6,7 +6,7 @@ import (
 )
 
 // suggested finds the commands of ours that work on a data directory.
-var suggested = regexp.MustCompile(`\bkiwerk (up|down|status|doctor|image|gpu|node|pipeline|retrain|kubectl|lint)\b`)
+var suggested = regexp.MustCompile(`\bkiwerk (up|down|status|doctor|image|gpu|node|pipeline|runs|models|retrain|kubectl|lint)\b`)
 
 // WithDataDir gives a printer whose sentences name the data directory in each
 // command that they suggest, so that it works when it is copied.

@@ -1,0 +1,313 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
+)
+
+// anybody may do everything.
+type anybody struct{}
+
+func (anybody) Authenticate(*http.Request) (server.User, error) {
+	return server.User{Name: "anna"}, nil
+}
+
+func (anybody) Authorize(context.Context, server.User, server.Permission, string) error { return nil }
+
+// tracked is a tracking server with two runs, r1 and r2, and versions of the model digits.
+type tracked struct {
+	url  string
+	stop func() error
+}
+
+var shared struct {
+	sync.Once
+
+	tracked
+
+	err error
+}
+
+// sharedTracking is one server for all tests of the tree.
+func sharedTracking() (string, error) {
+	shared.Do(func() {
+		dir, err := os.MkdirTemp("", "kiwerk-cli-")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		shared.tracked, shared.err = startTracking(dir)
+		stop := shared.stop
+		shared.stop = func() error { return errors.Join(stop(), os.RemoveAll(dir)) }
+	})
+	return shared.url, shared.err
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.stop != nil {
+		if err := shared.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+	os.Exit(code)
+}
+
+func startTracking(dir string) (tracked, error) {
+	ctx := context.Background()
+	db, err := store.Open(ctx, store.Options{Path: filepath.Join(dir, "kiwerk.db")})
+	if err != nil {
+		return tracked{}, err
+	}
+	blobs, err := blob.OpenFolder(filepath.Join(dir, "blobs"))
+	if err != nil {
+		return tracked{}, err
+	}
+	ids := []string{"r1", "r2"}
+	var mu sync.Mutex
+	newID := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ids) == 0 {
+			return tracking.RandomID()
+		}
+		id := ids[0]
+		ids = ids[1:]
+		return id
+	}
+	log := slog.New(slog.DiscardHandler)
+	svc, err := tracking.New(ctx, tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: newID, Logger: log})
+	if err != nil {
+		return tracked{}, err
+	}
+	h, err := server.New(server.Options{Authenticator: anybody{}, Authorizer: anybody{}, Logger: log, Endpoints: svc.Endpoints()})
+	if err != nil {
+		return tracked{}, err
+	}
+	s := httptest.NewServer(h)
+	t := tracked{url: s.URL, stop: func() error {
+		s.Close()
+		return errors.Join(db.Close(), blobs.Close())
+	}}
+	return t, t.fill(ctx)
+}
+
+func (t tracked) fill(ctx context.Context) error {
+	c, err := client.New(client.Options{URI: t.url})
+	if err != nil {
+		return err
+	}
+	var failed error
+	post := func(path, body string) {
+		failed = errors.Join(failed, c.Do(ctx, client.Request{Method: "POST", Path: client.MLflow(path), Body: json.RawMessage(body)}, nil))
+	}
+	post("experiments/create", `{"name":"digits"}`)
+	for i, run := range []string{"r1", "r2"} {
+		post("runs/create", fmt.Sprintf(`{"experiment_id":"1","start_time":%d,"run_name":"lauf-%d","user_id":"anna","tags":[{"key":"mlflow.source.git.commit","value":"c%d"}]}`, 1764144000000+i, i, i))
+		post("runs/log-batch", fmt.Sprintf(`{"run_id":%q,"metrics":[{"key":"acc","value":0.%d,"timestamp":5,"step":1},{"key":"odd","value":"NaN","timestamp":5}],"params":[{"key":"epochs","value":"%d"},{"key":"lr","value":"0.1"}]}`, run, 7+i, 10*(i+1)))
+		post("runs/log-inputs", fmt.Sprintf(`{"run_id":%q,"datasets":[{"dataset":{"name":"train","digest":"d%d","source_type":"local","source":"{}"}}]}`, run, i))
+		failed = errors.Join(failed,
+			c.Upload(ctx, "1/"+run+"/artifacts/model/MLmodel", strings.NewReader("flavors: {}\n")),
+			c.Upload(ctx, "1/"+run+"/artifacts/model/requirements.txt", strings.NewReader(fmt.Sprintf("numpy==2.%d\nscipy==1.0\n", i))))
+	}
+	post("registered-models/create", `{"name":"digits"}`)
+	for range 2 {
+		post("model-versions/create", `{"name":"digits","source":"mlflow-artifacts:/1/r1/artifacts/model","run_id":"r1"}`)
+	}
+	post("registered-models/alias", `{"name":"digits","alias":"champion","version":"1"}`)
+	return failed
+}
+
+// askTracking is the runner of tests.
+func askTracking(context.Context, Session) (client.Options, error) {
+	url, err := sharedTracking()
+	return client.Options{URI: url}, err
+}
+
+// runWith runs a command against a server of its own.
+func runWith(t *testing.T, env map[string]string, lines ...string) []result {
+	t.Helper()
+	own, err := startTracking(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	var list []result
+	for _, line := range lines {
+		var seen []any
+		p, out, errs := program(&seen, env, strings.Fields(line)...)
+		p.Now = func() time.Time { return started }
+		p.TrackingServer = func(context.Context, Session) (client.Options, error) { return client.Options{URI: own.url}, nil }
+		code := Run(t.Context(), p)
+		list = append(list, result{code, out.String(), errs.String()})
+	}
+	return list
+}
+
+func TestRuns_life(t *testing.T) {
+	t.Chdir(t.TempDir())
+	r := runWith(
+		t, map[string]string{"USER": "anna"},
+		"runs list",
+		"runs delete r2",
+		"runs list",
+		"runs list --deleted",
+		"runs restore r2",
+		"runs tag r1 team=vision old=x",
+		"runs tag r1 old-",
+		"runs show r1",
+		"runs list --filter params.epochs='20' --order-by metrics.acc -e digits",
+		"runs list --limit 1",
+		"runs export r1 --to x.tar.gz",
+		"runs export r1 --to folder",
+		"models pull digits@champion --to m",
+		"models pull digits@champion --to m",
+		"models approve digits/2 --alias champion --reason good",
+		"models show digits",
+		"models register other --run r2",
+	)
+	for i, want := range []struct {
+		code      int
+		has, lack string
+	}{
+		{0, "r2", ""},
+		{0, "kiwerk runs restore r2", ""},
+		{0, "r1 ", "r2"},
+		{0, "r2", "r1 "},
+		{0, "1 runs are back", ""},
+		{0, "", ""},
+		{0, "", ""},
+		{0, "team", "old "},
+		{0, "r2", "r1 "},
+		{0, "--limit 0", "r1 "},
+		{0, "x.tar.gz: 2 files", ""},
+		{0, "folder: 2 files", ""},
+		{0, "MLmodel", ""},
+		{0, "MLmodel", ""},
+		{0, "is approved", ""},
+		{0, "approved (anna)", ""},
+		{0, "Version 1 of model other", ""},
+	} {
+		said := r[i].out + r[i].err
+		if r[i].code != want.code || !strings.Contains(said, want.has) || want.lack != "" && strings.Contains(said, want.lack) {
+			t.Errorf("call %d: code %d\n%s\nwants %q without %q", i, r[i].code, said, want.has, want.lack)
+		}
+	}
+	for _, file := range []string{"x.tar.gz", "folder/run.json", "folder/artifacts/model/MLmodel", "m/MLmodel"} {
+		if st, err := os.Stat(file); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	if _, err := os.Stat("m/.kiwerk-partial"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("parts are left: %v", err)
+	}
+}
+
+func TestRuns_compare(t *testing.T) {
+	r := runWith(t, nil, "runs compare r1 r2", "runs compare r1 r2 --all -o csv", "runs compare r1 r1")
+	for _, want := range []string{"acc", "0.7", "0.8", "+0.1", "epochs", "mlflow.source.git.commit", "numpy", "2.0", "train", "d0", "d1"} {
+		if !strings.Contains(r[0].out, want) {
+			t.Errorf("%q is missing in\n%s%s", want, r[0].out, r[0].err)
+		}
+	}
+	if strings.Contains(r[0].out, "scipy") || strings.Contains(r[0].out, "lr") {
+		t.Errorf("what is the same is shown:\n%s", r[0].out)
+	}
+	if !strings.HasPrefix(r[1].out, "section,key,r1,r2,delta\n") || !strings.Contains(r[1].out, "params,lr,0.1,0.1,\n") {
+		t.Errorf("got\n%s", r[1].out)
+	}
+	if r[2].code != 0 || !strings.Contains(r[2].err, "do not differ") {
+		t.Errorf("got %+v", r[2])
+	}
+}
+
+func TestRuns_formats(t *testing.T) {
+	r := runWith(t, nil, "runs list -o csv", "runs list -o parquet", "runs list -o json", "models list -o csv", "models list -o wide", "runs list -o wide")
+	if want := "run_id,run_name,experiment_id,experiment,status,start_time,end_time,user,artifact_uri,lifecycle_stage,metrics.acc,metrics.odd,params.epochs,params.lr,tags.mlflow.runName,tags.mlflow.source.git.commit\n" +
+		"r2,lauf-1,1,digits,RUNNING,2025-11-26T08:00:00.001Z,,anna,mlflow-artifacts:/1/r2/artifacts,active,0.8,NaN,20,0.1,lauf-1,c1\n"; !strings.HasPrefix(r[0].out, want) {
+		t.Errorf("got\n%s\nwant\n%s", r[0].out, want)
+	}
+	type row struct {
+		ID    string   `parquet:"run_id,optional"`
+		Acc   *float64 `parquet:"metrics.acc,optional"`
+		End   *int64   `parquet:"end_time,optional"`
+		Start *int64   `parquet:"start_time,optional"`
+		LR    string   `parquet:"params.lr,optional"`
+	}
+	rows, err := parquet.Read[row](bytes.NewReader([]byte(r[1].out)), int64(len(r[1].out)))
+	if err != nil || len(rows) != 2 || rows[0].ID != "r2" || *rows[0].Acc != 0.8 || rows[0].End != nil || *rows[0].Start != 1764144000001 || rows[1].LR != "0.1" {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if !strings.HasPrefix(r[3].out, "name,version,aliases") || !strings.Contains(r[3].out, "digits,2,champion→1") {
+		t.Errorf("got\n%s", r[3].out)
+	}
+	for i, x := range r {
+		if x.code != 0 || x.err != "" {
+			t.Errorf("call %d: %d %s", i, x.code, x.err)
+		}
+	}
+}
+
+func TestTracking_failures(t *testing.T) {
+	refuse := func(status int) string {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			server.WriteJSON(w, status, map[string]string{"error_code": "X", "message": "said so"})
+		}))
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	cases := map[string]struct {
+		args string
+		env  map[string]string
+		code int
+		err  string
+	}{
+		"NoSuchRun":     {"runs show nobody", nil, ExitNotFound, "nobody"},
+		"NoSuchModel":   {"models show nobody", nil, ExitNotFound, "nobody"},
+		"NotAnAddress":  {"runs list --tracking-uri sqlite:///x.db", nil, ExitUsage, "http://"},
+		"Environment":   {"runs list", map[string]string{"MLFLOW_TRACKING_URI": "mlruns"}, ExitUsage, `"mlruns"`},
+		"Login":         {"runs list --tracking-uri " + refuse(401), nil, ExitNotAllowed, "MLFLOW_TRACKING_TOKEN"},
+		"Forbidden":     {"runs list --tracking-uri " + refuse(403), nil, ExitNotAllowed, "no permission"},
+		"BadFilter":     {"runs list --filter nonsense", nil, ExitUsage, "nonsense"},
+		"BadVersion":    {"models pull digits/x", nil, ExitUsage, "MODEL/VERSION"},
+		"BadTag":        {"runs tag r1 x", nil, ExitUsage, "TAG=VALUE"},
+		"NothingToMake": {"models register x", nil, ExitUsage, "--model-id"},
+		"RejectWhy":     {"models approve digits/1 --reject", nil, ExitUsage, "--reason"},
+		"BadFormat":     {"runs list -o xml", nil, ExitUsage, "parquet"},
+		"WrongFlag":     {"runs list --foo", nil, ExitUsage, "--foo"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r, _ := run(t, c.env, strings.Fields(c.args)...)
+			if r.code != c.code || !strings.Contains(r.err, c.err) {
+				t.Errorf("code %d, want %d: %s", r.code, c.code, r.err)
+			}
+		})
+	}
+}
