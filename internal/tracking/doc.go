@@ -4,6 +4,7 @@
 //	rest    the routes, their permissions and messages
 //	mlwire  MLflow's JSON
 //	store   SQL: runs, metrics, the registry, searches
+//	traces  what programs did step by step, and what is said about it
 //	filter  the language of searches
 //	model   vocabulary, limits, errors
 //

@@ -17,6 +17,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/rest"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces"
 	"github.com/kiwerk/kiwerk/internal/tracking/unserved"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
@@ -69,6 +70,7 @@ type Service struct {
 	prefix   string
 	api      *rest.API
 	webhooks *webhooks.Service
+	traces   *traces.Service
 	changes  broadcast
 }
 
@@ -100,6 +102,12 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		Changed:  func(namespace, name string) { s.changes.send(Change{Namespace: namespace, Model: name}) },
 		Uploaded: func(namespace, path string) { s.changes.send(Change{Namespace: namespace, Artifact: path}) },
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.traces, err = traces.New(ctx, traces.Options{
+		DB: d.Store, Tracking: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+	})
 	return s, err
 }
 
@@ -114,6 +122,7 @@ func RandomID() string {
 func (s *Service) Endpoints() []server.Endpoint {
 	return route.Flat(
 		s.api.Endpoints(),
+		s.traces.Endpoints(),
 		s.webhooks.Endpoints(),
 		unserved.Endpoints(mlwire.Codec{}),
 	)

@@ -17,6 +17,13 @@ const (
 	Param     Entity = "parameter"
 	Tag       Entity = "tag"
 	Dataset   Entity = "dataset"
+
+	// Those of traces.
+	Metadata    Entity = "request_metadata"
+	Span        Entity = "span"
+	Feedback    Entity = "feedback"
+	Expectation Entity = "expectation"
+	Issue       Entity = "issue"
 )
 
 // Op is an operator.
@@ -32,6 +39,7 @@ const (
 	Ge        Op = ">="
 	Like      Op = "LIKE"
 	ILike     Op = "ILIKE"
+	RLike     Op = "RLIKE"
 	In        Op = "IN"
 	NotIn     Op = "NOT IN"
 	IsNull    Op = "IS NULL"
@@ -85,7 +93,12 @@ type Language struct {
 	PairLists bool
 	// Nulls are the entities that IS NULL takes.
 	Nulls []Entity
+	// Operators, if set, says what a key takes; without any, the rules above do.
+	Operators func(e Entity, key string) ([]Op, error)
 }
+
+// Faultf is a fault in a filter, for [Language.Operators].
+func Faultf(format string, args ...any) error { return faultf(format, args...) }
 
 // Error is a fault in a filter, told to the one who wrote it.
 type Error struct{ Message string }
@@ -194,6 +207,9 @@ func (l *Language) entityNames() []string {
 	return names
 }
 
+// Unquote takes the quotation marks off a part of an identifier.
+func Unquote(s string) string { return unquote(s) }
+
 func unquote(s string) string {
 	if len(s) >= 2 && (s[0] == '`' || s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
 		return s[1 : len(s)-1]
@@ -236,11 +252,15 @@ func (p *parser) comparison() (c Comparison, err error) {
 	if c.Op, err = p.operator(); err != nil {
 		return c, err
 	}
-	if (c.Op == IsNull || c.Op == IsNotNull) && !slices.Contains(p.Nulls, c.Entity) {
+	valid, err := p.operators(c)
+	switch {
+	case err != nil:
+		return c, err
+	case slices.Contains(valid, c.Op):
+	case c.Op == IsNull || c.Op == IsNotNull:
 		return c, faultf("IS NULL / IS NOT NULL is only supported for %s, not for %s '%s'", p.nullable(), c.Entity, c.Key)
-	}
-	if !slices.Contains(p.operators(c), c.Op) {
-		return c, faultf("Invalid comparator '%s' for %s '%s'; valid ones are %v", c.Op, c.Entity, c.Key, p.operators(c))
+	default:
+		return c, faultf("Invalid comparator '%s' for %s '%s'; valid ones are %v", c.Op, c.Entity, c.Key, valid)
 	}
 	return c, p.value(&c)
 }
@@ -285,6 +305,8 @@ func (p *parser) operator() (Op, error) {
 		return Like, nil
 	case t.word("ILIKE"):
 		return ILike, nil
+	case t.word("RLIKE"):
+		return RLike, nil
 	case t.word("IN"):
 		return In, nil
 	case t.word("NOT"):
@@ -310,7 +332,16 @@ var (
 )
 
 // operators that a key takes.
-func (p *parser) operators(c Comparison) []Op {
+func (p *parser) operators(c Comparison) ([]Op, error) {
+	if p.Operators != nil {
+		if ops, err := p.Operators(c.Entity, c.Key); len(ops) > 0 || err != nil {
+			return ops, err
+		}
+	}
+	return p.standard(c), nil
+}
+
+func (p *parser) standard(c Comparison) []Op {
 	switch c.Entity {
 	case Metric:
 		return numberOps
@@ -337,6 +368,22 @@ func (p *parser) operators(c Comparison) []Op {
 	}
 }
 
+// kind of value that a comparison takes.
+func (p *parser) kind(c Comparison) Kind {
+	switch c.Entity {
+	case Metric:
+		return Number
+	case Attribute:
+		return p.Attributes[c.Key]
+	case Feedback, Expectation:
+		if c.Op == Lt || c.Op == Le || c.Op == Gt || c.Op == Ge {
+			return Number
+		}
+	default:
+	}
+	return Text
+}
+
 func (p *parser) value(c *Comparison) (err error) {
 	if c.Op == IsNull || c.Op == IsNotNull {
 		return nil
@@ -346,14 +393,7 @@ func (p *parser) value(c *Comparison) (err error) {
 		return err
 	}
 	t := p.next()
-	kind := Text
-	switch c.Entity {
-	case Metric:
-		kind = Number
-	case Attribute:
-		kind = p.Attributes[c.Key]
-	default:
-	}
+	kind := p.kind(*c)
 	digits := t.text
 	if kind == TextOrNumber && t.text2 != "" {
 		digits = t.text2
@@ -370,6 +410,10 @@ func (p *parser) value(c *Comparison) (err error) {
 		return faultf("Expected a quoted string value for %s '%s' (e.g. 'my-value'). Got value %s", c.Entity, c.Key, t.text)
 	}
 	c.Text = t.text2
+	if c.Op == RLike {
+		_, err = c.regexp()
+		return err
+	}
 	if (c.Op == Like || c.Op == ILike) && (len(c.Text) > maxPattern || strings.Count(c.Text, "%") > maxWildcards) {
 		return faultf("Invalid pattern for %s '%s': it may have at most %d characters and %d times %%.", c.Entity, c.Key, maxPattern, maxWildcards)
 	}

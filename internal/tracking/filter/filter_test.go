@@ -74,7 +74,7 @@ func TestLanguage_Parse_faults(t *testing.T) {
 		"run_id IN (1)":                       "non-empty list",
 		"run_name IN ('a')":                   "Invalid comparator",
 		"run_id NOT 'a'":                      "Expected a comparison operator",
-		"params.p LIKE '%a%b%c%d%e%f%g%h%'":     "at most 1000 characters",
+		"params.p LIKE '%a%b%c%d%e%f%g%h%'":   "at most 1000 characters",
 		"params.p = '\x00'":                   "not valid UTF-8",
 		"metrics.a > 1 AND and metrics.b > 1": "Invalid attribute key 'and'",
 	} {

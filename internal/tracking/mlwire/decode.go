@@ -18,6 +18,10 @@ type Enum interface {
 	SetNumber(n int64) bool
 }
 
+// Custom is a type that reads its JSON value by itself: numbers are
+// json.Number, objects map[string]any, lists []any.
+type Custom interface{ SetJSON(value any) bool }
+
 // field is one `ml:"name,required"` of a request struct.
 type field struct {
 	name, camel string
@@ -81,7 +85,7 @@ func empty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer:
 		return v.IsNil() || v.Elem().Kind() == reflect.String && v.Elem().Len() == 0
-	case reflect.Slice:
+	case reflect.Slice, reflect.Map:
 		return v.IsNil()
 	default:
 		return v.IsZero()
@@ -188,7 +192,15 @@ func set(v reflect.Value, value any, path string) error {
 		return nil
 	}
 	ok := false
+	if c, custom := v.Addr().Interface().(Custom); custom {
+		if !c.SetJSON(value) {
+			return mismatch(path, value)
+		}
+		return nil
+	}
 	switch v.Kind() {
+	case reflect.Map:
+		return setMap(v, value, path)
 	case reflect.String:
 		var s string
 		s, ok = value.(string)
@@ -232,6 +244,24 @@ func setList(v reflect.Value, value any, path string) error {
 		if err := set(out.Index(i), e, path+"["+strconv.Itoa(i)+"]"); err != nil {
 			return err
 		}
+	}
+	v.Set(out)
+	return nil
+}
+
+// setMap fills a map of strings.
+func setMap(v reflect.Value, value any, path string) error {
+	object, ok := value.(map[string]any)
+	if !ok {
+		return mismatch(path, value)
+	}
+	out := reflect.MakeMapWithSize(v.Type(), len(object))
+	for key, e := range object {
+		s, ok := e.(string)
+		if !ok {
+			return mismatch(join(path, key), e)
+		}
+		out.SetMapIndex(reflect.ValueOf(key), reflect.ValueOf(s))
 	}
 	v.Set(out)
 	return nil

@@ -1,7 +1,10 @@
 package mlwire
 
 import (
+	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -15,15 +18,20 @@ type Appender interface {
 // Writer builds indented JSON. Objects and lists are opened and closed; names
 // and elements take care of commas and indentation.
 type Writer struct {
-	buf   []byte
-	depth int
+	buf     []byte
+	depth   int
+	compact bool
 }
 
 // Bytes is what was written.
 func (w *Writer) Bytes() []byte { return w.buf }
 
 // Reset empties the writer and keeps its memory.
-func (w *Writer) Reset() { w.buf, w.depth = w.buf[:0], 0 }
+func (w *Writer) Reset() { w.buf, w.depth, w.compact = w.buf[:0], 0, false }
+
+// Compact leaves out line breaks and indentation, of which large answers
+// would mostly consist.
+func (w *Writer) Compact() { w.compact = true }
 
 // Begin opens an object.
 func (w *Writer) Begin() { w.open('{') }
@@ -53,6 +61,9 @@ func (w *Writer) close(opened, c byte) {
 const spaces = "\n                                "
 
 func (w *Writer) line() {
+	if w.compact {
+		return
+	}
 	w.buf = append(w.buf, spaces[:min(1+2*w.depth, len(spaces))]...)
 }
 
@@ -146,6 +157,59 @@ func (w *Writer) Strings(name string, list []string) {
 		w.String(v)
 	}
 	w.EndList()
+}
+
+// Map writes a field with strings by name; an empty one is left out.
+func (w *Writer) Map(name string, m map[string]string) {
+	if len(m) == 0 {
+		return
+	}
+	w.Name(name)
+	w.Begin()
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		w.Elem()
+		w.String(key)
+		w.buf = append(w.buf, ": "...)
+		w.String(m[key])
+	}
+	w.End()
+}
+
+// Value writes a field with any JSON value, as [Custom] gets it.
+func (w *Writer) Value(name string, v any) {
+	w.Name(name)
+	w.any(v)
+}
+
+func (w *Writer) any(v any) {
+	switch t := v.(type) {
+	case nil:
+		w.buf = append(w.buf, "null"...)
+	case string:
+		w.String(t)
+	case bool:
+		w.buf = strconv.AppendBool(w.buf, t)
+	case json.Number:
+		w.buf = append(w.buf, t...)
+	case float64:
+		w.buf = appendFloat(w.buf, t)
+	case []any:
+		w.BeginList()
+		for _, e := range t {
+			w.Elem()
+			w.any(e)
+		}
+		w.EndList()
+	case map[string]any:
+		w.Begin()
+		for _, key := range slices.Sorted(maps.Keys(t)) {
+			w.Elem()
+			w.String(key)
+			w.buf = append(w.buf, ": "...)
+			w.any(t[key])
+		}
+		w.End()
+	}
 }
 
 // appendFloat writes the shortest digits that give v again, in the form that

@@ -1,0 +1,101 @@
+package traces
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/store"
+)
+
+// dataFile is what clients keep the spans of a trace in, who do not send them.
+const dataFile = "traces.json"
+
+// artifacts are the files that the user interface reads.
+func (s *Service) artifacts() (list []server.Endpoint) {
+	for _, version := range []string{"2.0", "3.0"} {
+		list = append(list, server.Endpoint{
+			Method: "GET", Pattern: "/ajax-api/" + version + "/mlflow/get-trace-artifact", Permission: server.Can("get", route.Experiments),
+			Summary: "the spans of a trace, or a file that belongs to it", Codec: s.codec,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := s.artifact(w, r); err != nil {
+					s.codec.Error(w, r, err)
+				}
+			}),
+		})
+	}
+	return list
+}
+
+func (s *Service) artifact(w http.ResponseWriter, r *http.Request) error {
+	ctx, ns := r.Context(), server.NamespaceOf(r.Context())
+	id, file := r.URL.Query().Get("request_id"), r.URL.Query().Get("path")
+	if id == "" {
+		return server.Errorf(http.StatusBadRequest, "BAD_REQUEST", `Request must include the "request_id" query parameter.`)
+	}
+	if file != "" {
+		i, err := s.store.Info(ctx, ns, id)
+		if err != nil {
+			return err
+		}
+		return s.file(w, r, i, "attachments/"+file)
+	}
+	t, err := s.store.Trace(ctx, ns, id, true)
+	if model.IsMissing(err) && t.Info.ID != "" { // the spans lie elsewhere
+		return s.file(w, r, t.Info, dataFile)
+	}
+	if err != nil {
+		return err
+	}
+	spans := make([]json.RawMessage, len(t.Spans))
+	for i, content := range t.Spans {
+		spans[i] = json.RawMessage(content)
+	}
+	b, err := json.Marshal(map[string]any{"spans": spans})
+	if err != nil {
+		return err
+	}
+	return send(w, dataFile, bytes.NewReader(b))
+}
+
+// file sends a file of a trace. Where it lies follows from the experiment and
+// not from the tag, which everybody can set.
+func (s *Service) file(w http.ResponseWriter, r *http.Request, i store.Info, name string) error {
+	e, err := s.o.Tracking.Experiment(r.Context(), server.NamespaceOf(r.Context()), experimentID(i.Experiment))
+	if err != nil {
+		return err
+	}
+	rest, ok := strings.CutPrefix(store.Location(e, i.ID), s.o.ArtifactRoot+"/")
+	if !ok {
+		return model.Invalid("The files of the trace lie in %s, which the server does not read; clients fetch them from there themselves.", e.ArtifactLocation)
+	}
+	if err := blob.CheckKey(name); err != nil {
+		return model.Invalid("Invalid path: %w", err)
+	}
+	content, _, err := s.o.Blobs.Open(r.Context(), path.Join(s.o.KeyPrefix, rest, name), 0, -1)
+	if blob.IsNotExist(err) {
+		return model.Missing("Trace '%s' has no file '%s'.", i.ID, name)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = content.Close() }() // it was only read
+	return send(w, path.Base(name), content)
+}
+
+// send answers with bytes that no browser shows as a page.
+func send(w http.ResponseWriter, name string, content io.Reader) error {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	_, _ = io.Copy(w, content) // the answer has begun; a client that got less sees it by the connection
+	return nil
+}
