@@ -101,9 +101,10 @@ conformance: setup build ## Real upstream clients against a running Kiwerk
 	go test -vet=off -ldflags '-s -w' -timeout 20m -p 2 $(SYSTEM_PKGS)
 
 .PHONY: conformance-mlflow conformance-torch
-conformance-mlflow: setup-python ## MLflow's clients of the two minors before, and autologging of XGBoost, LightGBM, Keras (not part of test; docs/conformance/mlflow.txt)
+conformance-mlflow: setup-python ## MLflow's clients of the two minors before, a comparison with mlflow server, and autologging of XGBoost, LightGBM, Keras (not part of test; docs/conformance/mlflow.txt)
 	scripts/setup-conformance-python.sh mlflow-3.16 mlflow-3.15 frameworks
 	KIWERK_CONFORMANCE_MLFLOW='stock mlflow-3.16 mlflow-3.15 frameworks' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
+	KIWERK_DIFFERENTIAL=1 go test -vet=off -count=1 ./conformance/mlflow/differential
 conformance-torch: setup-python ## Autologging of PyTorch; its packages bring 6 GB of CUDA (not part of test)
 	scripts/setup-conformance-python.sh torch
 	KIWERK_CONFORMANCE_MLFLOW=torch go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve

@@ -37,6 +37,18 @@ func UserOf(ctx context.Context) User {
 	return u
 }
 
+type permitKey struct{}
+
+// Permit tells whether the caller of the request may do something beside what
+// the route asked for, in the same project; the answer is an error for the caller.
+func Permit(ctx context.Context, p Permission) error {
+	ask, ok := ctx.Value(permitKey{}).(func(context.Context, Permission) error)
+	if !ok {
+		return Errorf(http.StatusForbidden, "PERMISSION_DENIED", "nobody may %s here", p)
+	}
+	return ask(ctx, p)
+}
+
 type namespaceKey struct{}
 
 // NamespaceOf is the project that the request is about; authorisation was asked for this one.

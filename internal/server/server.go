@@ -121,6 +121,7 @@ func (s *Server) guard(e Endpoint) http.Handler {
 				return
 			}
 			ctx = context.WithValue(ctx, userKey{}, u)
+			ctx = context.WithValue(ctx, permitKey{}, func(ctx context.Context, p Permission) error { return s.authorize(ctx, u, p, ns) })
 		}
 		if limit > 0 && r.Body != nil {
 			r.Body = http.MaxBytesReader(w, r.Body, limit)
@@ -136,11 +137,16 @@ func (s *Server) admit(ctx context.Context, r *http.Request, p Permission, ns st
 		e.Remedy = "send Authorization: Bearer TOKEN; the token of a local platform lies in its data directory, file token"
 		return User{}, e
 	}
-	if err := s.opts.Authorizer.Authorize(ctx, u, p, ns); err != nil {
-		s.opts.Logger.InfoContext(ctx, "refused", "user", u.Name, "permission", p.String(), "namespace", ns, "reason", err)
-		e := Errorf(http.StatusForbidden, "PERMISSION_DENIED", "user %q may not %s in project %q", u.Name, p, ns)
-		e.Remedy = fmt.Sprintf("grant it with a Role on resource %q of API group %q, verb %q", p.Resource, p.Group, p.Verb)
-		return User{}, e
+	return u, s.authorize(ctx, u, p, ns)
+}
+
+func (s *Server) authorize(ctx context.Context, u User, p Permission, ns string) error {
+	err := s.opts.Authorizer.Authorize(ctx, u, p, ns)
+	if err == nil {
+		return nil
 	}
-	return u, nil
+	s.opts.Logger.InfoContext(ctx, "refused", "user", u.Name, "permission", p.String(), "namespace", ns, "reason", err)
+	e := Errorf(http.StatusForbidden, "PERMISSION_DENIED", "user %q may not %s in project %q", u.Name, p, ns)
+	e.Remedy = fmt.Sprintf("grant it with a Role on resource %q of API group %q, verb %q", p.Resource, p.Group, p.Verb)
+	return e
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/rest"
@@ -69,6 +70,7 @@ type Service struct {
 	blobs    blob.Bucket
 	prefix   string
 	api      *rest.API
+	web      *graphql.Handler
 	webhooks *webhooks.Service
 	traces   *traces.Service
 	changes  broadcast
@@ -108,6 +110,10 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	s.traces, err = traces.New(ctx, traces.Options{
 		DB: d.Store, Tracking: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Codec: mlwire.Codec{Log: d.Logger}})
 	return s, err
 }
 
@@ -123,6 +129,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 	return route.Flat(
 		s.api.Endpoints(),
 		s.traces.Endpoints(),
+		s.web.Endpoints(),
 		s.webhooks.Endpoints(),
 		unserved.Endpoints(mlwire.Codec{}),
 	)

@@ -74,6 +74,14 @@ func decode(r *http.Request, req any) error {
 	return setBody(req, body)
 }
 
+// Unmarshal fills a request from a JSON object, as from the body of a POST.
+func Unmarshal(body []byte, req any) error {
+	if err := setBody(req, body); err != nil {
+		return err
+	}
+	return require(req)
+}
+
 func setBody(req any, body []byte) error {
 	v, err := parse(body)
 	if s, ok := v.(string); ok && err == nil {

@@ -32,13 +32,6 @@ func (a *API) webPage() []server.Endpoint {
 				a.codec.Encode(w, r, route.Text{Name: "status", Value: "disabled"})
 			}),
 		},
-		{
-			Method: "POST", Pattern: ajax + "/2.0/mlflow/runs/create-promptlab-run", Permission: server.Can("create", route.Experiments), Codec: a.codec,
-			Summary: "runs of the prompt laboratory, which needs the AI gateway",
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				a.codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "The prompt laboratory needs the AI gateway, which is not served here; log a run with the client instead."))
-			}),
-		},
 	}
 }
 

@@ -46,6 +46,11 @@ type searchDatasets struct {
 	IDs []string `ml:"experiment_ids"`
 }
 
+func (a *API) getExperiment(ctx context.Context, q *experimentID) (*route.One[experimentJSON], error) {
+	e, err := a.store.Experiment(ctx, server.NamespaceOf(ctx), q.ID)
+	return route.OneOf("experiment", experimentJSON(e), err)
+}
+
 func (a *API) experiments() []server.Endpoint {
 	search := func(ctx context.Context, q *searchExperiments) (*route.Many[experimentJSON], error) {
 		if q.Max == nil {
@@ -63,10 +68,7 @@ func (a *API) experiments() []server.Endpoint {
 			n, err := a.store.CreateExperiment(ctx, server.NamespaceOf(ctx), q.Name, q.Location, route.PairsIn(q.Tags))
 			return &route.Text{Name: "experiment_id", Value: id(n)}, err
 		}),
-		call(a, "GET", "/experiments/get", "get", route.Experiments, "one experiment", route.Small, func(ctx context.Context, q *experimentID) (*route.One[experimentJSON], error) {
-			e, err := a.store.Experiment(ctx, server.NamespaceOf(ctx), q.ID)
-			return route.OneOf("experiment", experimentJSON(e), err)
-		}),
+		call(a, "GET", "/experiments/get", "get", route.Experiments, "one experiment", route.Small, a.getExperiment),
 		call(a, "GET", "/experiments/get-by-name", "get", route.Experiments, "one experiment by name", route.Small, func(ctx context.Context, q *experimentName) (*route.One[experimentJSON], error) {
 			e, err := a.store.ExperimentByName(ctx, server.NamespaceOf(ctx), q.Name)
 			return route.OneOf("experiment", experimentJSON(e), err)
@@ -94,20 +96,21 @@ func (a *API) experiments() []server.Endpoint {
 
 const maxDatasetExperiments = 20
 
+func (a *API) findDatasets(ctx context.Context, q *searchDatasets) (*route.Many[datasetSummaryJSON], error) {
+	switch n := len(q.IDs); {
+	case n == 0:
+		return nil, model.Invalid("SearchDatasets request must specify at least one experiment_id.")
+	case n > maxDatasetExperiments:
+		return nil, model.Invalid("SearchDatasets request cannot specify more than %d experiment_ids. Received %d experiment_ids.", maxDatasetExperiments, n)
+	}
+	list, err := a.store.Datasets(ctx, server.NamespaceOf(ctx), q.IDs)
+	return route.ManyOf("dataset_summaries", list, "", err, func(d model.DatasetSummary) datasetSummaryJSON { return datasetSummaryJSON(d) })
+}
+
 // searchDatasets has a path without its slash in upstream's API, and clients use it so.
 func (a *API) searchDatasets() (list []server.Endpoint) {
-	search := func(ctx context.Context, q *searchDatasets) (*route.Many[datasetSummaryJSON], error) {
-		switch n := len(q.IDs); {
-		case n == 0:
-			return nil, model.Invalid("SearchDatasets request must specify at least one experiment_id.")
-		case n > maxDatasetExperiments:
-			return nil, model.Invalid("SearchDatasets request cannot specify more than %d experiment_ids. Received %d experiment_ids.", maxDatasetExperiments, n)
-		}
-		list, err := a.store.Datasets(ctx, server.NamespaceOf(ctx), q.IDs)
-		return route.ManyOf("dataset_summaries", list, "", err, func(d model.DatasetSummary) datasetSummaryJSON { return datasetSummaryJSON(d) })
-	}
 	for _, path := range []string{"/api/2.0mlflow", "/ajax-api/2.0mlflow", "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"} {
-		e := server.Typed("POST", path+"/experiments/search-datasets", server.Can("list", route.Experiments), a.codec, search)
+		e := server.Typed("POST", path+"/experiments/search-datasets", server.Can("list", route.Experiments), a.codec, a.findDatasets)
 		e.Summary = "data sets that runs of experiments read"
 		list = append(list, e)
 	}

@@ -42,6 +42,22 @@ type searchRuns struct {
 	Token       string     `ml:"page_token"`
 }
 
+func (a *API) getRun(ctx context.Context, q *runRef) (*route.One[runJSON], error) {
+	r, err := a.store.Run(ctx, server.NamespaceOf(ctx), q.ID)
+	return route.OneOf("run", runJSON(r), err)
+}
+
+func (a *API) searchRuns(ctx context.Context, q *searchRuns) (*route.Many[runJSON], error) {
+	n, err := route.MaxResults(q.Max, 1000, 50000)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := a.store.SearchRuns(ctx, server.NamespaceOf(ctx), store.RunQuery{
+		Experiments: q.Experiments, Filter: q.Filter, View: q.View, Max: n, OrderBy: q.OrderBy, Token: q.Token,
+	})
+	return route.ManyOf("runs", list, next, err, func(r model.Run) runJSON { return runJSON(r) })
+}
+
 func (a *API) runs() []server.Endpoint {
 	return route.Flat(
 		call(a, "POST", "/runs/create", "create", route.Experiments, "begin a run", route.Small, func(ctx context.Context, q *createRun) (*route.One[newRunJSON], error) {
@@ -58,10 +74,7 @@ func (a *API) runs() []server.Endpoint {
 			r, err := a.store.CreateRun(ctx, server.NamespaceOf(ctx), n)
 			return route.OneOf("run", newRunJSON(r), err)
 		}),
-		call(a, "GET", "/runs/get", "get", route.Experiments, "one run", route.Small, func(ctx context.Context, q *runRef) (*route.One[runJSON], error) {
-			r, err := a.store.Run(ctx, server.NamespaceOf(ctx), q.ID)
-			return route.OneOf("run", runJSON(r), err)
-		}),
+		call(a, "GET", "/runs/get", "get", route.Experiments, "one run", route.Small, a.getRun),
 		call(a, "POST", "/runs/update", "update", route.Experiments, "change status, end or name of a run", route.Small, func(ctx context.Context, q *updateRun) (*route.One[runInfoJSON], error) {
 			r, err := a.store.UpdateRun(ctx, server.NamespaceOf(ctx), q.ID, store.RunChange{Status: q.Status, End: q.End, Name: q.Name})
 			return route.OneOf("run_info", runInfoJSON(r), err)
@@ -72,16 +85,7 @@ func (a *API) runs() []server.Endpoint {
 		call(a, "POST", "/runs/restore", "update", route.Experiments, "restore a run", route.Small, func(ctx context.Context, q *runRef) (*route.Empty, error) {
 			return route.Done(a.store.SetRunDeleted(ctx, server.NamespaceOf(ctx), q.ID, false))
 		}),
-		call(a, "POST", "/runs/search", "list", route.Experiments, "find runs", route.Small, func(ctx context.Context, q *searchRuns) (*route.Many[runJSON], error) {
-			n, err := route.MaxResults(q.Max, 1000, 50000)
-			if err != nil {
-				return nil, err
-			}
-			list, next, err := a.store.SearchRuns(ctx, server.NamespaceOf(ctx), store.RunQuery{
-				Experiments: q.Experiments, Filter: q.Filter, View: q.View, Max: n, OrderBy: q.OrderBy, Token: q.Token,
-			})
-			return route.ManyOf("runs", list, next, err, func(r model.Run) runJSON { return runJSON(r) })
-		}),
+		call(a, "POST", "/runs/search", "list", route.Experiments, "find runs", route.Small, a.searchRuns),
 	)
 }
 

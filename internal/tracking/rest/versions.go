@@ -47,6 +47,18 @@ type versionTag struct {
 // maxVersions is also what clients get that name no page size.
 const maxVersions = 200_000
 
+func (a *API) searchVersions(ctx context.Context, q *search) (*route.Many[versionJSON], error) {
+	if q.Max != nil && *q.Max < 1 {
+		return nil, model.Invalid("Invalid value for max_results. It must be a positive integer, but got %d", *q.Max)
+	}
+	n, err := route.MaxResults(q.Max, maxVersions, maxVersions)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := a.store.SearchModelVersions(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token})
+	return route.ManyOf("model_versions", list, next, err, func(v model.ModelVersion) versionJSON { return versionJSON(v) })
+}
+
 func (a *API) versions() []server.Endpoint {
 	answer := func(v model.ModelVersion, err error) (*route.One[versionJSON], error) {
 		return route.OneOf("model_version", versionJSON(v), err)
@@ -72,17 +84,7 @@ func (a *API) versions() []server.Endpoint {
 		call(a, "DELETE", "/model-versions/delete", "delete", route.Registered, "delete a version", route.Small, func(ctx context.Context, q *versionRef) (*route.Empty, error) {
 			return route.Done(a.changed(ctx, a.store.DeleteModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version), q.Name))
 		}),
-		call(a, "GET", "/model-versions/search", "list", route.Registered, "find versions", route.Small, func(ctx context.Context, q *search) (*route.Many[versionJSON], error) {
-			if q.Max != nil && *q.Max < 1 {
-				return nil, model.Invalid("Invalid value for max_results. It must be a positive integer, but got %d", *q.Max)
-			}
-			n, err := route.MaxResults(q.Max, maxVersions, maxVersions)
-			if err != nil {
-				return nil, err
-			}
-			list, next, err := a.store.SearchModelVersions(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token})
-			return route.ManyOf("model_versions", list, next, err, func(v model.ModelVersion) versionJSON { return versionJSON(v) })
-		}),
+		call(a, "GET", "/model-versions/search", "list", route.Registered, "find versions", route.Small, a.searchVersions),
 		call(a, "GET", "/model-versions/get-download-uri", "get", route.Registered, "where the files of a version lie", route.Small, func(ctx context.Context, q *versionRef) (*route.Text, error) {
 			v, err := a.store.ModelVersion(ctx, server.NamespaceOf(ctx), q.Name, q.Version)
 			return &route.Text{Name: "artifact_uri", Value: v.StorageLocation}, err

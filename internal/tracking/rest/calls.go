@@ -1,0 +1,42 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+)
+
+// Call answers a request from inside the program; both are JSON objects.
+type Call = func(ctx context.Context, request []byte) ([]byte, error)
+
+// Calls are what /graphql reads, by name.
+func (a *API) Calls() map[string]Call {
+	return map[string]Call{
+		"GetExperiment":                inside(a.getExperiment),
+		"GetRun":                       inside(a.getRun),
+		"SearchRuns":                   inside(a.searchRuns),
+		"GetMetricHistoryBulkInterval": inside(a.historyInterval),
+		"ListArtifacts":                inside(a.listRunArtifacts),
+		"SearchModelVersions":          inside(a.searchVersions),
+		"SearchDatasets":               inside(a.findDatasets),
+	}
+}
+
+func inside[Req, Resp any, PResp interface {
+	*Resp
+	mlwire.Appender
+}](execute func(context.Context, *Req) (PResp, error)) Call {
+	return func(ctx context.Context, request []byte) ([]byte, error) {
+		q := new(Req)
+		if err := mlwire.Unmarshal(request, q); err != nil {
+			return nil, err
+		}
+		answer, err := execute(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		var w mlwire.Writer
+		answer.AppendJSON(&w)
+		return w.Bytes(), nil
+	}
+}
