@@ -111,6 +111,10 @@ func faultf(format string, args ...any) error { return &Error{fmt.Sprintf(format
 // maxLength bounds a filter; the longest sensible ones list a few thousand ids.
 const maxLength = 1 << 18
 
+// maxComparisons keeps the statement that a filter becomes within what
+// databases take: SQLite's expressions are at most 1000 deep.
+const maxComparisons = 200
+
 // Parse reads a filter. An empty one has no comparisons.
 func (l *Language) Parse(text string) ([]Comparison, error) {
 	if len(text) > maxLength {
@@ -127,6 +131,9 @@ func (l *Language) Parse(text string) ([]Comparison, error) {
 			if t := p.next(); !t.word("AND") {
 				return nil, faultf("Invalid clause(s) in filter string: '%s'. Comparisons are joined by AND; OR, NOT and parentheses are not supported.", t.text)
 			}
+		}
+		if len(list) == maxComparisons {
+			return nil, faultf("Invalid filter: it has more than %d comparisons.", maxComparisons)
 		}
 		c, err := p.comparison()
 		if err != nil {

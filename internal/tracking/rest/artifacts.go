@@ -71,7 +71,7 @@ func (a *API) artifacts() []server.Endpoint {
 // namespace: the first part is the number of an experiment. Other names are
 // locations that someone of the default namespace gave an experiment.
 func (a *API) key(ctx context.Context, p string) (string, error) {
-	if err := blob.CheckKey(p); err != nil {
+	if err := checkPath(p); err != nil {
 		return "", err
 	}
 	first, _, _ := strings.Cut(p, "/")
@@ -92,7 +92,24 @@ func checkFile(file string) error {
 	if file == "" {
 		return nil
 	}
-	return blob.CheckKey(file)
+	return checkPath(file)
+}
+
+// checkPath refuses what the bucket refuses, and a fragment in any encoding:
+// clients put what they send into addresses, which would end there.
+func checkPath(p string) error {
+	if err := blob.CheckKey(p); err != nil {
+		return err
+	}
+	for range 4 { // more often encoded is no key
+		if strings.ContainsRune(p, '#') {
+			return fmt.Errorf("%w: %q contains a #", blob.ErrKey, p)
+		}
+		if decoded, err := url.PathUnescape(p); err == nil {
+			p = decoded
+		}
+	}
+	return nil
 }
 
 // place is a file or folder in a bucket.
