@@ -29,6 +29,9 @@ func (k *keys) learn(found map[string]int64) {
 		k.byName, k.byID = map[string]int64{}, map[int64]string{}
 	}
 	for name, id := range found {
+		if k.byName[name] == id {
+			continue
+		}
 		k.byName[name], k.byID[id] = id, name
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
@@ -46,91 +45,20 @@ func (p point) newer(q point) bool {
 	return p.value > q.value
 }
 
-// putMetrics writes points in the order of the table, many per statement.
+// putMetrics writes points to a run, and to the models that they name.
 func (t *tx) putMetrics(r model.RunInfo, metrics []model.Metric) error {
-	if len(metrics) == 0 {
-		return nil
-	}
-	points := make([]point, len(metrics))
-	var k int64
+	points := make([]runPoint, len(metrics))
 	for i, m := range metrics {
-		if i == 0 || m.Key != metrics[i-1].Key {
-			id, err := t.intern(m.Key)
-			if err != nil {
-				return err
-			}
-			k = id
+		k, err := t.intern(m.Key)
+		if err != nil {
+			return err
 		}
-		p := point{k: k, ts: m.Timestamp, step: m.Step}
-		var nan bool
-		if p.value, nan = model.Sanitize(m.Value); nan {
-			p.nan = 1
-		}
-		points[i] = p
+		points[i] = newRunPoint(r, k, m)
 	}
-	slices.SortFunc(points, comparePoints)
-	points = slices.Compact(points)
-	if err := insertMany(t, insertPoint, len(points), func(i int, args []any) []any {
-		p := points[i]
-		return append(args, r.Row, p.k, p.ts, p.step, p.value, p.nan)
-	}); err != nil {
-		return err
-	}
-	var latest []point
-	for i, p := range points {
-		if i == 0 || p.k != points[i-1].k {
-			latest = append(latest, p)
-		} else if last := &latest[len(latest)-1]; p.newer(*last) {
-			*last = p
-		}
-	}
-	if err := insertMany(t, upsertLatest, len(latest), func(i int, args []any) []any {
-		p := latest[i]
-		return append(args, r.Row, p.k, r.ExperimentID, p.value, p.nan, p.step, p.ts)
-	}); err != nil {
+	if err := t.putPoints(points); err != nil {
 		return err
 	}
 	return t.putModelMetrics(r, metrics)
-}
-
-// statement is an INSERT of many rows: head, one "(?, …)" per row, tail.
-type statement struct{ head, row, tail string }
-
-var (
-	insertPoint  = statement{"INSERT INTO run_metrics(run, k, ts, step, value, nan) VALUES", "(?,?,?,?,?,?)", " ON CONFLICT DO NOTHING"}
-	upsertLatest = statement{
-		"INSERT INTO run_latest(run, k, exp, value, nan, step, ts) VALUES", "(?,?,?,?,?,?,?)",
-		` ON CONFLICT(run, k) DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
-		WHERE (excluded.step, excluded.ts, excluded.value) > (run_latest.step, run_latest.ts, run_latest.value)`,
-	}
-)
-
-func (s statement) text(n int) string {
-	return s.head + strings.Repeat(s.row+",", n-1) + s.row + s.tail
-}
-
-// insertMany runs a statement for n rows in as few executions as prepared
-// statements of fixed sizes allow.
-func insertMany(t *tx, s statement, n int, row func(i int, args []any) []any) error {
-	args := make([]any, 0, 7*min(n, 64))
-	for i := 0; i < n; {
-		size := 1
-		for _, fits := range []int{64, 16, 4} {
-			if n-i >= fits {
-				size = fits
-				break
-			}
-		}
-		args = args[:0]
-		for range size {
-			args = row(i, args)
-			i++
-		}
-		if _, err := t.Exec(s.text(size), args...); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // putModelMetrics writes the points that name a logged model to that model too.

@@ -31,9 +31,13 @@ func (t *tx) runInfo(namespace, id string) (r model.RunInfo, err error) {
 func (t *tx) activeRun(namespace, id string) (model.RunInfo, error) {
 	r, err := t.runInfo(namespace, id)
 	if err == nil && r.Deleted {
-		err = model.Invalid("The run %s must be in the 'active' state. Current state is deleted.", id)
+		err = notActive(id)
 	}
 	return r, err
+}
+
+func notActive(id string) error {
+	return model.Invalid("The run %s must be in the 'active' state. Current state is deleted.", id)
 }
 
 // NewRun is what a run begins with.
@@ -220,11 +224,15 @@ func (t *tx) putParams(r model.RunInfo, params []model.Pair) error {
 			return err
 		}
 		if old != p.Value {
-			return model.Invalid("Changing param values is not allowed. Param with key='%s' was already logged with value='%s' for run ID='%s'. Attempted logging new value '%s'.",
-				p.Key, model.Cut(old, 100), r.ID, model.Cut(p.Value, 100))
+			return paramChanged(r, p, old)
 		}
 	}
 	return nil
+}
+
+func paramChanged(r model.RunInfo, p model.Pair, old string) error {
+	return model.Invalid("Changing param values is not allowed. Param with key='%s' was already logged with value='%s' for run ID='%s'. Attempted logging new value '%s'.",
+		p.Key, model.Cut(old, 100), r.ID, model.Cut(p.Value, 100))
 }
 
 // LogBatch writes metrics, params and tags, all or none.
@@ -233,22 +241,6 @@ func (s *Store) LogBatch(ctx context.Context, namespace, id string, b model.Batc
 		return err
 	}
 	return s.log(ctx, namespace, id, b)
-}
-
-func (s *Store) log(ctx context.Context, namespace, id string, b model.Batch) error {
-	return s.update(ctx, func(t *tx) error {
-		r, err := t.activeRun(namespace, id)
-		if err != nil {
-			return err
-		}
-		if err := t.putParams(r, b.Params); err != nil {
-			return err
-		}
-		if err := t.putMetrics(r, b.Metrics); err != nil {
-			return err
-		}
-		return t.putTags(r, b.Tags)
-	})
 }
 
 // LogMetric writes one point.

@@ -48,6 +48,8 @@ type Store struct {
 	o    Options
 	db   *db.Store
 	keys keys
+	// intake holds what is being logged.
+	intake intake
 	// maxEntries is the constant, smaller in tests.
 	maxEntries int
 }

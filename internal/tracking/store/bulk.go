@@ -1,0 +1,249 @@
+package store
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// Rows are always written in the order of their keys, so that two copies of
+// the program do not wait for each other in a circle.
+
+// runKey is a metric, param or tag of a run.
+type runKey struct{ run, k int64 }
+
+// pairRow is a row of run_params or run_tags.
+type pairRow struct {
+	run, k, exp int64
+	v           string
+}
+
+func rowsOf(m map[runKey]pairRow) []pairRow { return sortedPairs(slices.Collect(maps.Values(m))) }
+
+func sortedPairs(list []pairRow) []pairRow {
+	slices.SortFunc(list, func(a, b pairRow) int { return cmp.Or(cmp.Compare(a.run, b.run), cmp.Compare(a.k, b.k)) })
+	return list
+}
+
+func unique(list []int64) []int64 {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// runPoint is a row of run_metrics, with the experiment for run_latest.
+type runPoint struct {
+	run, exp int64
+	point
+}
+
+func newRunPoint(r model.RunInfo, k int64, m model.Metric) runPoint {
+	p := runPoint{r.Row, r.ExperimentID, point{k: k, ts: m.Timestamp, step: m.Step}}
+	var nan bool
+	if p.value, nan = model.Sanitize(m.Value); nan {
+		p.nan = 1
+	}
+	return p
+}
+
+func compareRunPoints(a, b runPoint) int {
+	if c := cmp.Compare(a.run, b.run); c != 0 {
+		return c
+	}
+	return comparePoints(a.point, b.point)
+}
+
+// statement is an INSERT of many rows. SQLite takes one "(?, …)" per row,
+// PostgreSQL one array per column.
+type statement struct {
+	table, columns string
+	types          []string // of PostgreSQL
+	tail           string
+}
+
+var (
+	insertPoints = statement{
+		"run_metrics", "run, k, ts, step, value, nan", []string{"bigint", "bigint", "bigint", "bigint", "float8", "bigint"}, " ON CONFLICT DO NOTHING",
+	}
+	upsertLatest = statement{
+		"run_latest", "run, k, exp, value, nan, step, ts", []string{"bigint", "bigint", "bigint", "float8", "bigint", "bigint", "bigint"},
+		` ON CONFLICT(run, k) DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
+		WHERE (excluded.step, excluded.ts, excluded.value) > (run_latest.step, run_latest.ts, run_latest.value)`,
+	}
+	insertParams = statement{"run_params", "run, k, exp, v", []string{"bigint", "bigint", "bigint", "text"}, " ON CONFLICT DO NOTHING"}
+	upsertTags   = statement{
+		"run_tags", "run, k, exp, v", []string{"bigint", "bigint", "bigint", "text"},
+		" ON CONFLICT(run, k) DO UPDATE SET v = excluded.v WHERE run_tags.v <> excluded.v",
+	}
+)
+
+// values is the text for SQLite.
+func (s statement) values(n int) string {
+	row := "(?" + strings.Repeat(",?", len(s.types)-1) + ")"
+	return "INSERT INTO " + s.table + "(" + s.columns + ") VALUES " + strings.Repeat(row+",", n-1) + row + s.tail
+}
+
+// arrays is the text for PostgreSQL.
+func (s statement) arrays() string {
+	return "INSERT INTO " + s.table + "(" + s.columns + ") SELECT * FROM unnest(?::" + strings.Join(s.types, "[], ?::") + "[])" + s.tail
+}
+
+// insertMany runs a statement for n rows and tells how many it changed. row
+// appends the values of one.
+func (t *tx) insertMany(s statement, n int, row func(i int, args []any) []any) (changed int64, err error) {
+	if n == 0 {
+		return 0, nil
+	}
+	if t.Dialect() == db.Postgres && n > 1 {
+		return t.Exec(s.arrays(), s.transpose(n, row)...)
+	}
+	args := make([]any, 0, len(s.types)*min(n, 64))
+	for i := 0; i < n; {
+		size := 1
+		for _, fits := range []int{64, 16, 4} { // a few texts, which stay prepared
+			if n-i >= fits {
+				size = fits
+				break
+			}
+		}
+		args = args[:0]
+		for range size {
+			args = row(i, args)
+			i++
+		}
+		c, err := t.Exec(s.values(size), args...)
+		if err != nil {
+			return 0, err
+		}
+		changed += c
+	}
+	return changed, nil
+}
+
+// transpose makes columns of rows.
+func (s statement) transpose(n int, row func(i int, args []any) []any) []any {
+	whole, real, text := make([][]int64, len(s.types)), make([][]float64, len(s.types)), make([][]string, len(s.types))
+	var args []any
+	for i := range n {
+		args = row(i, args[:0])
+		for c, a := range args {
+			switch v := a.(type) {
+			case int64:
+				whole[c] = append(whole[c], v)
+			case float64:
+				real[c] = append(real[c], v)
+			case string:
+				text[c] = append(text[c], v)
+			}
+		}
+	}
+	out := make([]any, len(s.types))
+	for c, kind := range s.types {
+		switch kind {
+		case "float8":
+			out[c] = real[c]
+		case "text":
+			out[c] = text[c]
+		default:
+			out[c] = whole[c]
+		}
+	}
+	return out
+}
+
+func (t *tx) putPairs(s statement, list []pairRow) (int64, error) {
+	return t.insertMany(s, len(list), func(i int, args []any) []any {
+		p := list[i]
+		return append(args, p.run, p.k, p.exp, p.v)
+	})
+}
+
+// putPoints writes points and the newest of each metric.
+func (t *tx) putPoints(points []runPoint) error {
+	if len(points) == 0 {
+		return nil
+	}
+	slices.SortFunc(points, compareRunPoints)
+	points = slices.CompactFunc(points, func(a, b runPoint) bool { return a == b })
+	if _, err := t.insertMany(insertPoints, len(points), func(i int, args []any) []any {
+		p := points[i]
+		return append(args, p.run, p.k, p.ts, p.step, p.value, p.nan)
+	}); err != nil {
+		return err
+	}
+	var latest []runPoint
+	for i, p := range points {
+		if i == 0 || p.run != points[i-1].run || p.k != points[i-1].k {
+			latest = append(latest, p)
+		} else if last := &latest[len(latest)-1]; p.newer(last.point) {
+			*last = p
+		}
+	}
+	_, err := t.insertMany(upsertLatest, len(latest), func(i int, args []any) []any {
+		p := latest[i]
+		return append(args, p.run, p.k, p.exp, p.value, p.nan, p.step, p.ts)
+	})
+	return err
+}
+
+// internAll makes numbers of all names that the requests use.
+func (t *tx) internAll(list []*entry) error {
+	missing := map[string]bool{}
+	note := func(name string) {
+		if t.interned[name] != 0 {
+			return
+		}
+		if id, ok := t.s.keys.id(name); ok {
+			t.found(name, id) // what is remembered may be forgotten before it is used
+		} else {
+			missing[name] = true
+		}
+	}
+	for _, e := range list {
+		if e.err != nil {
+			continue
+		}
+		for _, m := range e.batch.Metrics {
+			note(m.Key)
+		}
+		for _, p := range e.batch.Params {
+			note(p.Key)
+		}
+		for _, p := range e.batch.Tags {
+			note(p.Key)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(missing))
+	scan := func(r rows) error {
+		var id int64
+		var name string
+		err := r.Scan(&id, &name)
+		t.found(name, id)
+		delete(missing, name)
+		return err
+	}
+	if err := t.Each(scan, "SELECT id, key FROM run_keys WHERE key IN (??)", names); err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !missing[n] })
+	if t.Dialect() == db.Postgres && len(names) > 1 {
+		if err := t.Each(scan, "INSERT INTO run_keys(key) SELECT unnest(?::text[]) ON CONFLICT DO NOTHING RETURNING id, key", names); err != nil {
+			return err
+		}
+	}
+	for _, n := range names {
+		if _, err := t.intern(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known gives the number of a name that internAll has seen.
+func (t *tx) known(name string) int64 { return t.interned[name] }

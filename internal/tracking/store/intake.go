@@ -1,0 +1,264 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// What is logged to runs comes in many small requests. Those that wait for the
+// writer at the same time are written together: one look at their runs, one
+// statement for all points, one for their newest. The first to wait takes all
+// of them along; each is answered after the commit, and refused by itself.
+
+// maxTogether bounds what one request takes along, in metrics, params and tags.
+const maxTogether = 16_384
+
+// entry is a request on its way.
+type entry struct {
+	namespace, id string
+	batch         model.Batch
+	err           error
+	// alone: the requests could not be written together, so each has to try by itself.
+	alone bool
+	lead  chan struct{} // closed when it has to take the others along
+	done  chan struct{} // closed when err or alone is set
+}
+
+func (e *entry) size() int { return 1 + len(e.batch.Metrics) + len(e.batch.Params) + len(e.batch.Tags) }
+
+// intake is the requests that wait.
+type intake struct {
+	mu      sync.Mutex
+	waiting []*entry
+}
+
+func (in *intake) add(e *entry) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.waiting = append(in.waiting, e); len(in.waiting) == 1 {
+		close(e.lead)
+	}
+}
+
+// take gives the requests that are written together and lets the first of the rest lead these.
+func (in *intake) take() []*entry {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n, size := 0, 0
+	for n < len(in.waiting) && (n == 0 || size+in.waiting[n].size() <= maxTogether) {
+		size += in.waiting[n].size()
+		n++
+	}
+	list := in.waiting[:n:n]
+	if in.waiting = in.waiting[n:]; len(in.waiting) == 0 {
+		in.waiting = nil
+	} else {
+		close(in.waiting[0].lead)
+	}
+	return list
+}
+
+// log writes a batch to a run.
+func (s *Store) log(ctx context.Context, namespace, id string, b model.Batch) error {
+	if !together(b) {
+		return s.logAlone(ctx, namespace, id, b)
+	}
+	e := &entry{namespace: namespace, id: id, batch: b, lead: make(chan struct{}), done: make(chan struct{})}
+	s.intake.add(e)
+	select {
+	case <-e.lead:
+		s.carry(context.WithoutCancel(ctx)) // others go along
+		<-e.done
+	case <-e.done:
+	}
+	if e.alone {
+		return s.logAlone(ctx, namespace, id, b)
+	}
+	return e.err
+}
+
+// together tells whether a batch touches nothing but the four tables of runs.
+func together(b model.Batch) bool {
+	for _, m := range b.Metrics {
+		if m.ModelID != "" {
+			return false
+		}
+	}
+	for _, t := range b.Tags {
+		if t.Key == model.TagRunName {
+			return false
+		}
+	}
+	return true
+}
+
+// carry writes what waits when its turn comes.
+func (s *Store) carry(ctx context.Context) {
+	var list []*entry
+	err := s.update(ctx, func(t *tx) error {
+		if list == nil {
+			list = s.intake.take()
+		}
+		for _, e := range list {
+			e.err = nil
+		}
+		return t.logTogether(list)
+	})
+	if list == nil { // it never ran
+		list = s.intake.take()
+	}
+	for _, e := range list {
+		if err != nil {
+			e.err = err
+			e.alone = len(list) > 1 && !errors.Is(err, db.ErrUnavailable) && !errors.Is(err, db.ErrClosed) || errors.Is(err, errRaced)
+		}
+		close(e.done)
+	}
+}
+
+// errRaced: another copy of the program set a param at the same moment.
+var errRaced = errors.New("a param was set at the same moment")
+
+func (s *Store) logAlone(ctx context.Context, namespace, id string, b model.Batch) error {
+	return s.update(ctx, func(t *tx) error {
+		r, err := t.activeRun(namespace, id)
+		if err != nil {
+			return err
+		}
+		if err := t.putParams(r, b.Params); err != nil {
+			return err
+		}
+		if err := t.putMetrics(r, b.Metrics); err != nil {
+			return err
+		}
+		return t.putTags(r, b.Tags)
+	})
+}
+
+// logTogether sets the error of each request that is refused and writes the others.
+func (t *tx) logTogether(list []*entry) error {
+	runs, err := t.runsOf(list)
+	if err != nil {
+		return err
+	}
+	if err := t.internAll(list); err != nil {
+		return err
+	}
+	params, err := t.checkParams(list, runs)
+	if err != nil {
+		return err
+	}
+	var points []runPoint
+	tags := map[runKey]pairRow{}
+	for _, e := range list {
+		if e.err != nil {
+			continue
+		}
+		r := runs[e.id]
+		for _, m := range e.batch.Metrics {
+			points = append(points, newRunPoint(r, t.known(m.Key), m))
+		}
+		for _, g := range e.batch.Tags {
+			k := t.known(g.Key)
+			tags[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, g.Value} // the last one counts
+		}
+	}
+	if n, err := t.putPairs(insertParams, params); err != nil || int(n) < len(params) {
+		return errors.Join(err, map[bool]error{true: errRaced}[err == nil])
+	}
+	if err := t.putPoints(points); err != nil {
+		return err
+	}
+	_, err = t.putPairs(upsertTags, rowsOf(tags))
+	return err
+}
+
+// runsOf finds the runs of the requests, by id. One that cannot be written to
+// refuses its requests.
+func (t *tx) runsOf(list []*entry) (map[string]model.RunInfo, error) {
+	runs := map[string]model.RunInfo{}
+	var ids []string
+	for _, e := range list {
+		if _, ok := runs[e.id]; !ok {
+			runs[e.id] = model.RunInfo{}
+			ids = append(ids, e.id)
+		}
+	}
+	const query = "SELECT " + runColumns + ", e.namespace FROM runs r JOIN experiments e ON e.id = r.exp WHERE r.uuid "
+	scan := func(r rows) error {
+		var namespace string
+		info, err := scanRun(func(dest ...any) error { return r.Scan(append(dest, &namespace)...) })
+		info.Namespace = namespace
+		runs[info.ID] = info
+		return err
+	}
+	var err error
+	if len(ids) == 1 {
+		err = t.Each(scan, query+"= ?", ids[0])
+	} else {
+		err = t.Each(scan, query+"IN (??)", ids)
+	}
+	for _, e := range list {
+		switch r := runs[e.id]; {
+		case r.Row == 0 || r.Namespace != e.namespace:
+			e.err = model.Missing("Run with id=%s not found", e.id)
+		case r.Deleted:
+			e.err = notActive(e.id)
+		}
+	}
+	return runs, err
+}
+
+// checkParams gives the rows to add. A request that would change a param is refused.
+func (t *tx) checkParams(list []*entry, runs map[string]model.RunInfo) ([]pairRow, error) {
+	var ids, keys []int64
+	for _, e := range list {
+		if e.err != nil || len(e.batch.Params) == 0 {
+			continue
+		}
+		ids = append(ids, runs[e.id].Row)
+		for _, p := range e.batch.Params {
+			keys = append(keys, t.known(p.Key))
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	have := map[runKey]string{}
+	if err := t.Each(func(r rows) error {
+		var k runKey
+		var v string
+		err := r.Scan(&k.run, &k.k, &v)
+		have[k] = v
+		return err
+	}, "SELECT run, k, v FROM run_params WHERE run IN (??) AND k IN (??)", unique(ids), unique(keys)); err != nil {
+		return nil, err
+	}
+	var out []pairRow
+	for _, e := range list {
+		if e.err != nil {
+			continue
+		}
+		r := runs[e.id]
+		for _, p := range e.batch.Params {
+			if old, ok := have[runKey{r.Row, t.known(p.Key)}]; ok && old != p.Value {
+				e.err = paramChanged(r, p, old)
+			}
+		}
+		if e.err != nil {
+			continue
+		}
+		for _, p := range e.batch.Params {
+			k := runKey{r.Row, t.known(p.Key)}
+			if _, ok := have[k]; !ok {
+				have[k] = p.Value
+				out = append(out, pairRow{r.Row, k.k, r.ExperimentID, p.Value})
+			}
+		}
+	}
+	return sortedPairs(out), nil
+}
