@@ -18,7 +18,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
 // Migrations is the schema.
