@@ -44,6 +44,16 @@ WANTED = [
     f"GET {V2}/artifacts/list", "GET /get-artifact", "GET /model-versions/get-artifact",
     f"GET {FILES}", f"PUT {FILES}/{{x...}}", f"GET {FILES}/{{x...}}", f"DELETE {FILES}/{{x...}}",
     f"GET {AJAX}/logged-models/{{x}}/artifacts/files",
+    # Traces.
+    f"POST {V3}/traces", f"GET {V3}/traces/{{x}}", f"GET {V3}/traces/get", f"GET {V3}/traces/batchGet",
+    f"POST {V3}/traces/batchGetInfos", f"POST {V3}/traces/search", f"POST {V3}/traces/calculate-filter-correlation",
+    f"POST {V3}/traces/metrics", f"PATCH {V3}/traces/{{x}}/tags", f"DELETE {V3}/traces/{{x}}/tags",
+    f"DELETE {V2}/traces/{{x}}/tags",
+    f"POST {V3}/traces/{{x}}/assessments", f"GET {V3}/traces/{{x}}/assessments/{{x}}",
+    f"PATCH {V3}/traces/{{x}}/assessments/{{x}}", f"DELETE {V3}/traces/{{x}}/assessments/{{x}}",
+    f"POST {V2}/traces", f"PATCH {V2}/traces/{{x}}", f"GET {V2}/traces/{{x}}/info", f"GET {V2}/traces",
+    f"POST {V2}/traces/delete-traces", f"POST {V2}/traces/link-to-run", f"POST {V2}/traces/link-prompts",
+    "GET /ajax-api/3.0/mlflow/get-trace-artifact", "POST /v1/traces",
 ]
 
 
