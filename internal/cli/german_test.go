@@ -189,6 +189,8 @@ func argumentsOf(c *cobra.Command, path []string) []string {
 	switch strings.Join(path, " ") {
 	case "runs export", "models pull":
 		return append(args, "--to", "folder")
+	case "runs gc":
+		return append(args, "--dry-run")
 	case "models register":
 		return append(args, "--run", "r1")
 	case "models alias":

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/text"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
+	"github.com/kiwerk/kiwerk/internal/tracking/gc"
 	"github.com/kiwerk/kiwerk/internal/tracking/workbench"
 )
 
@@ -21,7 +22,7 @@ func (t *tree) runs() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	s := t.connects(parent)
-	parent.AddCommand(s.listRuns(), s.showRun(), s.compareRuns(), s.exportRun(), s.tagRun(), s.deleteRuns(), s.restoreRuns())
+	parent.AddCommand(s.listRuns(), s.showRun(), s.compareRuns(), s.exportRun(), s.tagRun(), s.deleteRuns(), s.restoreRuns(), s.gcRuns())
 	return parent
 }
 
@@ -230,11 +231,22 @@ func (s *trackers) tagRun() *cobra.Command {
 }
 
 func (s *trackers) deleteRuns() *cobra.Command {
+	var erase, yes bool
 	c := &cobra.Command{
-		Use: "delete RUN", Short: s.T(text.RunsDeleteShort), Args: s.between(1, 1000), ValidArgsFunction: s.completed(s.runIDs),
-		Example: "  kiwerk runs delete 4f2a91bc0d6e4a50b8d7c1f2e3a49586",
+		Use: "delete RUN", Short: s.T(text.RunsDeleteShort), Long: s.T(text.RunsDeleteLong), Args: s.between(1, 1000), ValidArgsFunction: s.completed(s.runIDs),
+		Example: "  kiwerk runs delete 4f2a91bc0d6e4a50b8d7c1f2e3a49586\n  kiwerk runs delete 4f2a91bc0d6e4a50b8d7c1f2e3a49586 --erase --yes",
 	}
 	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
+		if erase {
+			if !yes {
+				return usage(text.S(text.UsageErase), "kiwerk runs delete "+args[0]+" --erase --yes")
+			}
+			list, err := s.removeRuns(c, server, gc.Request{Runs: args, Erase: true})
+			if err != nil {
+				return err
+			}
+			return s.print(list)
+		}
 		for _, id := range args {
 			if err := server.DeleteRun(c.Context(), id); err != nil {
 				return err
@@ -242,6 +254,8 @@ func (s *trackers) deleteRuns() *cobra.Command {
 		}
 		return s.print(&RunsChanged{Runs: args, said: text.S(text.RunsDeleted, len(args), args[0])})
 	})
+	c.Flags().BoolVar(&erase, "erase", false, s.T(text.FlagErase))
+	c.Flags().BoolVar(&yes, "yes", false, s.T(text.FlagYes))
 	s.printsData(c)
 	return c
 }

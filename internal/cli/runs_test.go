@@ -189,6 +189,13 @@ func TestRuns_life(t *testing.T) {
 		"models approve digits/2 --alias champion --reason good",
 		"models show digits",
 		"models register other --run r2",
+		"runs delete r2",
+		"runs gc --older-than 1d",
+		"runs gc --dry-run",
+		"runs gc --run-ids r2",
+		"runs delete r1 --erase",
+		"runs delete r1 --erase --yes -o json",
+		"runs show r1",
 	)
 	for i, want := range []struct {
 		code      int
@@ -211,6 +218,13 @@ func TestRuns_life(t *testing.T) {
 		{0, "is approved", ""},
 		{0, "approved (anna)", ""},
 		{0, "Version 1 of model other", ""},
+		{0, "", ""},
+		{0, "0 removed", "r2"},
+		{0, "1 would be", ""},
+		{0, "1 removed", ""},
+		{2, "--yes", ""},
+		{0, `"id": "r1"`, ""},
+		{4, "r1", ""},
 	} {
 		said := r[i].out + r[i].err
 		if r[i].code != want.code || !strings.Contains(said, want.has) || want.lack != "" && strings.Contains(said, want.lack) {
@@ -268,6 +282,14 @@ func TestRuns_formats(t *testing.T) {
 	for i, x := range r {
 		if x.code != 0 || x.err != "" {
 			t.Errorf("call %d: %d %s", i, x.code, x.err)
+		}
+	}
+}
+
+func TestAge(t *testing.T) {
+	for s, want := range map[string]time.Duration{"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "d": -1, "-1d": -1, "x": -1, "1d1d": -1} {
+		if got, err := age(s); (err != nil) != (want < 0) || err == nil && got != want {
+			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}
 }

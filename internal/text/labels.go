@@ -41,6 +41,7 @@ var labels = map[string]string{
 	"PARAMS": "PARAMETER", "OTHER": "ANDERER", "RUN": "LAUF", "SHA256": "SHA256", "STARTED": "BEGONNEN", "TAGS": "TAGS", "VERSION": "VERSION",
 	// Sections of comparisons, and by what a file was checked.
 	"run": "Lauf", "metrics": "Metriken", "params": "Parameter", "code": "Code", "environment": "Umgebung", "data": "Daten", "tags": "Tags", "sha256": "SHA-256",
+	"logged-model": "Modell", "experiment": "Experiment",
 
 	// What stands for an argument in the call of a command, beside the heads above.
 	"ARGS": "ARGUMENTE", "COMMAND": "BEFEHL", "FILE": "DATEI", "FOLDER": "ORDNER", "SHELL": "SHELL", "DIR": "ORDNER", "USER": "BENUTZER", "ALIAS": "ALIAS", "TAG": "TAG", "VALUE": "WERT", "WHY": "GRUND",

@@ -13,6 +13,14 @@ const (
 	RunsTagShort     Key = "runs.tag"
 	RunsDeleteShort  Key = "runs.delete"
 	RunsRestoreShort Key = "runs.restore"
+	RunsDeleteLong   Key = "runs.delete.long"
+	RunsGCShort      Key = "runs.gc"
+	RunsGCLong       Key = "runs.gc.long"
+	RunsRemoved      Key = "runs.removed"
+	RunsRemovedSome  Key = "runs.removedSome"
+	RunsWouldRemove  Key = "runs.wouldRemove"
+	RunsKept         Key = "runs.kept"
+	RunsNoGC         Key = "runs.noGC"
 	RunsMore         Key = "runs.more"
 	RunsRead         Key = "runs.read"
 	RunsNoFiles      Key = "runs.noFiles"
@@ -58,6 +66,13 @@ const (
 	FlagOrderBy          Key = "flag.runs.orderBy"
 	FlagLimit            Key = "flag.runs.limit"
 	FlagDeleted          Key = "flag.runs.deleted"
+	FlagErase            Key = "flag.runs.erase"
+	FlagYes              Key = "flag.runs.yes"
+	FlagOlderThan        Key = "flag.runs.olderThan"
+	FlagRunIDs           Key = "flag.runs.ids"
+	FlagExperimentIDs    Key = "flag.runs.experimentIDs"
+	FlagDryRun           Key = "flag.runs.dryRun"
+	UsageErase           Key = "usage.erase"
 	FlagAllRows          Key = "flag.runs.all"
 	FlagExportTo         Key = "flag.runs.to"
 	FlagModelRun         Key = "flag.models.run"
@@ -83,6 +98,14 @@ var runsTexts = map[Key]entry{
 	RunsTagShort:     {"Set tags of a run (TAG-  removes one)", "Tags eines Laufs setzen (TAG-  entfernt einen)"},
 	RunsDeleteShort:  {"Mark runs as deleted; restore brings them back", "Läufe als gelöscht markieren; restore holt sie zurück"},
 	RunsRestoreShort: {"Bring deleted runs back", "Gelöschte Läufe zurückholen"},
+	RunsDeleteLong:   {"A run that is marked as deleted can be restored until kiwerk runs gc removes it.\n--erase removes it at once and for good: metrics, params, tags, traces and files. Versions of models made from it stay in the registry.", "Ein als gelöscht markierter Lauf kann zurückgeholt werden, bis kiwerk runs gc ihn entfernt.\n--erase entfernt ihn sofort und endgültig: Metriken, Parameter, Tags, Traces und Dateien. Modellversionen aus ihm bleiben im Register."},
+	RunsGCShort:      {"Remove for good what is marked as deleted", "Endgültig entfernen, was als gelöscht markiert ist"},
+	RunsGCLong:       {"Removes deleted runs, logged models and experiments with their files. Can be broken off and called again.", "Entfernt gelöschte Läufe, protokollierte Modelle und Experimente samt Dateien. Kann abgebrochen und wieder aufgerufen werden."},
+	RunsRemoved:      {"%d removed for good.", "%d endgültig entfernt."},
+	RunsRemovedSome:  {"%d were removed before the failure; call it again.", "%d wurden vor dem Fehler entfernt; bitte noch einmal aufrufen."},
+	RunsWouldRemove:  {"%d would be removed for good.\nNext: kiwerk runs gc", "%d würden endgültig entfernt.\nWeiter: kiwerk runs gc"},
+	RunsKept:         {"(files stay there)", "(Dateien bleiben dort)"},
+	RunsNoGC:         {"the tracking server at %s has no route that removes for good", "der Tracking-Server unter %s bietet kein endgültiges Entfernen an"},
 	RunsMore:         {"There are more than these %d runs; --limit 0 lists all.", "Es gibt mehr als diese %d Läufe; --limit 0 zeigt alle."},
 	RunsRead:         {"%d runs read", "%d Läufe gelesen"},
 	RunsNoFiles:      {"The files of the run could not be read: %s", "Die Dateien des Laufs waren nicht lesbar: %s"},
@@ -128,6 +151,13 @@ var runsTexts = map[Key]entry{
 	FlagOrderBy:          {"order in MLflow's language, as often as needed", "Reihenfolge in der Sprache von MLflow, so oft wie nötig"},
 	FlagLimit:            {"at most so many, 0 for all", "höchstens so viele, 0 für alle"},
 	FlagDeleted:          {"list what is marked as deleted", "auflisten, was als gelöscht markiert ist"},
+	FlagErase:            {"remove at once and for good, files as well", "sofort und endgültig entfernen, auch Dateien"},
+	FlagYes:              {"yes, really", "ja, wirklich"},
+	FlagOlderThan:        {"only what was deleted at least so long ago: 30d, 12h", "nur, was mindestens so lange gelöscht ist: 30d, 12h"},
+	FlagRunIDs:           {"only these runs", "nur diese Läufe"},
+	FlagExperimentIDs:    {"only these experiments and what lies in them", "nur diese Experimente und was in ihnen liegt"},
+	FlagDryRun:           {"only say what would be removed", "nur sagen, was entfernt würde"},
+	UsageErase:           {"--erase cannot be undone; confirm it by --yes", "--erase lässt sich nicht rückgängig machen; bitte mit --yes bestätigen"},
 	FlagAllRows:          {"show what is the same, too", "auch Gleiches zeigen"},
 	FlagExportTo:         {"folder or file to write to; otherwise a folder with the id of the run", "Ordner oder Datei als Ziel; sonst ein Ordner, der wie der Lauf heißt"},
 	FlagModelRun:         {"run that made the model", "Lauf, der das Modell erzeugt hat"},

@@ -12,6 +12,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/gc"
 	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -73,6 +74,7 @@ type Service struct {
 	web      *graphql.Handler
 	webhooks *webhooks.Service
 	traces   *traces.Service
+	gc       *gc.Service
 	changes  broadcast
 }
 
@@ -113,6 +115,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
 	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Codec: mlwire.Codec{Log: d.Logger}})
 	return s, err
 }
@@ -131,6 +134,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 		s.traces.Endpoints(),
 		s.web.Endpoints(),
 		s.webhooks.Endpoints(),
+		s.gc.Endpoints(),
 		unserved.Endpoints(mlwire.Codec{}),
 	)
 }

@@ -277,16 +277,16 @@ func TestEndpoints_permissions(t *testing.T) {
 			continue
 		}
 		asked = nil
-		if status, body := p.do(method, path, ""); status != http.StatusForbidden || body["error_code"] != "PERMISSION_DENIED" {
+		if status, body := p.do(method, path, ""); status != http.StatusForbidden || codeOf(body) != "PERMISSION_DENIED" {
 			t.Errorf("%s %s without permission: %d %v", method, path, status, body)
 		}
 		if len(asked) != 1 || asked[0] != e.Permission {
 			t.Errorf("%s %s asked for %v", method, path, asked)
 		}
-		if status, body := p.do(method, path, "", "Authorization", "none"); status != http.StatusUnauthorized || body["error_code"] != "UNAUTHENTICATED" {
+		if status, body := p.do(method, path, "", "Authorization", "none"); status != http.StatusUnauthorized || codeOf(body) != "UNAUTHENTICATED" {
 			t.Errorf("%s %s without identity: %d %v", method, path, status, body)
 		}
-		if e.Response != nil {
+		if e.Response != nil && !strings.HasPrefix(e.Pattern, "/kiwerk/") {
 			if _, ok := e.Response.(interface{ AppendJSON(*mlwire.Writer) }); !ok {
 				t.Errorf("%s %s: the response %T cannot be written", method, path, e.Response)
 			}
@@ -295,6 +295,14 @@ func TestEndpoints_permissions(t *testing.T) {
 	if public == 0 || public > 40 {
 		t.Errorf("%d routes are public", public)
 	}
+}
+
+// codeOf an error, in MLflow's envelope or in ours.
+func codeOf(body map[string]any) any {
+	if ours, ok := body["error"].(map[string]any); ok {
+		return ours["code"]
+	}
+	return body["error_code"]
 }
 
 func TestNamespaces(t *testing.T) {

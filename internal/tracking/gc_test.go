@@ -1,0 +1,97 @@
+package tracking_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+)
+
+func (p *platform) gc(body string) (int, []any) {
+	status, out := p.do("POST", "/kiwerk/v1/tracking/gc", body)
+	list, _ := out["removed"].([]any)
+	return status, list
+}
+
+// TestGC_removesRecordsAndArtifacts follows a run, a logged model and an experiment to their end.
+func TestGC_removesRecordsAndArtifacts(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	exp := dig(p.must("POST", "experiments/create", `{"name":"e"}`), "experiment_id").(string)
+	kept, keptFiles := p.newRun()
+	run := dig(p.must("POST", "runs/create", fmt.Sprintf(`{"experiment_id":%q,"start_time":1}`, exp)), "run", "info", "run_id").(string)
+	gone, goneFiles := p.newRun()
+	for _, files := range []string{keptFiles, goneFiles} {
+		p.put(files+"/f", "x")
+	}
+	for _, id := range []string{kept, gone, run} {
+		p.must("POST", "runs/log-batch", fmt.Sprintf(`{"run_id":%q,"metrics":[{"key":"m","value":1,"timestamp":1},{"key":"m","value":2,"timestamp":2},{"key":"n","value":2,"timestamp":2}],"params":[{"key":"a","value":"b"}],"tags":[{"key":"a","value":"b"}]}`, id))
+		p.must("POST", "runs/log-inputs", fmt.Sprintf(`{"run_id":%q,"datasets":[{"dataset":{"name":"d","digest":"x","source_type":"s","source":"s"}}]}`, id))
+	}
+	m := dig(p.must("POST", "logged-models", fmt.Sprintf(`{"experiment_id":%q,"name":"m"}`, exp)), "model", "info", "model_id").(string)
+
+	if status, _ := p.gc(fmt.Sprintf(`{"run_ids":[%q]}`, gone)); status != http.StatusBadRequest {
+		t.Errorf("a run that is not deleted: %d", status)
+	}
+	p.must("POST", "runs/delete", fmt.Sprintf(`{"run_id":%q}`, gone))
+	if status, list := p.gc(`{"older_than":3600}`); status != 200 || len(list) != 0 {
+		t.Errorf("too young: %d %v", status, list)
+	}
+	if status, list := p.gc(`{"dry_run":true}`); status != 200 || len(list) != 1 {
+		t.Errorf("dry run: %d %v", status, list)
+	}
+	if status, list := p.gc(`{}`); status != 200 || len(list) != 1 || dig(list[0], "id") != gone {
+		t.Errorf("%d %v", status, list)
+	}
+	if status, _ := p.do("GET", "/api/2.0/mlflow/runs/get?run_id="+gone, ""); status != http.StatusNotFound {
+		t.Errorf("the run is there: %d", status)
+	}
+	if status, _ := p.do("GET", "/api/2.0/mlflow-artifacts/artifacts/"+goneFiles+"/f", ""); status != http.StatusNotFound {
+		t.Errorf("its files are there: %d", status)
+	}
+	if status, out := p.do("GET", "/api/2.0/mlflow-artifacts/artifacts/"+keptFiles+"/f", ""); status != 200 {
+		t.Errorf("files of another run: %d %v", status, out)
+	}
+	if data := dig(p.must("GET", "runs/get?run_id="+kept, ""), "run", "inputs"); data.(map[string]any)["dataset_inputs"] == nil {
+		t.Error("the data set of another run is gone")
+	}
+	p.must("POST", "experiments/delete", fmt.Sprintf(`{"experiment_id":%q}`, exp))
+	status, list := p.gc(`{}`)
+	if status != 200 || len(list) != 3 || dig(list[0], "id") != run || dig(list[1], "id") != m || dig(list[2], "id") != exp {
+		t.Errorf("%d %v", status, list)
+	}
+	p.must("POST", "experiments/create", `{"name":"e"}`) // the name is free
+	if status, list := p.gc(fmt.Sprintf(`{"run_ids":[%q],"experiment_ids":[%q]}`, gone, exp)); status != 200 || len(list) != 0 {
+		t.Errorf("again: %d %v", status, list)
+	}
+	for i, run := range []string{kept, "another"} {
+		body := fmt.Sprintf(`{"trace":{"trace_info":{"trace_id":"tr-%d","trace_location":{"type":"MLFLOW_EXPERIMENT","mlflow_experiment":{"experiment_id":"0"}},"request_time":"2026-01-01T00:00:00Z","state":"OK","trace_metadata":{"mlflow.sourceRun":%q}}}}`, i, run)
+		if status, out := p.do("POST", "/api/3.0/mlflow/traces", body); status != 200 {
+			t.Fatal(out)
+		}
+	}
+	if status, list := p.gc(fmt.Sprintf(`{"run_ids":[%q],"erase":true}`, kept)); status != 200 || len(list) != 1 || fmt.Sprint(dig(list[0], "traces")) != "1" {
+		t.Errorf("erase: %d %v", status, list)
+	}
+	if status, _ := p.do("GET", "/api/2.0/mlflow-artifacts/artifacts/"+keptFiles+"/f", ""); status != http.StatusNotFound {
+		t.Errorf("erased files are there: %d", status)
+	}
+}
+
+func TestGC_isRefused(t *testing.T) {
+	p := start(t, t.TempDir(), func(perm server.Permission, _ string) bool { return perm.Verb != "erase" })
+	if status, _ := p.gc(`{}`); status != http.StatusForbidden {
+		t.Errorf("without the permission: %d", status)
+	}
+	p = start(t, t.TempDir(), nil)
+	for _, body := range []string{`{"older_than":-1}`, `{"erase":true}`, `{"erase":true,"run_ids":["a"],"older_than":5}`, `{"unknown":1}`} {
+		if status, _ := p.gc(body); status != http.StatusBadRequest {
+			t.Errorf("%s: %d", body, status)
+		}
+	}
+	run, _ := p.newRun()
+	if status, _ := p.do("POST", "/kiwerk/v1/tracking/gc", fmt.Sprintf(`{"run_ids":[%q],"erase":true}`, run), "X-Mlflow-Workspace", "other"); status != 200 {
+		t.Errorf("another project: %d", status)
+	}
+	p.must("GET", "runs/get?run_id="+run, "") // and the run is still there
+}

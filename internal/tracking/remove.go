@@ -1,0 +1,31 @@
+package tracking
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/tracking/gc"
+)
+
+// remover removes folders of artifacts in our own store, and where elsewhere leads.
+func (s *Service) remover(elsewhere func(context.Context, string) (blob.Bucket, string, error)) func(context.Context, string) error {
+	return func(ctx context.Context, uri string) error {
+		if p, ok := strings.CutPrefix(uri, artifactRoot+"/"); ok {
+			if err := blob.CheckKey(p); err != nil {
+				return errors.Join(gc.ErrElsewhere, err)
+			}
+			return s.blobs.Delete(ctx, path.Join(s.prefix, p))
+		}
+		if elsewhere == nil {
+			return gc.ErrElsewhere
+		}
+		bucket, key, err := elsewhere(ctx, uri)
+		if err != nil || key == "" { // never a whole bucket
+			return errors.Join(gc.ErrElsewhere, err)
+		}
+		return bucket.Delete(ctx, key)
+	}
+}

@@ -1,0 +1,34 @@
+package traces
+
+import (
+	"context"
+	"math"
+	"strconv"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/store"
+)
+
+// EraseTraces removes the traces of a run or of an experiment with their
+// artifacts, and tells how many there were. Other kinds have none.
+func (s *Service) EraseTraces(ctx context.Context, namespace, kind, id string) (int, error) {
+	switch kind {
+	case "experiment":
+		all := int64(math.MaxInt64)
+		return s.Delete(ctx, namespace, id, store.Selection{Before: &all})
+	case "run":
+		found, err := s.store.OfRun(ctx, namespace, id)
+		if err != nil {
+			return 0, err
+		}
+		removed := 0
+		for experiment, ids := range found {
+			n, err := s.Delete(ctx, namespace, strconv.FormatInt(experiment, 10), store.Selection{IDs: ids})
+			if err != nil {
+				return removed, err
+			}
+			removed += n
+		}
+		return removed, nil
+	}
+	return 0, nil
+}

@@ -1,0 +1,24 @@
+package store
+
+import (
+	"context"
+
+	db "github.com/kiwerk/kiwerk/internal/store"
+)
+
+// OfRun finds the traces that a run has made, or that were linked to it, by experiment.
+func (s *Store) OfRun(ctx context.Context, namespace, run string) (byExperiment map[int64][]string, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		byExperiment = map[int64][]string{}
+		return t.Each(func(r db.Rows) error {
+			var experiment int64
+			var id string
+			err := r.Scan(&experiment, &id)
+			byExperiment[experiment] = append(byExperiment[experiment], id)
+			return err
+		}, `SELECT t.exp, t.trace_id FROM traces t WHERE t.namespace = ? AND (
+			t.id IN (SELECT m.trace FROM trace_metadata m WHERE m.key = 'mlflow.sourceRun' AND m.value = ?)
+			OR t.id IN (SELECT l.trace FROM trace_links l WHERE l.kind = 'run' AND l.target = ?))`, namespace, run, run)
+	})
+	return byExperiment, err
+}
