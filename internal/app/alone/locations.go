@@ -19,15 +19,16 @@ import (
 // ErrURI is an address that is not understood, or not served yet.
 var ErrURI = errors.New("address")
 
-// databasePath is the file of a sqlite URI: three slashes and a path that
-// begins at dir, or four and an absolute one, as SQLAlchemy has them.
+// databasePath is what the store opens: a URI of PostgreSQL, or the file of a
+// sqlite URI, which has three slashes and a path that begins at dir, or four
+// and an absolute one, as SQLAlchemy has them.
 func databasePath(uri, dir string) (string, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	switch driver, _, _ := strings.Cut(scheme, "+"); {
 	case !ok, driver == "file":
 		return "", fmt.Errorf("%w %q: runs are kept in a database, not in a folder; write sqlite:///FILE, and bring a folder of MLflow's along with kiwerk tracking import", ErrURI, uri)
 	case driver == "postgresql" || driver == "postgres":
-		return "", fmt.Errorf("%w %q: PostgreSQL is not built yet; write sqlite:///FILE", ErrURI, Redact(uri))
+		return uri, nil
 	case driver != "sqlite":
 		return "", fmt.Errorf("%w %q: databases of %q are not offered; write sqlite:///FILE or postgresql://USER@HOST/NAME", ErrURI, Redact(uri), driver)
 	}
