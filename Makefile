@@ -109,6 +109,10 @@ conformance-torch: setup-python ## Autologging of PyTorch; its packages bring 6 
 	scripts/setup-conformance-python.sh torch
 	KIWERK_CONFORMANCE_MLFLOW=torch go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
 
+.PHONY: soak
+soak: setup-system build ## Many writers, kill -9 and restarts of the database under load, for a quarter of an hour (docs/conformance/soak.txt; a short form is in test)
+	go test -vet=off -count=1 -timeout 40m ./conformance/soak -long -report $(CURDIR)/docs/conformance/soak.txt
+
 .PHONY: conformance-kubernetes
 conformance-kubernetes: build ## Kubernetes' own conformance suite on the local cluster: ACCOUNT=root|user PART=1/8 ARGS=… (hours; not part of test)
 	CONFORMANCE_LDFLAGS='$(TEST_LDFLAGS)' go run ./conformance/kubernetes --part '$(PART)' $(if $(filter user,$(ACCOUNT)),--user kiwerk-test-ids) $(ARGS)
@@ -127,6 +131,7 @@ fuzz: ## Every fuzz test for FUZZTIME (default 20s)
 
 .PHONY: bench
 bench: setup build ## Start-up, idle, jobs, containers and tracking against peers, as text (docs/benchmarks.md)
+	scripts/setup-bench.sh
 	go run ./bench/up
 	go run ./bench/node
 	go run ./bench/tracking
