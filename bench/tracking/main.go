@@ -7,118 +7,119 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
+)
+
+// Engines are the databases that servers run on.
+const (
+	sqlite   = "sqlite"
+	postgres = "postgres"
+)
+
+// Names of the servers.
+const (
+	kiwerk      = "kiwerk"
+	mlflow      = "mlflow"
+	fasttrackml = "fasttrackml"
 )
 
 type options struct {
 	seconds, rounds, runs, workers int
-	python, only                   string
+	bin, python, fml, dir, only    string
+	phases, engines, peers, sizes  list
 }
 
+// list is a flag with commas.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, ",") }
+func (l *list) Set(s string) error { *l = strings.Split(s, ","); return nil }
+func (l list) has(s string) bool   { return slices.Contains(l, s) }
+
 func main() {
-	var o options
+	o := options{
+		phases: list{"start", "load", "scale", "artifacts", "client"}, engines: list{sqlite, postgres},
+		peers: list{mlflow, fasttrackml}, sizes: list{"10000", "100000", "1000000"},
+	}
 	flag.IntVar(&o.seconds, "seconds", 2, "length of each measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median counts")
-	flag.IntVar(&o.runs, "runs", 500, "runs to search in")
+	flag.IntVar(&o.runs, "runs", 500, "runs to search in during load")
 	flag.IntVar(&o.workers, "mlflow-workers", 4, "processes of mlflow server; 4 is its default")
-	flag.StringVar(&o.python, "python", ".venv/bin/python", "Python with mlflow; empty measures without the peer")
+	flag.StringVar(&o.bin, "bin", "bin/kiwerk", "the built program")
+	flag.StringVar(&o.python, "python", ".venv/bin/python", "Python with mlflow")
+	flag.StringVar(&o.fml, "peers-dir", ".cache/bench", "folder that scripts/setup-bench.sh made")
+	flag.StringVar(&o.dir, "dir", os.TempDir(), "where data is put; a real disk")
 	flag.StringVar(&o.only, "only", "", "one workload by its name")
+	flag.Var(&o.phases, "phases", "what is measured")
+	flag.Var(&o.engines, "engines", "databases")
+	flag.Var(&o.peers, "peers", "servers to compare with; empty for none")
+	flag.Var(&o.sizes, "sizes", "numbers of runs in the phase scale")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, o)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
+		fmt.Fprintln(os.Stderr, "bench/tracking:", err)
 		os.Exit(1)
 	}
 }
 
+// run measures engine after engine, so that their servers do not share the machine.
 func run(ctx context.Context, o options) (err error) {
-	dir, err := os.MkdirTemp("", "kiwerk-bench-")
+	dir, err := os.MkdirTemp(o.dir, "kiwerk-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	servers, err := startAll(ctx, o, dir)
-	defer func() {
-		for _, s := range servers {
-			err = errors.Join(err, s.stop())
-		}
-	}()
-	if err != nil {
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL runs as another account and enters it.
 		return err
 	}
-	results := map[string][]float64{} // workload and server → one value per round
-	for _, s := range servers {
-		if err := s.fill(ctx, o.runs); err != nil {
-			return fmt.Errorf("%s: make runs to search in: %w", s.name, err)
+	for _, engine := range o.engines {
+		b := bench{o: o, engine: engine, dir: dir}
+		if err := b.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", engine, err)
 		}
-	}
-	for range o.rounds {
-		for _, w := range workloads(o.runs) {
-			if o.only != "" && o.only != w.name {
-				continue
-			}
-			for _, s := range servers {
-				v, err := w.measure(ctx, s, time.Duration(o.seconds)*time.Second)
-				if err != nil {
-					return fmt.Errorf("%s: %s: %w", s.name, w.name, err)
-				}
-				results[w.name+s.name] = append(results[w.name+s.name], v)
-			}
-		}
-	}
-	return report(o, servers, results)
-}
-
-func report(o options, servers []*target, results map[string][]float64) error {
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "workload\tunit\t")
-	for _, s := range servers {
-		fmt.Fprintf(t, "%s\t", s.name)
-	}
-	fmt.Fprintf(t, "ratio\t\n")
-	for _, w := range workloads(o.runs) {
-		values := results[w.name+servers[0].name]
-		if len(values) == 0 {
-			continue
-		}
-		fmt.Fprintf(t, "%s\t%s\t%.4g\t", w.name, w.unit, median(values))
-		if len(servers) > 1 {
-			ratio := median(values) / median(results[w.name+servers[1].name])
-			if w.latency {
-				ratio = 1 / ratio
-			}
-			fmt.Fprintf(t, "%.4g\t%.1f×\t", median(results[w.name+servers[1].name]), ratio)
-		}
-		fmt.Fprintln(t)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for _, s := range servers {
-		fmt.Printf("%s: first answer after %.0f ms, %d MB resident after the load, %d MB on disk\n", s.name, s.started.Seconds()*1000, s.memory(), folderSize(s.dir)>>20)
 	}
 	return nil
 }
 
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
+// bench is all that is measured with one database.
+type bench struct {
+	o           options
+	engine, dir string
+	servers     []*target
 }
 
-func folderSize(dir string) (size int64) {
-	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err != nil {
-			return nil //nolint:nilerr // A file that has just gone counts nothing.
+func (b *bench) run(ctx context.Context) (err error) {
+	end, err := b.prepare(ctx)
+	defer func() { err = errors.Join(err, end()) }()
+	if err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"start", b.start}, {"load", b.load}, {"artifacts", b.artifacts}, {"scale", b.scale}, {"client", b.client}} {
+		if !b.o.phases.has(p.name) {
+			continue
 		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			size += info.Size()
+		begin := time.Now()
+		if err := p.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		return nil
-	})
-	return size
+		fmt.Fprintf(os.Stderr, "%s on %s took %.0f s\n", p.name, b.engine, time.Since(begin).Seconds())
+	}
+	return nil
+}
+
+// alone lets one server run at a time.
+func (b *bench) alone(ctx context.Context, do func(*target) error) error {
+	for _, s := range b.servers {
+		if err := s.run(ctx, func() error { return do(s) }); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
 }

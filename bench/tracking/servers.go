@@ -16,116 +16,220 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	pgtest "github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 )
 
-// target is a running server.
+// target is a server that can be started and stopped; its data stays.
 type target struct {
-	name, url, dir string
-	cmd            *exec.Cmd
-	client         *http.Client
-	started        time.Duration
-	experiment     string
+	name string
+	// dir is its working directory, uri its database.
+	dir, uri string
+	command  func(addr string) *exec.Cmd
+
+	url     string
+	cmd     *exec.Cmd
+	client  *http.Client
+	started time.Duration
+	ended   chan error
 }
 
-// startAll starts ours first; the second is the peer.
-func startAll(ctx context.Context, o options, dir string) (list []*target, err error) {
-	bin := filepath.Join(dir, "serve")
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./conformance/mlflow/serve")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the server (start this in the root of the repository): %w\n%s", err, out)
+// prepare lists the servers of an engine and makes their databases. end
+// removes what prepare has started.
+func (b *bench) prepare(ctx context.Context) (end func() error, err error) {
+	end = func() error { return nil }
+	database := func(string) (string, error) { return "", nil }
+	if b.engine == postgres {
+		pg, err := pgtest.Open(ctx, "-c", "shared_buffers=1GB", "-c", "max_wal_size=4GB", "-c", "work_mem=32MB")
+		if err != nil {
+			return end, err
+		}
+		end = func() error { pg.Close(); return nil }
+		database = func(name string) (string, error) { return pg.Database(ctx, name) }
 	}
-	ours, err := start(ctx, "kiwerk", dir, func(addr, data string) *exec.Cmd {
-		return exec.Command(bin, "--data-dir", data, "--listen", addr)
-	})
-	if err != nil {
-		return nil, err
+	for _, name := range append([]string{kiwerk}, b.o.peers...) {
+		t := &target{
+			name: name, dir: filepath.Join(b.dir, name+"-"+b.engine),
+			client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Minute},
+		}
+		if b.engine == sqlite {
+			t.uri = "sqlite:///" + filepath.Join(t.dir, "tracking.db")
+		} else if t.uri, err = database(name); err != nil {
+			return end, err
+		}
+		if err := os.MkdirAll(t.dir, 0o700); err != nil {
+			return end, err
+		}
+		if t.command, err = b.commandOf(t); err != nil {
+			return end, err
+		}
+		b.servers = append(b.servers, t)
 	}
-	list = append(list, ours)
-	if o.python == "" {
-		return list, nil
-	}
-	python, err := filepath.Abs(o.python)
-	if err != nil {
-		return list, err
-	}
-	peer, err := start(ctx, "mlflow", dir, func(addr, data string) *exec.Cmd {
-		host, port, _ := net.SplitHostPort(addr)
-		return exec.Command(python, "-m", "mlflow", "server", "--host", host, "--port", port, "--workers", strconv.Itoa(o.workers),
-			"--backend-store-uri", "sqlite:///"+filepath.Join(data, "mlflow.db"), "--artifacts-destination", filepath.Join(data, "artifacts"))
-	})
-	if err != nil {
-		return list, err
-	}
-	return append(list, peer), nil
+	return end, nil
 }
 
-func start(ctx context.Context, name, dir string, command func(addr, data string) *exec.Cmd) (*target, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// commandOf tells how a server is started.
+func (b *bench) commandOf(t *target) (func(addr string) *exec.Cmd, error) {
+	program := map[string]string{kiwerk: b.o.bin, mlflow: b.o.python, fasttrackml: filepath.Join(b.o.fml, "bin", "fml")}[t.name]
+	if program == "" {
+		return nil, fmt.Errorf("unknown server %q", t.name)
+	}
+	program, err := filepath.Abs(program)
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("%w (make setup build; scripts/setup-bench.sh; start this in the root of the repository)", err)
+	}
+	packages, err := filepath.Abs(b.o.fml)
+	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, name)
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, err
+	artifacts := filepath.Join(t.dir, "artifacts")
+	switch t.name {
+	case kiwerk:
+		return func(addr string) *exec.Cmd {
+			host, port, _ := net.SplitHostPort(addr)
+			return exec.Command(program, "tracking", "serve", "--host", host, "--port", port, "--backend-store-uri", t.uri, "--artifacts-destination", artifacts)
+		}, nil
+	case mlflow:
+		return func(addr string) *exec.Cmd {
+			host, port, _ := net.SplitHostPort(addr)
+			c := exec.Command(program, "-m", "mlflow", "server", "--host", host, "--port", port, "--workers", strconv.Itoa(b.o.workers),
+				"--backend-store-uri", t.uri, "--artifacts-destination", artifacts)
+			c.Env = append(os.Environ(), "PYTHONPATH="+packages) // the driver of PostgreSQL
+			return c
+		}, nil
 	}
-	t := &target{name: name, url: "http://" + addr, dir: data, client: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 2 * time.Minute,
-	}}
-	t.cmd = command(addr, data)
-	t.cmd.Dir = data
-	t.cmd.Env = append(os.Environ(), "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true")
+	return func(addr string) *exec.Cmd {
+		uri := strings.Replace(strings.Replace(t.uri, "postgresql://", "postgres://", 1), "sqlite:///", "sqlite://", 1)
+		return exec.Command(program, "server", "--listen-address", addr, "--database-uri", uri, "--default-artifact-root", artifacts, "--log-level", "error")
+	}, nil
+}
+
+// run starts the server, does something and stops it.
+func (t *target) run(ctx context.Context, do func() error) (err error) {
+	if err := t.start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	return do()
+}
+
+func (t *target) start(ctx context.Context) error {
+	addr, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	t.url, t.cmd = "http://"+addr, t.command(addr)
+	t.cmd.Dir = t.dir
+	if t.cmd.Env == nil {
+		t.cmd.Env = os.Environ()
+	}
+	t.cmd.Env = append(t.cmd.Env, "MLFLOW_DISABLE_TELEMETRY=true", "DO_NOT_TRACK=true")
 	t.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // mlflow has children
-	log, err := os.Create(filepath.Join(dir, name+".log"))
+	log, err := os.Create(filepath.Join(t.dir, "server.log"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = log.Close() }() // the children have their own
 	t.cmd.Stdout, t.cmd.Stderr = log, log
 	begin := time.Now()
 	if err := t.cmd.Start(); err != nil {
-		return nil, err
+		return err
 	}
-	for limit := time.After(2 * time.Minute); ; {
+	gone := make(chan error, 1)
+	go func() { gone <- t.cmd.Wait() }()
+	for limit := time.After(3 * time.Minute); ; {
 		if _, err := t.get(ctx, "/health"); err == nil {
 			t.started = time.Since(begin)
-			return t, nil
+			t.ended = gone
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), t.stop())
+			return errors.Join(ctx.Err(), syscall.Kill(-t.cmd.Process.Pid, syscall.SIGKILL))
+		case err := <-gone:
+			return fmt.Errorf("did not start: %w\n%s", err, tail(log.Name()))
 		case <-limit:
-			b, _ := os.ReadFile(log.Name())
-			return nil, errors.Join(fmt.Errorf("%s did not start:\n%s", name, b), t.stop())
-		case <-time.After(20 * time.Millisecond):
+			return errors.Join(fmt.Errorf("did not answer\n%s", tail(log.Name())), syscall.Kill(-t.cmd.Process.Pid, syscall.SIGKILL))
+		case <-time.After(2 * time.Millisecond):
 		}
 	}
+}
+
+func tail(file string) []byte {
+	b, _ := os.ReadFile(file)
+	return b[max(0, len(b)-2000):]
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }
 
 func (t *target) stop() error {
 	if err := syscall.Kill(-t.cmd.Process.Pid, syscall.SIGTERM); err != nil {
 		return err
 	}
-	_ = t.cmd.Wait() // ended by our signal
+	select {
+	case <-t.ended: //nolint:errcheck // It ended by our signal.
+	case <-time.After(30 * time.Second):
+		return syscall.Kill(-t.cmd.Process.Pid, syscall.SIGKILL)
+	}
 	return nil
 }
 
-// memory is the resident memory of the process group in MB.
-func (t *target) memory() (mb int) {
-	out, err := exec.Command("ps", "-e", "-o", "pgid=,rss=").Output()
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(out)) {
-		f := strings.Fields(line)
-		if len(f) == 2 && f[0] == strconv.Itoa(t.cmd.Process.Pid) {
-			kb, _ := strconv.Atoi(f[1])
-			mb += kb / 1024
+// memory sums a field of smaps_rollup, e.g. Anonymous, over the process group, in MB.
+func (t *target) memory(name string) (mb float64) {
+	for _, dir := range t.processes() {
+		rollup, err := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
+		if err != nil {
+			continue
 		}
+		mb += field(rollup, name)
+	}
+	return mb
+}
+
+// processes are the folders in /proc of the server and its children.
+func (t *target) processes() (dirs []string) {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
+	for _, f := range files {
+		stat, err := os.ReadFile(f)
+		if err != nil {
+			continue // ended
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(rest); len(fields) > 2 && fields[2] == strconv.Itoa(t.cmd.Process.Pid) {
+			dirs = append(dirs, filepath.Dir(f))
+		}
+	}
+	return dirs
+}
+
+// field finds "name: 123 kB" and gives it in MB.
+func field(text []byte, name string) float64 {
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			kb, _ := strconv.ParseFloat(strings.Fields(v)[0], 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// peak is the highest resident memory of the server's first process and its children, in MB.
+func (t *target) peak() (mb float64) {
+	for _, dir := range t.processes() {
+		status, err := os.ReadFile(filepath.Join(dir, "status"))
+		if err != nil {
+			continue
+		}
+		mb += field(status, "VmHWM")
 	}
 	return mb
 }
@@ -161,8 +265,8 @@ func (t *target) do(r *http.Request) ([]byte, error) {
 	return b, err
 }
 
-func (t *target) newExperiment(ctx context.Context) (string, error) {
-	b, err := t.call(ctx, "experiments/create", fmt.Appendf(nil, `{"name":"bench-%d"}`, time.Now().UnixNano()))
+func (t *target) newExperiment(ctx context.Context, name string) (string, error) {
+	b, err := t.call(ctx, "experiments/create", fmt.Appendf(nil, `{"name":%q}`, name))
 	if err != nil {
 		return "", err
 	}
@@ -185,42 +289,4 @@ func (t *target) newRun(ctx context.Context, experiment string, start int) (stri
 		} `json:"run"`
 	}
 	return out.Run.Info.ID, json.Unmarshal(b, &out)
-}
-
-// fill makes an experiment to search in: runs with 5 metrics, 5 params, 3 tags.
-func (t *target) fill(ctx context.Context, runs int) (err error) {
-	if t.experiment, err = t.newExperiment(ctx); err != nil {
-		return err
-	}
-	for i := range runs {
-		run, err := t.newRun(ctx, t.experiment, 1000+i)
-		if err != nil {
-			return err
-		}
-		var b strings.Builder
-		fmt.Fprintf(&b, `{"run_id":%q,"metrics":[`, run)
-		for m := range 5 {
-			fmt.Fprintf(&b, `%s{"key":"m%d","value":%g,"timestamp":1,"step":0}`, comma(m), m, float64((i*7919+m)%1000)/1000)
-		}
-		b.WriteString(`],"params":[`)
-		for p := range 5 {
-			fmt.Fprintf(&b, `%s{"key":"p%d","value":"%d"}`, comma(p), p, (i+p)%10)
-		}
-		b.WriteString(`],"tags":[`)
-		for g := range 3 {
-			fmt.Fprintf(&b, `%s{"key":"t%d","value":"value %d"}`, comma(g), g, i%5)
-		}
-		b.WriteString(`]}`)
-		if _, err := t.call(ctx, "runs/log-batch", []byte(b.String())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func comma(i int) string {
-	if i == 0 {
-		return ""
-	}
-	return ","
 }
