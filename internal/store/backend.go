@@ -27,12 +27,20 @@ type backend interface {
 // session is one connection with its prepared statements. A lost one is made
 // anew when the next transaction begins.
 type session interface {
-	exec(ctx context.Context, query string, args []any) (int64, error)
+	exec(ctx context.Context, how how, query string, args []any) (int64, error)
 	query(ctx context.Context, query string, args []any) (cursor, error)
-	script(ctx context.Context, script string) error
 	frame(ctx context.Context, f frame) error
 	close() error
 }
+
+// how a statement is run.
+type how int
+
+const (
+	now    how = iota
+	later      // it may wait for the next one; its error is then that one's or the commit's
+	script     // several statements without arguments
+)
 
 // cursor walks the rows of an answer.
 type cursor interface {

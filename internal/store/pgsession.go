@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -24,12 +24,20 @@ type pgSession struct {
 	stmts  map[string]*pgStatement
 	named  int
 	// pending is what has to be sent before the next statement.
-	pending []string
+	pending []pgPending
 	// failed: a statement did, so PostgreSQL refuses the rest up to the savepoint.
 	failed bool
 	// active are the rows that are being read from the connection.
 	active *pgRows
 	buf    []byte
+}
+
+// pgPending is a text without arguments or a statement with some.
+type pgPending struct {
+	text    string
+	st      *pgStatement
+	values  [][]byte
+	formats []int16
 }
 
 type pgStatement struct {
@@ -52,22 +60,19 @@ func (s *pgSession) frame(ctx context.Context, f frame) error {
 	case begin, snapshot:
 		return s.begin(ctx, map[frame]string{begin: pgBegin, snapshot: pgSnapshot}[f])
 	case mark:
-		s.pending = append(s.pending, pgSavepoint)
+		s.hold(pgSavepoint)
 	case keep:
 		if s.failed {
 			return errWentOn
 		}
 		if !s.unsent(pgSavepoint) {
-			s.pending = append(s.pending, pgRelease)
+			s.hold(pgRelease)
 		}
 	case undo:
 		if s.lost() {
 			return errAgain
 		}
-		if !s.unsent(pgSavepoint) {
-			s.pending = append(s.pending, pgBack, pgRelease)
-		}
-		s.failed = false
+		s.undo()
 	case commit:
 		return s.commit(ctx)
 	case rollback:
@@ -76,17 +81,55 @@ func (s *pgSession) frame(ctx context.Context, f frame) error {
 	return nil
 }
 
+func (s *pgSession) hold(text string) { s.pending = append(s.pending, pgPending{text: text}) }
+
 // unsent takes the last pending text back, if it is this one.
 func (s *pgSession) unsent(text string) bool {
-	if n := len(s.pending); n > 0 && s.pending[n-1] == text {
+	if n := len(s.pending); n > 0 && s.pending[n-1].text == text {
 		s.pending = s.pending[:n-1]
 		return true
 	}
 	return false
 }
 
+// undo goes back to the savepoint, which may not have been sent.
+func (s *pgSession) undo() {
+	s.failed = false
+	for i, p := range slices.Backward(s.pending) {
+		if p.text == pgSavepoint {
+			s.pending = s.pending[:i]
+			return
+		}
+	}
+	s.hold(pgBack)
+	s.hold(pgRelease)
+}
+
+// begun tells whether anything of the transaction was sent.
+func (s *pgSession) begun() bool {
+	return len(s.pending) == 0 || s.pending[0].text != pgBegin && s.pending[0].text != pgSnapshot
+}
+
+// later holds a statement back until the next one that is answered, or the commit.
+func (s *pgSession) later(ctx context.Context, query string, args []any) error {
+	if s.lost() {
+		return s.broken(errAgain)
+	}
+	st, err := s.prepared(ctx, query)
+	if err != nil {
+		return err
+	}
+	values, formats, err := s.encode(st.ParamOIDs, args)
+	if err != nil {
+		return err
+	}
+	s.buf = nil // belongs to the statement now
+	s.pending = append(s.pending, pgPending{st: st, values: values, formats: formats})
+	return nil
+}
+
 func (s *pgSession) begin(ctx context.Context, text string) error {
-	s.pending, s.failed, s.active = append(s.pending[:0], text), false, nil
+	s.pending, s.failed, s.active = append(s.pending[:0], pgPending{text: text}), false, nil
 	if s.lost() {
 		return s.connect(ctx)
 	}
@@ -113,24 +156,22 @@ func (s *pgSession) connect(ctx context.Context) error {
 		return err
 	}
 	if durable == "off" {
-		_, err = s.exec(ctx, "SELECT set_config('synchronous_commit', 'on', false)", nil)
+		_, err = s.exec(ctx, now, "SELECT set_config('synchronous_commit', 'on', false)", nil)
 	}
 	return err
 }
 
 func (s *pgSession) commit(ctx context.Context) error {
 	s.unsent(pgRelease)
-	if len(s.pending) > 0 && (s.pending[0] == pgBegin || s.pending[0] == pgSnapshot) {
+	if !s.begun() && !slices.ContainsFunc(s.pending, func(p pgPending) bool { return p.st != nil }) {
 		s.pending = s.pending[:0]
-		return nil // nothing was sent
+		return nil // nothing to do
 	}
 	if s.lost() {
 		return errAgain
 	}
 	s.finish()
-	text := strings.Join(append(s.pending, "COMMIT"), ";")
-	s.pending = s.pending[:0]
-	results, err := s.conn.Exec(ctx, text).ReadAll()
+	tag, err := s.flush(ctx, "COMMIT")
 	if err != nil {
 		var e *pgconn.PgError
 		if s.lost() && !errors.As(err, &e) && s.writes {
@@ -138,10 +179,33 @@ func (s *pgSession) commit(ctx context.Context) error {
 		}
 		return s.broken(err)
 	}
-	if tag := results[len(results)-1].CommandTag.String(); tag != "COMMIT" {
+	if tag != "COMMIT" {
 		return fmt.Errorf("%w: the database answered a commit with %s", errWentOn, tag)
 	}
 	return nil
+}
+
+// flush sends what is pending and a last text, and gives the answer to that.
+func (s *pgSession) flush(ctx context.Context, last string) (tag string, err error) {
+	p := s.conn.StartPipeline(ctx)
+	s.sendPending(p)
+	p.SendQueryParams(last, nil, nil, nil, nil)
+	if err = p.Sync(); err == nil {
+		err = s.skipPending(p)
+	}
+	s.pending = s.pending[:0]
+	if err == nil {
+		var r *pgconn.ResultReader
+		if r, err = nextResult(p); err == nil {
+			var t pgconn.CommandTag
+			t, err = r.Close()
+			tag = t.String()
+		}
+	}
+	if closeErr := p.Close(); err == nil {
+		err = closeErr
+	}
+	return tag, err
 }
 
 func (s *pgSession) rollback(ctx context.Context) error {
@@ -174,7 +238,14 @@ func (s *pgSession) broken(err error) error {
 	return err
 }
 
-func (s *pgSession) exec(ctx context.Context, query string, args []any) (int64, error) {
+func (s *pgSession) exec(ctx context.Context, how how, query string, args []any) (int64, error) {
+	switch how {
+	case later:
+		return 0, s.later(ctx, query, args)
+	case script:
+		return 0, s.script(ctx, query)
+	case now:
+	}
 	r, err := s.run(ctx, query, args)
 	if err != nil {
 		return 0, err
@@ -204,7 +275,7 @@ func (s *pgSession) row(ctx context.Context, query string, dest ...any) error {
 // run sends a statement with what is pending. If the connection was lost while
 // it was idle, nothing has been done yet, and a new one is tried.
 func (s *pgSession) run(ctx context.Context, query string, args []any) (*pgRows, error) {
-	first := len(s.pending) > 0 && (s.pending[0] == pgBegin || s.pending[0] == pgSnapshot)
+	first := !s.begun() && !slices.ContainsFunc(s.pending, func(p pgPending) bool { return p.st != nil })
 	pending := s.pending
 	rows, err := s.try(ctx, query, args)
 	if err == nil || !first || !s.lost() || ctx.Err() != nil {
@@ -259,8 +330,12 @@ func (s *pgSession) try(ctx context.Context, query string, args []any) (*pgRows,
 }
 
 func (s *pgSession) sendPending(p *pgconn.Pipeline) {
-	for _, text := range s.pending {
-		p.SendQueryParams(text, nil, nil, nil, nil)
+	for _, w := range s.pending {
+		if w.st == nil {
+			p.SendQueryParams(w.text, nil, nil, nil, nil)
+		} else {
+			p.SendQueryStatement(w.st.StatementDescription, w.values, w.formats, nil)
+		}
 	}
 }
 
@@ -295,18 +370,16 @@ func (s *pgSession) prepared(ctx context.Context, query string) (*pgStatement, e
 		return st, nil
 	}
 	p := s.conn.StartPipeline(ctx)
+	s.sendPending(p)
+	dropped := 0
 	if len(s.stmts) >= maxStatements { // searches make many different texts
 		for _, st := range s.stmts {
 			p.SendDeallocate(st.Name)
 		}
-	}
-	dropped := 0
-	if len(s.stmts) >= maxStatements {
 		dropped = len(s.stmts)
 		s.stmts = map[string]*pgStatement{}
 	}
 	s.named++
-	s.sendPending(p)
 	name := "s" + strconv.Itoa(s.named)
 	p.SendPrepare(name, toPostgres(query), nil)
 	st, err := s.readPrepared(p, dropped)
@@ -323,13 +396,13 @@ func (s *pgSession) readPrepared(p *pgconn.Pipeline, dropped int) (*pgStatement,
 	if err := p.Sync(); err != nil {
 		return nil, err
 	}
+	if err := s.skipPending(p); err != nil {
+		return nil, err
+	}
 	for range dropped {
 		if _, err := p.GetResults(); err != nil {
 			return nil, err
 		}
-	}
-	if err := s.skipPending(p); err != nil {
-		return nil, err
 	}
 	answer, err := p.GetResults()
 	if err != nil {
@@ -346,15 +419,18 @@ func (s *pgSession) readPrepared(p *pgconn.Pipeline, dropped int) (*pgStatement,
 	return st, nil
 }
 
-func (s *pgSession) script(ctx context.Context, script string) error {
+func (s *pgSession) script(ctx context.Context, text string) error {
 	if s.active != nil {
 		s.active.keep()
 	}
-	_, err := s.conn.Exec(ctx, strings.Join(append(s.pending, script), ";")).ReadAll()
-	if err != nil {
+	if len(s.pending) > 0 {
+		if _, err := s.flush(ctx, "SELECT 1"); err != nil {
+			return s.broken(err)
+		}
+	}
+	if _, err := s.conn.Exec(ctx, text).ReadAll(); err != nil {
 		return s.broken(err)
 	}
-	s.pending = nil
 	return nil
 }
 

@@ -30,14 +30,19 @@ var sqliteFrames = map[frame][]string{
 
 func (s *sqliteSession) frame(ctx context.Context, f frame) error {
 	for _, text := range sqliteFrames[f] {
-		if _, err := s.exec(ctx, text, nil); err != nil {
+		if _, err := s.exec(ctx, now, text, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *sqliteSession) exec(ctx context.Context, query string, args []any) (int64, error) {
+// exec has nothing to win by waiting.
+func (s *sqliteSession) exec(ctx context.Context, how how, query string, args []any) (int64, error) {
+	if how == script {
+		_, err := s.conn.ExecContext(ctx, query)
+		return 0, err
+	}
 	st, release, err := s.prepared(ctx, query) //nolint:sqlclosecheck // release closes it, or keeps it for the next time.
 	if err != nil {
 		return 0, err
@@ -61,11 +66,6 @@ func (s *sqliteSession) query(ctx context.Context, query string, args []any) (cu
 		return nil, err
 	}
 	return &sqliteRows{rows, release}, nil
-}
-
-func (s *sqliteSession) script(ctx context.Context, script string) error {
-	_, err := s.conn.ExecContext(ctx, script)
-	return err
 }
 
 func (s *sqliteSession) close() error { return s.conn.Close() }

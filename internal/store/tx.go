@@ -25,13 +25,22 @@ type Tx struct {
 // After an error of a statement the function that runs in the transaction must
 // end with an error: PostgreSQL refuses whatever comes next.
 func (t *Tx) Exec(query string, args ...any) (int64, error) {
-	n, err := t.session.exec(t.ctx, query, args)
+	n, err := t.session.exec(t.ctx, now, query, args)
 	return n, t.fault(err)
 }
 
+// Later runs a statement whose answer nobody needs: on PostgreSQL it saves a
+// round trip. A failure shows at a later statement or at the commit, and is
+// then that of the update as a whole.
+func (t *Tx) Later(query string, args ...any) error {
+	_, err := t.session.exec(t.ctx, later, query, args)
+	return t.fault(err)
+}
+
 // Script runs a string of several statements.
-func (t *Tx) Script(script string) error {
-	return t.fault(t.session.script(t.ctx, script))
+func (t *Tx) Script(text string) error {
+	_, err := t.session.exec(t.ctx, script, text, nil)
+	return t.fault(err)
 }
 
 // fault makes an error recognisable; of a caller that gave up, that it did.

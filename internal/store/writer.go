@@ -54,9 +54,10 @@ func (s *Store) commitGroup(ctx context.Context, w session, first *request) {
 		}
 		return
 	}
+	err = s.backend.translate(err)
 	if len(group) == 1 && !errors.Is(err, errAgain) || errors.Is(err, errOutcome) {
 		for _, r := range group {
-			r.done <- s.backend.translate(err)
+			r.done <- err
 		}
 		return
 	}

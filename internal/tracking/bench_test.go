@@ -4,48 +4,92 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
+	"github.com/kiwerk/kiwerk/internal/store"
 )
 
-// BenchmarkLogBatch is one request of 1,000 points through the routes.
-func BenchmarkLogBatch(b *testing.B) {
-	p := start(b, b.TempDir(), nil)
-	run, _ := p.newRun()
-	bodies := make([]string, b.N)
-	for i := range bodies {
-		var s strings.Builder
-		fmt.Fprintf(&s, `{"run_id":%q,"metrics":[`, run)
-		for m := range 1000 {
-			if m > 0 {
-				s.WriteByte(',')
+// BenchmarkLog is what clients log at the same time, through the routes: to a
+// file of SQLite and to a PostgreSQL on the same machine, both with fsync.
+//
+//	go test -bench Log -benchtime 5s ./internal/tracking
+func BenchmarkLog(b *testing.B) {
+	kinds := map[string]func(b *testing.B) string{
+		"SQLite":     func(b *testing.B) string { b.Helper(); return filepath.Join(b.TempDir(), "kiwerk.db") },
+		"PostgreSQL": func(b *testing.B) string { b.Helper(); return postgres.Start(b).URI() },
+	}
+	for kind, at := range kinds {
+		for _, points := range []int{1, 1000} {
+			for _, clients := range []int{1, 8, 16} {
+				b.Run(fmt.Sprintf("%s/points=%d/clients=%d", kind, points, clients), func(b *testing.B) {
+					logLoad(b, startAt(b, at(b), b.TempDir(), nil), points, clients)
+				})
 			}
-			fmt.Fprintf(&s, `{"key":"metric_%d","value":%g,"timestamp":%d,"step":%d}`, m%10, 1/float64(m+1), 1_700_000_000_000+i, i*100+m/10)
-		}
-		s.WriteString("]}")
-		bodies[i] = s.String()
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	for _, body := range bodies {
-		r := httptest.NewRequest(http.MethodPost, "/api/2.0/mlflow/runs/log-batch", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		w := httptest.NewRecorder()
-		if p.handler.ServeHTTP(w, r); w.Code != http.StatusOK {
-			b.Fatal(w.Body)
 		}
 	}
-	b.ReportMetric(float64(b.N*1000)/b.Elapsed().Seconds(), "points/s")
 }
 
-// BenchmarkLogMetric is one request of one point.
-func BenchmarkLogMetric(b *testing.B) {
-	p := start(b, b.TempDir(), nil)
-	run, _ := p.newRun()
+func logLoad(b *testing.B, p *platform, points, clients int) {
+	b.Helper()
+	var next atomic.Int64
+	var wg sync.WaitGroup
 	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		p.must("POST", "runs/log-metric", fmt.Sprintf(`{"run_id":%q,"key":"m","value":0.5,"timestamp":%d,"step":%d}`, run, i, i))
+	b.ResetTimer()
+	for range clients {
+		run, _ := p.newRun()
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				path, body := "runs/log-metric", fmt.Sprintf(`{"run_id":%q,"key":"m","value":0.5,"timestamp":%d,"step":%d}`, run, 1_700_000_000_000+i, i)
+				if points > 1 {
+					path, body = "runs/log-batch", batchBody(run, points, i)
+				}
+				r := httptest.NewRequest(http.MethodPost, "/api/2.0/mlflow/"+path, strings.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				w := httptest.NewRecorder()
+				if p.handler.ServeHTTP(w, r); w.Code != http.StatusOK {
+					b.Error(w.Body)
+					return
+				}
+			}
+		})
 	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N*points)/b.Elapsed().Seconds(), "points/s")
+	b.StopTimer()
+	if size := sizeOf(b, p.db); b.N*points > 100_000 {
+		b.ReportMetric(float64(size)/float64(b.N*points), "bytes/point")
+	}
+}
+
+func batchBody(run string, points int, i int64) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, `{"run_id":%q,"metrics":[`, run)
+	for m := range points {
+		if m > 0 {
+			s.WriteByte(',')
+		}
+		fmt.Fprintf(&s, `{"key":"metric_%d","value":%g,"timestamp":%d,"step":%d}`, m%10, 1/float64(m+1), 1_700_000_000_000+i, int(i)*100+m/10)
+	}
+	s.WriteString("]}")
+	return s.String()
+}
+
+// sizeOf is what the points take with their index.
+func sizeOf(b *testing.B, d *store.Store) (n int64) {
+	b.Helper()
+	query := "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+	if d.Dialect() == store.Postgres {
+		query = "SELECT pg_total_relation_size('run_metrics')"
+	}
+	if err := d.View(b.Context(), func(t *store.Tx) error { return t.Row(query).Scan(&n) }); err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // BenchmarkSearch is a page of 100 runs of 2,000.

@@ -51,7 +51,13 @@ func (f rights) Authorize(_ context.Context, _ server.User, p server.Permission,
 
 func start(tb testing.TB, dir string, may rights) *platform {
 	tb.Helper()
-	db, err := store.Open(tb.Context(), store.Options{Path: filepath.Join(dir, "kiwerk.db")})
+	return startAt(tb, filepath.Join(dir, "kiwerk.db"), dir, may)
+}
+
+// startAt is start with a database of its own choice.
+func startAt(tb testing.TB, database, dir string, may rights) *platform {
+	tb.Helper()
+	db, err := store.Open(tb.Context(), store.Options{Path: database})
 	if err != nil {
 		tb.Fatal(err)
 	}

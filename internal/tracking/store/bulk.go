@@ -91,6 +91,21 @@ func (s statement) arrays() string {
 	return "INSERT INTO " + s.table + "(" + s.columns + ") SELECT * FROM unnest(?::" + strings.Join(s.types, "[], ?::") + "[])" + s.tail
 }
 
+// putMany is insertMany without the answer.
+func (t *tx) putMany(s statement, n int, row func(i int, args []any) []any) error {
+	if t.Dialect() != db.Postgres {
+		_, err := t.insertMany(s, n, row)
+		return err
+	}
+	switch n {
+	case 0:
+		return nil
+	case 1:
+		return t.Later(s.values(1), row(0, nil)...)
+	}
+	return t.Later(s.arrays(), s.transpose(n, row)...)
+}
+
 // insertMany runs a statement for n rows and tells how many it changed. row
 // appends the values of one.
 func (t *tx) insertMany(s statement, n int, row func(i int, args []any) []any) (changed int64, err error) {
@@ -154,11 +169,11 @@ func (s statement) transpose(n int, row func(i int, args []any) []any) []any {
 	return out
 }
 
-func (t *tx) putPairs(s statement, list []pairRow) (int64, error) {
-	return t.insertMany(s, len(list), func(i int, args []any) []any {
+func pairValues(list []pairRow) (int, func(i int, args []any) []any) {
+	return len(list), func(i int, args []any) []any {
 		p := list[i]
 		return append(args, p.run, p.k, p.exp, p.v)
-	})
+	}
 }
 
 // putPoints writes points and the newest of each metric.
@@ -168,7 +183,7 @@ func (t *tx) putPoints(points []runPoint) error {
 	}
 	slices.SortFunc(points, compareRunPoints)
 	points = slices.CompactFunc(points, func(a, b runPoint) bool { return a == b })
-	if _, err := t.insertMany(insertPoints, len(points), func(i int, args []any) []any {
+	if err := t.putMany(insertPoints, len(points), func(i int, args []any) []any {
 		p := points[i]
 		return append(args, p.run, p.k, p.ts, p.step, p.value, p.nan)
 	}); err != nil {
@@ -182,11 +197,10 @@ func (t *tx) putPoints(points []runPoint) error {
 			*last = p
 		}
 	}
-	_, err := t.insertMany(upsertLatest, len(latest), func(i int, args []any) []any {
+	return t.putMany(upsertLatest, len(latest), func(i int, args []any) []any {
 		p := latest[i]
 		return append(args, p.run, p.k, p.exp, p.value, p.nan, p.step, p.ts)
 	})
-	return err
 }
 
 // internAll makes numbers of all names that the requests use.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -167,14 +168,15 @@ func (t *tx) logTogether(list []*entry) error {
 			tags[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, g.Value} // the last one counts
 		}
 	}
-	if n, err := t.putPairs(insertParams, params); err != nil || int(n) < len(params) {
-		return errors.Join(err, map[bool]error{true: errRaced}[err == nil])
+	n, row := pairValues(params)
+	if added, err := t.insertMany(insertParams, n, row); err != nil || int(added) < n {
+		return cmp.Or(err, errRaced)
 	}
 	if err := t.putPoints(points); err != nil {
 		return err
 	}
-	_, err = t.putPairs(upsertTags, rowsOf(tags))
-	return err
+	n, row = pairValues(rowsOf(tags))
+	return t.putMany(upsertTags, n, row)
 }
 
 // runsOf finds the runs of the requests, by id. One that cannot be written to
