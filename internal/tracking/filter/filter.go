@@ -266,6 +266,8 @@ func (p *parser) comparison() (c Comparison, err error) {
 	case slices.Contains(valid, c.Op):
 	case c.Op == IsNull || c.Op == IsNotNull:
 		return c, faultf("IS NULL / IS NOT NULL is only supported for %s, not for %s '%s'", p.nullable(), c.Entity, c.Key)
+	case (c.Op == In || c.Op == NotIn) && c.Entity == Attribute && p.Attributes[c.Key] == Text && len(p.Lists) > 0:
+		return c, faultf("Only ['%s'] attributes support comparison with a list of quoted string values.", strings.Join(p.Lists, "', '"))
 	default:
 		return c, faultf("Invalid comparator '%s' for %s '%s'; valid ones are %v", c.Op, c.Entity, c.Key, valid)
 	}
@@ -412,6 +414,9 @@ func (p *parser) value(c *Comparison) (err error) {
 			return faultf("Invalid value for numeric %s '%s': '%s'", c.Entity, c.Key, digits)
 		}
 		return nil
+	}
+	if t.kind == name {
+		return faultf("Parameter value is either not quoted or unidentified quote types used for string value %s. Use either single or double quotes. Expected a quoted string value for %s '%s'.", t.text, c.Entity, c.Key)
 	}
 	if !t.isText() {
 		return faultf("Expected a quoted string value for %s '%s' (e.g. 'my-value'). Got value %s", c.Entity, c.Key, t.text)

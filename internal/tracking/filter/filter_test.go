@@ -72,7 +72,7 @@ func TestLanguage_Parse_faults(t *testing.T) {
 		"dataset.size = 'x'":                  "Invalid dataset key",
 		"run_id IN ()":                        "non-empty list",
 		"run_id IN (1)":                       "non-empty list",
-		"run_name IN ('a')":                   "Invalid comparator",
+		"run_name IN ('a')":                   "Only ['run_id'] attributes support",
 		"run_id NOT 'a'":                      "Expected a comparison operator",
 		"params.p LIKE '%a%b%c%d%e%f%g%h%'":   "at most 1000 characters",
 		"params.p = '\x00'":                   "not valid UTF-8",

@@ -336,7 +336,7 @@ func mismatch(path string, value any) error {
 	if len(text) > shown {
 		text = strings.ToValidUTF8(text[:shown], "") + "…"
 	}
-	return invalid("Invalid value %s for parameter '%s' supplied: Hint: Value was of type '%s'. See the API docs for more information about request parameters.", text, path, kindOf(value))
+	return invalid("Invalid value %s for parameter '%s' supplied:  Hint: Value was of type '%s'. See the API docs for more information about request parameters.", text, path, kindOf(value))
 }
 
 // kindOf is the name that Python, the language of most callers, has for a JSON type.

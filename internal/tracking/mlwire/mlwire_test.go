@@ -64,8 +64,8 @@ func TestCodec_Decode(t *testing.T) {
 		"Malformed":    {"POST", "", `{"run_id":`, nil, "not valid JSON"},
 		"Trailing":     {"POST", "", `{"run_id":"a"}{}`, nil, "behind the end"},
 		"NotAnObject":  {"POST", "", `[1]`, nil, "must be a JSON object, got a list"},
-		"WrongType":    {"POST", "", `{"run_id":5}`, nil, "Invalid value 5 for parameter 'run_id' supplied: Hint: Value was of type 'int'"},
-		"NestedType":   {"POST", "", `{"run_id":"a","list":[{"key":"k","value":true}]}`, nil, "parameter 'list[0].value' supplied: Hint: Value was of type 'bool'"},
+		"WrongType":    {"POST", "", `{"run_id":5}`, nil, "Invalid value 5 for parameter 'run_id' supplied:  Hint: Value was of type 'int'"},
+		"NestedType":   {"POST", "", `{"run_id":"a","list":[{"key":"k","value":true}]}`, nil, "parameter 'list[0].value' supplied:  Hint: Value was of type 'bool'"},
 		"Fraction":     {"POST", "", `{"run_id":"a","big_number":1.5}`, nil, "type 'float'"},
 		"TooBig":       {"POST", "", `{"run_id":"a","big_number":1e19}`, nil, "big_number"},
 	}

@@ -33,7 +33,7 @@ const (
 	maxBatchPairs      = 100
 	maxBatchTotal      = 1000
 	maxBatchDatasets   = 1000
-	maxArtifactAddress = 1024
+	maxArtifactAddress = 2048
 )
 
 var (
@@ -255,7 +255,7 @@ func CheckModelName(parameter, name string) error {
 // CheckLoggedModelName accepts the name of a logged model.
 func CheckLoggedModelName(name string) error {
 	if strings.ContainsAny(name, `/:.%"'`) {
-		return Invalid("Invalid model name (%s) provided. Model name must be a non-empty string and cannot contain the following characters: ('/', ':', '.', '%%', '\"', \"'\")", name)
+		return Invalid("Invalid model name ('%s') provided. Model name must be a non-empty string and cannot contain the following characters: ('/', ':', '.', '%%', '\"', \"'\")", name)
 	}
 	return tooLong("name", name, maxModelName)
 }
@@ -309,10 +309,10 @@ func CheckDatasets(list []DatasetInput) error {
 			if t.Key == "" {
 				return Invalid("InputTag key cannot be None")
 			}
-			if err := tooLong("InputTag key", t.Key, maxInputTagKey); err != nil {
+			if err := tooLong("key", t.Key, maxInputTagKey); err != nil {
 				return err
 			}
-			if err := tooLong("InputTag value", t.Value, maxInputTagValue); err != nil {
+			if err := tooLong("value", t.Value, maxInputTagValue); err != nil {
 				return err
 			}
 		}
@@ -355,7 +355,10 @@ func CheckArtifactLocation(namespace, defaultNamespace, uri string) error {
 	case namespace != defaultNamespace && uri != "":
 		return Invalid("Experiments of project '%s' keep their artifacts in the platform; leave artifact_location empty.", namespace)
 	}
-	return tooLong("artifact_location", uri, maxArtifactAddress)
+	if utf8.RuneCountInString(uri) > maxArtifactAddress {
+		return Invalid("Invalid artifact path length. The length of the artifact path cannot be greater than %d characters.", maxArtifactAddress)
+	}
+	return nil
 }
 
 // climbsInQuery tells whether "..", however encoded, stands behind the ?.

@@ -54,7 +54,7 @@ func (a *API) getExperiment(ctx context.Context, q *experimentID) (*route.One[ex
 func (a *API) experiments() []server.Endpoint {
 	search := func(ctx context.Context, q *searchExperiments) (*route.Many[experimentJSON], error) {
 		if q.Max == nil {
-			return nil, model.Invalid("Invalid value 0 for parameter 'max_results' supplied. It must be at least 1 and at most 50000.")
+			return nil, model.Invalid("Invalid value 0 for parameter 'max_results' supplied. It must be a positive integer")
 		}
 		n, err := route.MaxResults(q.Max, 0, 50000)
 		if err != nil {

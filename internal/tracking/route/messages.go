@@ -43,8 +43,11 @@ func MaxResults(given *int64, standard, limit int64) (int, error) {
 	if given != nil {
 		n = *given
 	}
-	if n < 1 || n > limit {
-		return 0, model.Invalid("Invalid value %d for parameter 'max_results' supplied. It must be between 1 and %d.", n, limit)
+	if n < 1 {
+		return 0, model.Invalid("Invalid value %d for parameter 'max_results' supplied. It must be a positive integer", n)
+	}
+	if n > limit {
+		return 0, model.Invalid("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", n, limit)
 	}
 	return int(n), nil
 }
