@@ -5,6 +5,9 @@
 //	mlwire  MLflow's JSON
 //	store   SQL: runs, metrics, the registry, searches
 //	traces  what programs did step by step, and what is said about it
+//	genai   evaluation datasets, scorers, issues, reviews
+//	webhooks  who is told of changes of the registry
+//	unserved  what of MLflow's server is not there
 //	filter  the language of searches
 //	model   vocabulary, limits, errors
 //

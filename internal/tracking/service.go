@@ -13,6 +13,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
+	"github.com/kiwerk/kiwerk/internal/tracking/genai"
 	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -75,6 +76,7 @@ type Service struct {
 	webhooks *webhooks.Service
 	traces   *traces.Service
 	gc       *gc.Service
+	genai    *genai.Service
 	changes  broadcast
 }
 
@@ -116,6 +118,10 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
+	s.genai, err = genai.New(ctx, genai.Options{DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Experiments: st, Traces: s.traces.Experiments})
+	if err != nil {
+		return nil, err
+	}
 	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Codec: mlwire.Codec{Log: d.Logger}})
 	return s, err
 }
@@ -135,6 +141,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 		s.web.Endpoints(),
 		s.webhooks.Endpoints(),
 		s.gc.Endpoints(),
+		s.genai.Endpoints(),
 		unserved.Endpoints(mlwire.Codec{}),
 	)
 }

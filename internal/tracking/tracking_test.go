@@ -273,7 +273,7 @@ func TestEndpoints_permissions(t *testing.T) {
 	})
 	public := 0
 	for _, e := range p.Endpoints() {
-		path := strings.NewReplacer("{model_id}", "m-1", "{tag_key}", "k", "{path...}", "0/x", "{webhook_id}", "w").Replace(e.Pattern)
+		path := strings.NewReplacer("{model_id}", "m-1", "{tag_key}", "k", "{path...}", "0/x", "{webhook_id}", "w", "{id}", "i", "{key}", "k").Replace(e.Pattern)
 		method := e.Method
 		if method == "" {
 			method = "POST"

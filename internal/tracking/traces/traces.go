@@ -133,3 +133,13 @@ func (s *Service) Delete(ctx context.Context, namespace, experiment string, whic
 	}
 	return len(ids), err
 }
+
+// Experiments tells the experiments of traces by trace id; what does not exist is left out.
+func (s *Service) Experiments(ctx context.Context, namespace string, ids []string) (map[string]int64, error) {
+	list, err := s.store.Infos(ctx, namespace, ids, nil)
+	found := make(map[string]int64, len(list))
+	for _, i := range list {
+		found[i.ID] = i.Experiment
+	}
+	return found, err
+}

@@ -1,0 +1,133 @@
+package genai
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// kind is what a document is.
+type kind[T any] struct{ name, said string }
+
+// object is a document with what it is found by.
+type object[T any] struct {
+	ID, Namespace string
+	Exp           int64
+	Key           string
+	Created       int64
+	Doc           T
+}
+
+const objectColumns = "id, namespace, exp, key, created, doc"
+
+func scanObject[T any](r db.Rows) (o object[T], err error) {
+	var doc string
+	if err := r.Scan(&o.ID, &o.Namespace, &o.Exp, &o.Key, &o.Created, &doc); err != nil {
+		return o, err
+	}
+	return o, json.Unmarshal([]byte(doc), &o.Doc)
+}
+
+// missing is the answer to an id that names nothing.
+func (k kind[T]) missing(id string) error {
+	return model.Missing("%s '%s' not found.", k.said, model.Cut(id, 100))
+}
+
+// get finds an object by its id.
+func (k kind[T]) get(t *db.Tx, namespace, id string) (object[T], error) {
+	o, err := scanObject[T](t.Row("SELECT "+objectColumns+" FROM genai_objects WHERE kind = ? AND namespace = ? AND id = ?", k.name, namespace, id))
+	if db.IsNoRows(err) {
+		err = k.missing(id)
+	}
+	return o, err
+}
+
+// find finds an object by its key; nil is none.
+func (k kind[T]) find(t *db.Tx, namespace string, exp int64, key string) (*object[T], error) {
+	o, err := scanObject[T](t.Row("SELECT "+objectColumns+" FROM genai_objects WHERE kind = ? AND namespace = ? AND exp = ? AND key = ?", k.name, namespace, exp, key))
+	if db.IsNoRows(err) {
+		return nil, nil
+	}
+	return &o, err
+}
+
+// list gives the objects of an experiment, or of all for -1, the newest first.
+func (k kind[T]) list(t *db.Tx, namespace string, exp int64) (list []object[T], err error) {
+	query, args := "SELECT "+objectColumns+" FROM genai_objects WHERE kind = ? AND namespace = ?", []any{k.name, namespace}
+	if exp >= 0 {
+		query += " AND exp = ?"
+		args = append(args, exp)
+	}
+	err = t.Each(func(r db.Rows) error {
+		o, err := scanObject[T](r)
+		list = append(list, o)
+		return err
+	}, query+" ORDER BY created DESC, id", args...)
+	return list, err
+}
+
+// put stores a new object or what has become of one; a key that another has is RESOURCE_ALREADY_EXISTS.
+func (k kind[T]) put(t *db.Tx, o object[T]) error {
+	doc, err := json.Marshal(o.Doc)
+	if err != nil {
+		return err
+	}
+	_, err = t.Exec(`INSERT INTO genai_objects(id, kind, namespace, exp, key, created, doc) VALUES(?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT(id) DO UPDATE SET key = excluded.key, doc = excluded.doc`, o.ID, k.name, o.Namespace, o.Exp, o.Key, o.Created, string(doc))
+	if errors.Is(err, db.ErrConflict) {
+		return model.Exists("%s with name '%s' already exists for experiment '%d'.", k.said, o.Key, o.Exp)
+	}
+	return err
+}
+
+func remove(t *db.Tx, id string) error {
+	_, err := t.Exec("DELETE FROM genai_objects WHERE id = ?", id)
+	return err
+}
+
+// load is get in a snapshot of its own.
+func (k kind[T]) load(ctx context.Context, s *Service, namespace, id string) (o object[T], err error) {
+	err = s.db.View(ctx, func(t *db.Tx) error {
+		o, err = k.get(t, namespace, id)
+		return err
+	})
+	return o, err
+}
+
+// change runs fn on an object and stores what it has made of it.
+func (k kind[T]) change(ctx context.Context, s *Service, namespace, id string, fn func(*db.Tx, *object[T]) error) (o object[T], err error) {
+	err = s.db.Update(ctx, func(t *db.Tx) error {
+		if o, err = k.get(t, namespace, id); err != nil {
+			return err
+		}
+		if err := fn(t, &o); err != nil {
+			return err
+		}
+		return k.put(t, o)
+	})
+	return o, err
+}
+
+// page cuts one page out of a list; tokens count what came before.
+func page[T any](list []T, limit int, token string) (cut []T, next string, err error) {
+	from := struct {
+		Offset int `json:"offset"`
+	}{}
+	if token != "" {
+		b, err := base64.StdEncoding.DecodeString(token)
+		if err != nil || json.Unmarshal(b, &from) != nil || from.Offset < 0 {
+			return nil, "", model.Invalid("Invalid page token, could not base64-decode")
+		}
+	}
+	list = list[min(from.Offset, len(list)):]
+	if len(list) <= limit {
+		return list, "", nil
+	}
+	from.Offset += limit
+	b, err := json.Marshal(from)
+	return list[:limit], base64.StdEncoding.EncodeToString(b), err
+}
