@@ -203,51 +203,59 @@ func (t *tx) putPoints(points []runPoint) error {
 	})
 }
 
-// internAll makes numbers of all names that the requests use.
-func (t *tx) internAll(list []*entry) error {
-	missing := map[string]bool{}
-	note := func(name string) {
-		if t.interned[name] != 0 {
-			return
-		}
-		if id, ok := t.s.keys.id(name); ok {
-			t.found(name, id) // what is remembered may be forgotten before it is used
-		} else {
-			missing[name] = true
-		}
-	}
+// namesOf gives each name that the requests use, without those of refused ones.
+func namesOf(list []*entry) map[string]bool {
+	names := map[string]bool{}
 	for _, e := range list {
 		if e.err != nil {
 			continue
 		}
+		last := ""
 		for _, m := range e.batch.Metrics {
-			note(m.Key)
+			if m.Key != last { // the same ones stand together
+				names[m.Key] = true
+				last = m.Key
+			}
 		}
 		for _, p := range e.batch.Params {
-			note(p.Key)
+			names[p.Key] = true
 		}
 		for _, p := range e.batch.Tags {
-			note(p.Key)
+			names[p.Key] = true
 		}
 	}
-	if len(missing) == 0 {
+	return names
+}
+
+// lookUp finds the numbers of the names that have one.
+func (t *tx) lookUp(list []*entry) error {
+	names := namesOf(list)
+	maps.DeleteFunc(names, func(name string, _ bool) bool {
+		id, ok := t.s.keys.id(name)
+		if ok {
+			t.found(name, id) // what is remembered may be forgotten before it is used
+		}
+		return ok
+	})
+	if len(names) == 0 {
 		return nil
 	}
-	names := slices.Sorted(maps.Keys(missing))
-	scan := func(r rows) error {
-		var id int64
-		var name string
-		err := r.Scan(&id, &name)
-		t.found(name, id)
-		delete(missing, name)
-		return err
-	}
-	if err := t.Each(scan, "SELECT id, key FROM run_keys WHERE key IN (??)", names); err != nil {
-		return err
-	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !missing[n] })
+	return t.Each(t.noteKey, "SELECT id, key FROM run_keys WHERE key IN (??)", slices.Sorted(maps.Keys(names)))
+}
+
+func (t *tx) noteKey(r rows) error {
+	var id int64
+	var name string
+	err := r.Scan(&id, &name)
+	t.found(name, id)
+	return err
+}
+
+// internAll makes numbers for names that have none.
+func (t *tx) internAll(list []*entry) error {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(namesOf(list))), func(n string) bool { return t.known(n) != 0 })
 	if t.Dialect() == db.Postgres && len(names) > 1 {
-		if err := t.Each(scan, "INSERT INTO run_keys(key) SELECT unnest(?::text[]) ON CONFLICT DO NOTHING RETURNING id, key", names); err != nil {
+		if err := t.Each(t.noteKey, "INSERT INTO run_keys(key) SELECT unnest(?::text[]) ON CONFLICT DO NOTHING RETURNING id, key", names); err != nil {
 			return err
 		}
 	}
@@ -259,5 +267,5 @@ func (t *tx) internAll(list []*entry) error {
 	return nil
 }
 
-// known gives the number of a name that internAll has seen.
+// known gives the number of a name that lookUp or internAll has found.
 func (t *tx) known(name string) int64 { return t.interned[name] }

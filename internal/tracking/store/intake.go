@@ -23,6 +23,7 @@ type entry struct {
 	namespace, id string
 	batch         model.Batch
 	err           error
+	added         []model.Pair // params that the run does not have
 	// alone: the requests could not be written together, so each has to try by itself.
 	alone bool
 	lead  chan struct{} // closed when it has to take the others along
@@ -146,15 +147,17 @@ func (t *tx) logTogether(list []*entry) error {
 	if err != nil {
 		return err
 	}
-	if err := t.internAll(list); err != nil {
+	if err := t.lookUp(list); err != nil {
 		return err
 	}
-	params, err := t.checkParams(list, runs)
-	if err != nil {
+	if err := t.checkParams(list, runs); err != nil {
+		return err
+	}
+	if err := t.internAll(list); err != nil { // names of a refused request leave no trace either
 		return err
 	}
 	var points []runPoint
-	tags := map[runKey]pairRow{}
+	params, tags := map[runKey]pairRow{}, map[runKey]pairRow{}
 	for _, e := range list {
 		if e.err != nil {
 			continue
@@ -163,12 +166,16 @@ func (t *tx) logTogether(list []*entry) error {
 		for _, m := range e.batch.Metrics {
 			points = append(points, newRunPoint(r, t.known(m.Key), m))
 		}
+		for _, p := range e.added {
+			k := t.known(p.Key)
+			params[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, p.Value}
+		}
 		for _, g := range e.batch.Tags {
 			k := t.known(g.Key)
 			tags[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, g.Value} // the last one counts
 		}
 	}
-	n, row := pairValues(params)
+	n, row := pairValues(rowsOf(params))
 	if added, err := t.insertMany(insertParams, n, row); err != nil || int(added) < n {
 		return cmp.Or(err, errRaced)
 	}
@@ -215,52 +222,57 @@ func (t *tx) runsOf(list []*entry) (map[string]model.RunInfo, error) {
 	return runs, err
 }
 
-// checkParams gives the rows to add. A request that would change a param is refused.
-func (t *tx) checkParams(list []*entry, runs map[string]model.RunInfo) ([]pairRow, error) {
+// checkParams finds what the requests add. One that would change a param is refused.
+func (t *tx) checkParams(list []*entry, runs map[string]model.RunInfo) error {
 	var ids, keys []int64
+	names := map[int64]string{}
 	for _, e := range list {
 		if e.err != nil || len(e.batch.Params) == 0 {
 			continue
 		}
 		ids = append(ids, runs[e.id].Row)
 		for _, p := range e.batch.Params {
-			keys = append(keys, t.known(p.Key))
+			if k := t.known(p.Key); k != 0 {
+				keys = append(keys, k)
+				names[k] = p.Key
+			}
 		}
 	}
-	if len(ids) == 0 {
-		return nil, nil
+	type param struct {
+		run  int64
+		name string
 	}
-	have := map[runKey]string{}
-	if err := t.Each(func(r rows) error {
-		var k runKey
-		var v string
-		err := r.Scan(&k.run, &k.k, &v)
-		have[k] = v
-		return err
-	}, "SELECT run, k, v FROM run_params WHERE run IN (??) AND k IN (??)", unique(ids), unique(keys)); err != nil {
-		return nil, err
+	have := map[param]string{}
+	if len(keys) > 0 {
+		if err := t.Each(func(r rows) error {
+			var run, k int64
+			var v string
+			err := r.Scan(&run, &k, &v)
+			have[param{run, names[k]}] = v
+			return err
+		}, "SELECT run, k, v FROM run_params WHERE run IN (??) AND k IN (??)", unique(ids), unique(keys)); err != nil {
+			return err
+		}
 	}
-	var out []pairRow
 	for _, e := range list {
+		e.added = nil
 		if e.err != nil {
 			continue
 		}
 		r := runs[e.id]
 		for _, p := range e.batch.Params {
-			if old, ok := have[runKey{r.Row, t.known(p.Key)}]; ok && old != p.Value {
+			old, ok := have[param{r.Row, p.Key}]
+			if !ok {
+				e.added = append(e.added, p)
+			} else if old != p.Value {
 				e.err = paramChanged(r, p, old)
 			}
 		}
-		if e.err != nil {
-			continue
-		}
-		for _, p := range e.batch.Params {
-			k := runKey{r.Row, t.known(p.Key)}
-			if _, ok := have[k]; !ok {
-				have[k] = p.Value
-				out = append(out, pairRow{r.Row, k.k, r.ExperimentID, p.Value})
+		if e.err == nil {
+			for _, p := range e.added {
+				have[param{r.Row, p.Key}] = p.Value
 			}
 		}
 	}
-	return sortedPairs(out), nil
+	return nil
 }
