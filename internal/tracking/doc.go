@@ -9,6 +9,7 @@
 //	webhooks  who is told of changes of the registry
 //	unserved  what of MLflow's server is not there
 //	filter  the language of searches
+//	digests SHA-256 of artifacts
 //	model   vocabulary, limits, errors
 //
 // [Service] joins them over a store.Store and a blob.Bucket. Beside the routes

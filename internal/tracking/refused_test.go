@@ -3,6 +3,7 @@ package tracking_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -122,6 +123,14 @@ func onlyFirst(p string) bool {
 	return strings.HasPrefix(strings.ToLower(p), "c:/") || strings.HasSuffix(p, "incomplete/a")
 }
 
+func jsonOf(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return `""`
+	}
+	return string(b)
+}
+
 // escape makes a path part from which the server reads exactly p.
 func escape(p string) string { return strings.ReplaceAll(url.PathEscape(p), ".", "%2E") }
 
@@ -139,6 +148,12 @@ func TestRefused(t *testing.T) {
 		for _, p := range climbing() {
 			q := url.QueryEscape(p)
 			below := proxyPath + "/" + escape(a.artifacts) + "%2F" + escape(p)
+			body := `{"path":"x","num_parts":1,"upload_id":"x","parts":[{"part_number":1,"etag":"x"}]}`
+			for _, op := range []string{"create", "complete", "abort"} {
+				refuse(t, missing, "POST", "/api/2.0/mlflow-artifacts/mpu/"+op+"/"+escape(p), body)
+			}
+			refuse(t, missing, "GET", "/api/2.0/mlflow-artifacts/presigned/"+escape(p), "")
+			refuse(t, bad, "POST", "/api/2.0/mlflow/artifacts/presigned-upload-url", fmt.Sprintf(`{"run_id":%q,"path":%s}`, a.run, jsonOf(p)))
 			if !onlyFirst(p) {
 				refuse(t, bad, "GET", below, "")
 				refuse(t, bad, "PUT", below, "x")
@@ -156,6 +171,21 @@ func TestRefused(t *testing.T) {
 				refuse(t, bad, "GET", "/api/2.0/mlflow/artifacts/list?run_id="+a.run+"&path="+q, "")
 				refuse(t, bad, "GET", "/api/2.0/mlflow/logged-models/"+a.model+"/artifacts/directories?artifact_directory_path="+q, "")
 			}
+		}
+	})
+	t.Run("Parts", func(t *testing.T) {
+		for _, name := range []string{"..", `..\..`, "a/..", "", "/", ".", "a\x00b", "%2e%2e", "x#y"} {
+			refuse(t, missing, "POST", "/api/2.0/mlflow-artifacts/mpu/create/"+a.artifacts, `{"num_parts":1,"path":`+jsonOf(name)+`}`)
+		}
+		for _, upload := range []string{"x", "a.b.c", "0.9999999999.00", "..%2F..%2Fsecret"} {
+			refuse(t, []int{403}, "PUT", "/api/2.0/mlflow-artifacts/parts/"+upload+"/1?signature=00", "x")
+			refuse(t, []int{403}, "PUT", "/api/2.0/mlflow-artifacts/parts/"+upload+"/..%2F1", "x")
+			refuse(t, bad, "POST", "/api/2.0/mlflow-artifacts/mpu/complete/"+a.artifacts, `{"path":"x","upload_id":"`+upload+`","parts":[{"part_number":1}]}`)
+			refuse(t, bad, "POST", "/api/2.0/mlflow-artifacts/mpu/abort/"+a.artifacts, `{"path":"x","upload_id":"`+upload+`"}`)
+		}
+		for _, path := range []string{".parts", ".parts/x", ".parts/x/1", "%2eparts/x"} {
+			refuse(t, missing, "GET", proxyPath+"/"+path, "")
+			refuse(t, missing, "DELETE", proxyPath+"/"+path, "")
 		}
 	})
 	t.Run("Ids", func(t *testing.T) {

@@ -165,3 +165,21 @@ func (s *Service) note(namespace, name string, err error) error {
 	}
 	return err
 }
+
+// ArtifactDigest is the SHA-256, in hexadecimal, of an artifact of a run; ""
+// if it did not come through the server.
+func (s *Service) ArtifactDigest(ctx context.Context, namespace, runID, path string) (string, error) {
+	r, err := s.store.RunInfo(ctx, namespace, runID)
+	if err != nil {
+		return "", err
+	}
+	v := ModelVersion{}
+	if err := s.locate(&v, r.ArtifactURI+"/"+path); err != nil {
+		return "", err
+	}
+	info, err := s.blobs.Stat(ctx, v.Key)
+	if err != nil {
+		return "", err
+	}
+	return s.digests.Of(ctx, info)
+}

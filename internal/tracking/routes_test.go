@@ -68,8 +68,8 @@ func TestRoutes_known(t *testing.T) {
 	for _, r := range upstreamRoutes(t) {
 		known[r.method+" "+wildcard.ReplaceAllString(r.path, "{}")] = true
 	}
-	// Ours alone: clients before 3.0 and scripts use them.
-	for _, more := range []string{"POST /api/2.0/mlflow/experiments/search-datasets", "POST /ajax-api/2.0mlflow/experiments/search-datasets", "GET /api/2.0/mlflow/logged-models/{}/artifacts/files"} {
+	// Ours alone: clients before 3.0, scripts, and uploads in parts use them.
+	for _, more := range []string{"POST /api/2.0/mlflow/experiments/search-datasets", "POST /ajax-api/2.0mlflow/experiments/search-datasets", "GET /api/2.0/mlflow/logged-models/{}/artifacts/files", "PUT /api/2.0/mlflow-artifacts/parts/{}/{}"} {
 		known[more] = true
 	}
 	for _, e := range start(t, t.TempDir(), nil).Endpoints() {

@@ -12,6 +12,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/lifecycle"
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/digests"
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
 	"github.com/kiwerk/kiwerk/internal/tracking/genai"
 	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
@@ -69,6 +70,7 @@ type Deps struct {
 // Service is tracking and registry.
 type Service struct {
 	store    *store.Store
+	digests  *digests.Digests
 	blobs    blob.Bucket
 	prefix   string
 	api      *rest.API
@@ -100,9 +102,17 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: st, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
+	sums, err := digests.New(ctx, d.Store)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := sums.Secret(ctx, "parts")
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{store: st, digests: sums, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
 	s.api, err = rest.New(rest.Options{
-		Store: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
+		Store: st, Blobs: d.Blobs, Digests: sums, Secret: secret, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
 		Elsewhere: d.Elsewhere, NoProxy: d.NoProxy, NoWorkspaces: d.NoWorkspaces,
 		Clock: d.Clock, Logger: d.Logger, MaxArtifact: d.MaxArtifact,
 		Changed:  func(namespace, name string) { s.changes.send(Change{Namespace: namespace, Model: name}) },

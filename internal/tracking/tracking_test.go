@@ -30,6 +30,7 @@ type platform struct {
 	t       testing.TB
 	handler http.Handler
 	db      *store.Store
+	bucket  blob.Bucket
 }
 
 // rights decides by permission and namespace.
@@ -57,15 +58,6 @@ func start(tb testing.TB, dir string, may rights) *platform {
 // startAt is start with a database of its own choice.
 func startAt(tb testing.TB, database, dir string, may rights) *platform {
 	tb.Helper()
-	db, err := store.Open(tb.Context(), store.Options{Path: database})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
 	blobs, err := blob.OpenFolder(filepath.Join(dir, "blobs"))
 	if err != nil {
 		tb.Fatal(err)
@@ -75,8 +67,30 @@ func startAt(tb testing.TB, database, dir string, may rights) *platform {
 			tb.Error(err)
 		}
 	})
+	return startOn(tb, database, blobs, may)
+}
+
+// startOn is start with a bucket of any kind.
+func startOn(tb testing.TB, database string, blobs blob.Bucket, may rights) *platform {
+	tb.Helper()
+	db, err := store.Open(tb.Context(), store.Options{Path: database})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
 	log := slog.New(slog.DiscardHandler)
-	svc, err := tracking.New(tb.Context(), tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log, KeyPrefix: tracking.KeyPrefix})
+	deps := tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log, KeyPrefix: tracking.KeyPrefix}
+	if _, ok := blobs.(*blob.Folder); !ok {
+		deps.Elsewhere = func(ctx context.Context, uri string) (blob.Bucket, string, error) {
+			b, err := blob.Open(ctx, uri)
+			return b, "", err
+		}
+	}
+	svc, err := tracking.New(tb.Context(), deps)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -84,7 +98,7 @@ func startAt(tb testing.TB, database, dir string, may rights) *platform {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &platform{svc, tb, h, db}
+	return &platform{svc, tb, h, db, blobs}
 }
 
 // do sends a request and reads the JSON answer.

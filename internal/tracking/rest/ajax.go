@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -75,10 +74,9 @@ func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.o.Blobs.Create(r.Context(), key, bytes.NewReader(content)); err != nil {
+	if err := a.keep(r, w.Header(), key, bytes.NewReader(content)); err != nil {
 		return err
 	}
-	a.o.Uploaded(server.NamespaceOf(r.Context()), strings.TrimPrefix(key, a.o.KeyPrefix+"/"))
 	w.Header().Set("Content-Type", "application/json")
 	return nil
 }

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -75,6 +77,9 @@ func (a *API) key(ctx context.Context, p string) (string, error) {
 		return "", err
 	}
 	first, _, _ := strings.Cut(p, "/")
+	if first == partsFolder {
+		return "", fmt.Errorf("%w: %q is reserved", blob.ErrKey, first)
+	}
 	owner := server.DefaultNamespace
 	if n, err := strconv.ParseInt(first, 10, 64); err == nil {
 		if owner, err = a.store.ExperimentNamespace(ctx, n); err != nil {
@@ -195,7 +200,7 @@ func (a *API) sendFile(w http.ResponseWriter, r *http.Request, uri, file string)
 // nor show it as part of this site: it was uploaded by anyone who may log.
 func (a *API) send(w http.ResponseWriter, r *http.Request, p place) error {
 	key := p.key
-	content, info, err := p.Open(r.Context(), key, 0, -1)
+	content, info, err := blob.OpenSeeker(r.Context(), p.Bucket, key)
 	if err != nil {
 		if st, statErr := p.Stat(r.Context(), key); statErr == nil && st.Folder {
 			return model.Invalid("Artifact path refers to a directory, not a file: '%s'", path.Base(key))
@@ -212,15 +217,25 @@ func (a *API) send(w http.ResponseWriter, r *http.Request, p place) error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("Content-Disposition", disposition(path.Base(key)))
-	if seeker, ok := content.(io.ReadSeeker); ok {
-		http.ServeContent(w, r, "", info.ModTime, seeker) // ranges, and the kernel copies
-		return nil
+	if info.Version != "" {
+		h.Set("ETag", strconv.Quote(info.Version))
 	}
-	h.Set("Content-Length", strconv.FormatInt(info.Size, 10))
-	if _, err := io.Copy(w, content); err != nil {
-		a.o.Logger.InfoContext(r.Context(), "download ended early", "key", key, "error", err)
+	if p.Bucket == a.o.Blobs {
+		sum, err := a.o.Digests.Of(r.Context(), info)
+		if err != nil {
+			return err
+		}
+		reprDigest(h, sum)
 	}
+	http.ServeContent(w, r, "", info.ModTime, content) // ranges, conditions, HEAD; the kernel copies files
 	return nil
+}
+
+// reprDigest names the SHA-256 of a whole file as RFC 9530 has it.
+func reprDigest(h http.Header, sum string) {
+	if b, err := hex.DecodeString(sum); err == nil && len(b) > 0 {
+		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(b)+":")
+	}
 }
 
 func contentType(key string) string {
@@ -260,12 +275,30 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.o.Blobs.Create(r.Context(), key, r.Body); err != nil {
+	if err := a.keep(r, w.Header(), key, r.Body); err != nil {
 		return err
 	}
-	a.o.Uploaded(server.NamespaceOf(r.Context()), r.PathValue("path"))
 	a.codec.Encode(w, r, mlwire.Empty{})
 	return nil
+}
+
+// keep stores a file, then its digest, and names both in a header.
+func (a *API) keep(r *http.Request, h http.Header, key string, content io.Reader) error {
+	info, sum, err := blob.CreateSummed(r.Context(), a.o.Blobs, key, content)
+	if err != nil {
+		return err
+	}
+	if err := a.o.Digests.Put(r.Context(), info, sum); err != nil {
+		return err
+	}
+	h.Set("ETag", strconv.Quote(info.Version))
+	reprDigest(h, hex.EncodeToString(sum))
+	a.uploadedKey(r, key)
+	return nil
+}
+
+func (a *API) uploadedKey(r *http.Request, key string) {
+	a.o.Uploaded(server.NamespaceOf(r.Context()), strings.TrimPrefix(strings.TrimPrefix(key, a.o.KeyPrefix), "/"))
 }
 
 func (a *API) remove(w http.ResponseWriter, r *http.Request) error {
@@ -274,6 +307,9 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := a.o.Blobs.Delete(r.Context(), key); err != nil {
+		return err
+	}
+	if err := a.o.Digests.Forget(r.Context(), key); err != nil {
 		return err
 	}
 	a.codec.Encode(w, r, mlwire.Empty{})

@@ -3,20 +3,29 @@ package rest
 import (
 	"net/http"
 
+	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
-type serverInfo struct{ workspaces bool }
+type serverInfo struct {
+	workspaces bool
+	// signs tells that clients reach the bucket themselves, by signed
+	// addresses. Uploads in parts work without, too, but one stream is faster
+	// then, and the question for an address a request in vain.
+	signs bool
+}
 
 func (s serverInfo) AppendJSON(w *writer) {
 	w.Begin()
 	w.Str("store_type", "SqlStore")
 	w.Bool("workspaces_enabled", s.workspaces) // a workspace is a project, which is a namespace
 	w.Bool("trace_archival_enabled", false)
-	w.Bool("multipart_uploads_enabled", false)
-	w.Bool("multipart_downloads_enabled", false)
+	w.Bool("multipart_uploads_enabled", s.signs)
+	w.Bool("multipart_downloads_enabled", s.signs)
+	w.Bool("presigned_upload_run_id_supported", true)
+	w.Bool("presigned_upload_model_id_supported", true)
 	w.Name("features_enabled")
 	w.Begin()
 	w.Bool("gateway", false)
@@ -28,9 +37,12 @@ func (s serverInfo) AppendJSON(w *writer) {
 func (a *API) fallback() []server.Endpoint {
 	handshake := server.Public("clients ask for it before they send credentials; it tells nothing about data")
 	nothing := server.Public("it only says that the route does not exist")
+	_, signs := blob.SignerOf(a.o.Blobs)
 	list := route.Both(server.Endpoint{
 		Method: "GET", Pattern: "/api/3.0/mlflow/server-info", Permission: handshake, Summary: "what the tracking server can do",
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, serverInfo{!a.o.NoWorkspaces}) }),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a.codec.Encode(w, r, serverInfo{!a.o.NoWorkspaces, signs})
+		}),
 	})
 	list = append(list, server.Endpoint{
 		Method: "GET", Pattern: "/version", Permission: handshake, Summary: "the release of MLflow whose API is served",
@@ -44,15 +56,6 @@ func (a *API) fallback() []server.Endpoint {
 			Pattern: p, Permission: nothing, Summary: "calls that are not served", Codec: a.codec,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				a.codec.Error(w, r, server.Errorf(http.StatusNotFound, "ENDPOINT_NOT_FOUND", "%s %s is not served by this tracking server", r.Method, r.URL.Path))
-			}),
-		})...)
-	}
-	for _, op := range []string{"create", "complete", "abort"} {
-		list = append(list, route.Both(server.Endpoint{
-			Method: "POST", Pattern: "/api/2.0/mlflow-artifacts/mpu/" + op + "/{path...}", Permission: server.Can("update", route.Artifacts),
-			Summary: "uploads in parts, which clients then do without", Codec: a.codec,
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				a.codec.Error(w, r, server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository"))
 			}),
 		})...)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/digests"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
@@ -19,6 +20,10 @@ import (
 type Options struct {
 	Store *store.Store
 	Blobs blob.Bucket
+	// Digests has the SHA-256 of each artifact.
+	Digests *digests.Digests
+	// Secret signs the addresses of parts of uploads.
+	Secret []byte
 	// KeyPrefix is where artifacts lie in the bucket, e.g. "tracking"; empty is its top.
 	KeyPrefix string
 	// ArtifactRoot is how their addresses begin, e.g. "mlflow-artifacts:".
@@ -51,7 +56,7 @@ type API struct {
 
 // New checks the options.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Blobs == nil || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
+	if o.Store == nil || o.Blobs == nil || o.Digests == nil || len(o.Secret) == 0 || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
 		return nil, errors.New("tracking API: all options are required")
 	}
 	return &API{o: o, store: o.Store, codec: mlwire.Codec{Log: o.Logger}}, nil
@@ -61,7 +66,7 @@ func New(o Options) (*API, error) {
 func (a *API) Endpoints() []server.Endpoint {
 	var list []server.Endpoint
 	for _, group := range [][]server.Endpoint{
-		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.webPage(), a.fallback(),
+		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.multipart(), a.webPage(), a.fallback(),
 	} {
 		list = append(list, group...)
 	}

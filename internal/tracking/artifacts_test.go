@@ -1,0 +1,255 @@
+package tracking_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
+)
+
+// onEach runs a test with each kind of bucket.
+func onEach(t *testing.T, test func(t *testing.T, p *platform)) {
+	t.Helper()
+	t.Run("Folder", func(t *testing.T) { test(t, start(t, t.TempDir(), nil)) })
+	t.Run("S3", func(t *testing.T) {
+		bucket, err := blob.Open(t.Context(), blobtest.StartS3(t)+"/team/artifacts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, startOn(t, filepath.Join(t.TempDir(), "kiwerk.db"), bucket, nil))
+	})
+}
+
+// fetch is a request with its whole answer.
+func (p *platform) fetch(method, path string, body io.Reader, header ...string) *httptest.ResponseRecorder {
+	p.t.Helper()
+	r := httptest.NewRequest(method, path, body)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	p.handler.ServeHTTP(w, r)
+	return w
+}
+
+func TestArtifacts_ranges(t *testing.T) {
+	onEach(t, func(t *testing.T, p *platform) {
+		_, artifacts := p.newRun()
+		path := proxyPath + "/" + artifacts + "/model/weights.bin"
+		const content = "0123456789"
+		put := p.fetch("PUT", path, strings.NewReader(content))
+		sum := sha256.Sum256([]byte(content))
+		digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+		if put.Code != http.StatusOK || put.Header().Get("Repr-Digest") != digest {
+			t.Fatalf("%d %v", put.Code, put.Header())
+		}
+		whole := p.fetch("GET", path, http.NoBody)
+		etag := whole.Header().Get("ETag")
+		if whole.Body.String() != content || etag == "" || etag != put.Header().Get("ETag") || whole.Header().Get("Repr-Digest") != digest || whole.Header().Get("Content-Length") != "10" {
+			t.Errorf("%q %v", whole.Body, whole.Header())
+		}
+		for name, c := range map[string]struct {
+			header []string
+			status int
+			want   string
+		}{
+			"Middle":     {[]string{"Range", "bytes=3-5"}, 206, "345"},
+			"Open":       {[]string{"Range", "bytes=8-"}, 206, "89"},
+			"Suffix":     {[]string{"Range", "bytes=-2"}, 206, "89"},
+			"BeyondEnd":  {[]string{"Range", "bytes=8-99"}, 206, "89"},
+			"BehindEnd":  {[]string{"Range", "bytes=10-"}, 416, ""},
+			"IfRange":    {[]string{"Range", "bytes=0-0", "If-Range", etag}, 206, "0"},
+			"IfRangeOld": {[]string{"Range", "bytes=0-0", "If-Range", `"old"`}, 200, content},
+			"NoneMatch":  {[]string{"If-None-Match", etag}, 304, ""},
+			"Match":      {[]string{"If-Match", `"old"`}, 412, ""},
+		} {
+			got := p.fetch("GET", path, http.NoBody, c.header...)
+			if got.Code != c.status || c.want != "" && got.Body.String() != c.want {
+				t.Errorf("%s: %d %q", name, got.Code, got.Body)
+			}
+		}
+		head := p.fetch("HEAD", path, http.NoBody)
+		if head.Code != 200 || head.Body.Len() != 0 || head.Header().Get("Content-Length") != "10" || head.Header().Get("Repr-Digest") != digest {
+			t.Errorf("%d %v", head.Code, head.Header())
+		}
+		// Replaced past the server: the digest no longer counts.
+		if _, err := p.bucket.Create(t.Context(), "tracking/"+artifacts+"/model/weights.bin", strings.NewReader("others")); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.fetch("GET", path, http.NoBody); got.Body.String() != "others" || got.Header().Get("Repr-Digest") != "" {
+			t.Errorf("%q %v", got.Body, got.Header())
+		}
+	})
+}
+
+// TestArtifacts_multipart does what the client does with a large file.
+func TestArtifacts_multipart(t *testing.T) {
+	onEach(t, func(t *testing.T, p *platform) {
+		srv := httptest.NewServer(p.handler)
+		defer srv.Close()
+		run, artifacts := p.newRun()
+		content := make([]byte, 12<<20+5)
+		_, _ = rand.NewChaCha8([32]byte{7}).Read(content) // it never fails
+		const part = 5 << 20
+		post := func(op, body string) (int, map[string]any) {
+			t.Helper()
+			return p.do("POST", "/api/2.0/mlflow-artifacts/mpu/"+op+"/"+artifacts+"/model", body)
+		}
+		begin := func() (string, []any) {
+			t.Helper()
+			r, err := http.NewRequest(http.MethodPost, srv.URL+"/api/2.0/mlflow-artifacts/mpu/create/"+artifacts+"/model", strings.NewReader(`{"path":"/home/anna/weights.bin","num_parts":3}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "application/json")
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			var made struct {
+				ID          string `json:"upload_id"`
+				Credentials []any  `json:"credentials"`
+			}
+			if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || resp.StatusCode != 200 || len(made.Credentials) != 3 {
+				t.Fatalf("%d %+v %v", resp.StatusCode, made, err)
+			}
+			return made.ID, made.Credentials
+		}
+		send := func(address string, b []byte) (int, string) {
+			t.Helper()
+			r, err := http.NewRequest(http.MethodPut, address, bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			return resp.StatusCode, resp.Header.Get("ETag")
+		}
+		id, urls := begin()
+		var list []string
+		for i, c := range urls {
+			from := i * part
+			status, etag := send(dig(c, "url").(string), content[from:min(from+part, len(content))])
+			if status != http.StatusOK || etag == "" {
+				t.Fatalf("part %d: %d", i+1, status)
+			}
+			list = append(list, fmt.Sprintf(`{"part_number":%d,"etag":%q,"url":"x"}`, i+1, etag))
+		}
+		if status, _ := send(strings.Replace(dig(urls[0], "url").(string), "ignature=", "ignature=0", 1), []byte("forged")); status != http.StatusForbidden {
+			t.Errorf("a forged address was taken: %d", status)
+		}
+		if got := p.fetch("GET", proxyPath+"/"+artifacts+"/model/weights.bin", http.NoBody); got.Code != 404 {
+			t.Errorf("before its end the file is there: %d", got.Code)
+		}
+		complete := func(parts ...string) string {
+			return fmt.Sprintf(`{"path":"weights.bin","upload_id":%q,"parts":[%s]}`, id, strings.Join(parts, ","))
+		}
+		if status, _ := p.do("POST", "/api/2.0/mlflow-artifacts/mpu/complete/"+artifacts+"/elsewhere", complete(list...)); status == 200 {
+			t.Error("an upload ended as another file")
+		}
+		if status, body := post("complete", complete(list[1], list[0])); status != 400 {
+			t.Errorf("parts out of order: %d %v", status, body)
+		}
+		if status, body := post("complete", complete(list...)); status != 200 {
+			t.Fatalf("%d %v", status, body)
+		}
+		got := p.fetch("GET", proxyPath+"/"+artifacts+"/model/weights.bin", http.NoBody)
+		if !bytes.Equal(got.Body.Bytes(), content) {
+			t.Errorf("%d bytes came back", got.Body.Len())
+		}
+		_, native := blob.SignerOf(p.bucket)
+		sum := sha256.Sum256(content)
+		want := hex.EncodeToString(sum[:])
+		if native {
+			want = "" // the bytes did not pass here
+		}
+		if digest, err := p.ArtifactDigest(t.Context(), "default", run, "model/weights.bin"); err != nil || digest != want {
+			t.Errorf("%q, %v", digest, err)
+		}
+		id, urls = begin()
+		if status, _ := send(dig(urls[0], "url").(string), []byte("x")); status != 200 {
+			t.Errorf("%d", status)
+		}
+		if status, body := post("abort", fmt.Sprintf(`{"path":"weights.bin","upload_id":%q}`, id)); status != 200 {
+			t.Errorf("%d %v", status, body)
+		}
+		for info, err := range blob.Walk(t.Context(), p.bucket, "tracking/.parts") {
+			t.Errorf("left: %+v %v", info, err)
+		}
+		for _, n := range []string{"0", "-1", "10001"} {
+			if status, _ := post("create", `{"path":"x","num_parts":`+n+`}`); status != 400 {
+				t.Errorf("%s parts: %d", n, status)
+			}
+		}
+	})
+}
+
+func TestArtifacts_presigned(t *testing.T) {
+	onEach(t, func(t *testing.T, p *platform) {
+		_, native := blob.SignerOf(p.bucket)
+		_, artifacts := p.newRun()
+		p.put(artifacts+"/model/x.bin", "0123456789")
+		_, info := p.do("GET", "/api/3.0/mlflow/server-info", "")
+		if info["multipart_downloads_enabled"] != native || info["multipart_uploads_enabled"] != native {
+			t.Errorf("%v", info)
+		}
+		status, answer := p.do("GET", "/api/2.0/mlflow-artifacts/presigned/"+artifacts+"/model/x.bin", "")
+		if !native {
+			if status != http.StatusNotImplemented {
+				t.Errorf("%d %v", status, answer)
+			}
+			return
+		}
+		if status != 200 || answer["file_size"] != 10.0 {
+			t.Fatalf("%d %v", status, answer)
+		}
+		r, err := http.NewRequest(http.MethodGet, answer["url"].(string), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Range", "bytes=2-4")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "234" {
+			t.Errorf("%q %v", b, err)
+		}
+		if status, answer := p.do("GET", "/api/2.0/mlflow-artifacts/presigned/"+artifacts+"/none", ""); status != 404 {
+			t.Errorf("%d %v", status, answer)
+		}
+		experiment := p.must("POST", "experiments/create", `{"name":"direct","artifact_location":"s3://models/direct"}`)["experiment_id"]
+		run := dig(p.must("POST", "runs/create", fmt.Sprintf(`{"experiment_id":%q}`, experiment)), "run", "info", "run_id")
+		signed := p.must("POST", "artifacts/presigned-upload-url", fmt.Sprintf(`{"run_id":%q,"path":"a/b.txt"}`, run))
+		up, err := http.NewRequest(http.MethodPut, signed["presigned_url"].(string), strings.NewReader("direct"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.DefaultClient.Do(up); err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%v %v", resp, err)
+		}
+		if got := p.fetch("GET", fmt.Sprintf("/get-artifact?run_id=%s&path=a/b.txt", run), http.NoBody); got.Body.String() != "direct" {
+			t.Errorf("%d %q", got.Code, got.Body)
+		}
+		if down := p.must("POST", "artifacts/presigned-download-url", fmt.Sprintf(`{"run_id":%q,"path":"a/b.txt","expiration":60}`, run)); down["file_size"] != 6.0 {
+			t.Errorf("%v", down)
+		}
+	})
+}

@@ -1,0 +1,10 @@
+CREATE TABLE artifact_digests(
+	key TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	version TEXT NOT NULL,
+	size BIGINT NOT NULL,
+	sha256 TEXT NOT NULL
+);
+CREATE TABLE artifact_secrets(
+	name TEXT NOT NULL PRIMARY KEY,
+	secret TEXT NOT NULL
+);
