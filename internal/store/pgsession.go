@@ -320,10 +320,10 @@ func (s *pgSession) try(ctx context.Context, query string, args []any) (*pgRows,
 		if err == nil {
 			r.result, err = nextResult(r.pipeline)
 		}
+		s.pending = nil // sent: who failed first goes back to a savepoint that is there
 		if err != nil {
 			return nil, s.broken(errors.Join(err, r.pipeline.Close()))
 		}
-		s.pending = nil
 	}
 	s.active = r
 	return r, nil
@@ -383,10 +383,10 @@ func (s *pgSession) prepared(ctx context.Context, query string) (*pgStatement, e
 	name := "s" + strconv.Itoa(s.named)
 	p.SendPrepare(name, toPostgres(query), nil)
 	st, err := s.readPrepared(p, dropped)
+	s.pending = nil
 	if err = errors.Join(err, p.Close()); err != nil {
 		return nil, s.broken(fmt.Errorf("%w in %q", err, query))
 	}
-	s.pending = nil
 	st.Name = name // a pipeline does not tell
 	s.stmts[query] = st
 	return st, nil

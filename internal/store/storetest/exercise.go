@@ -16,7 +16,7 @@ import (
 // new, empty database.
 func Exercise(t *testing.T, at func(testing.TB) string) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB) string){
-		"IsolatesNeighbours": isolatesNeighbours, "GivenUpWhileQueued": givenUpWhileQueued, "BrokenGroup": brokenGroup,
+		"IsolatesNeighbours": isolatesNeighbours, "FirstStatementFails": firstStatementFails, "GivenUpWhileQueued": givenUpWhileQueued, "BrokenGroup": brokenGroup,
 		"View": viewIsReadOnlyAndSteady, "NestedSameQuery": nestedSameQuery, "CloseKeeps": closeKeepsWhatWasAccepted,
 		"Migrate": migrate, "MigrateTogether": migrateTogether, "Values": values, "Lists": lists, "Likes": likes, "ManyTexts": manyTexts,
 	} {
@@ -95,6 +95,24 @@ func isolatesNeighbours(t *testing.T, at func(testing.TB) string) {
 	}
 	if got := count(t, s); got != n*7/10 {
 		t.Errorf("stored %d rows, want %d", got, n*7/10)
+	}
+}
+
+// firstStatementFails: what was begun with it is over.
+func firstStatementFails(t *testing.T, at func(testing.TB) string) {
+	t.Helper()
+	s := open(t, at, things(thingsTable))
+	for i := range 3 {
+		err := s.Update(t.Context(), insert("the same"))
+		if i == 0 && err != nil || i > 0 && !errors.Is(err, store.ErrConflict) {
+			t.Errorf("update %d: %v", i, err)
+		}
+		if err := s.Update(t.Context(), insert(fmt.Sprint("another ", i))); err != nil {
+			t.Errorf("after update %d: %v", i, err)
+		}
+	}
+	if got := count(t, s); got != 4 {
+		t.Errorf("stored %d rows, want 4", got)
 	}
 }
 
