@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kiwerk/kiwerk/internal/server"
+	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
@@ -33,10 +34,16 @@ func (anna) Authenticate(r *http.Request) (server.User, error) {
 
 func (anna) Authorize(context.Context, server.User, server.Permission, string) error { return nil }
 
-func start(t *testing.T) *platform {
+// both runs a test on both databases.
+func both(t *testing.T, test func(*testing.T, *platform)) {
+	t.Helper()
+	storetest.Both(t, func(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) { test(t, start(t, open(t))) })
+}
+
+func start(t *testing.T, database *db.Store) *platform {
 	t.Helper()
 	var n atomic.Int64
-	database, now := storetest.Open(t), time.UnixMilli(1_700_000_000_000)
+	now := time.UnixMilli(1_700_000_000_000)
 	clock := func() time.Time { return now.Add(time.Duration(n.Add(1)) * time.Millisecond) }
 	newID := func() string { return fmt.Sprintf("%032x", n.Add(1)) }
 	tracking, err := store.New(t.Context(), store.Options{DB: database, Clock: clock, NewID: newID, ArtifactRoot: "mlflow-artifacts:", DefaultNamespace: "default"})
@@ -117,8 +124,10 @@ func at(v any, path ...any) any {
 	return v
 }
 
-func TestDatasets(t *testing.T) {
-	p := start(t)
+func TestDatasets(t *testing.T) { both(t, testDatasets) }
+
+func testDatasets(t *testing.T, p *platform) {
+	t.Helper()
 	d := at(p.must("POST", "datasets/create", `{"name":"qa","experiment_ids":["EXP"],"tags":"{\"team\":\"a\",\"mlflow.user\":\"eva\"}"}`), "dataset")
 	id := at(d, "dataset_id").(string)
 	if at(d, "created_by") != "eva" || at(d, "tags") != `{"mlflow.user":"eva","team":"a"}` || !strings.HasPrefix(id, "d-") {
@@ -182,8 +191,10 @@ func TestDatasets(t *testing.T) {
 	p.must("DELETE", "datasets/"+id, "")
 }
 
-func TestDatasets_search(t *testing.T) {
-	p := start(t)
+func TestDatasets_search(t *testing.T) { both(t, testDatasets_search) }
+
+func testDatasets_search(t *testing.T, p *platform) {
+	t.Helper()
 	for i, name := range []string{"alpha", "beta", "gamma"} {
 		p.must("POST", "datasets/create", fmt.Sprintf(`{"name":%q,"experiment_ids":[%q],"tags":"{\"n\":\"%d\"}"}`, name, map[bool]string{true: "0", false: p.exp}[i == 2], i))
 	}
@@ -220,8 +231,10 @@ func TestDatasets_search(t *testing.T) {
 	}
 }
 
-func TestScorers(t *testing.T) {
-	p := start(t)
+func TestScorers(t *testing.T) { both(t, testScorers) }
+
+func testScorers(t *testing.T, p *platform) {
+	t.Helper()
 	first := p.must("POST", "scorers/register", `{"experiment_id":"EXP","name":"tone","serialized_scorer":"{\"name\":\"tone\"}"}`)
 	second := p.must("POST", "scorers/register", `{"experiment_id":"EXP","name":"tone","serialized_scorer":"{\"name\":\"tone\",\"v\":2}"}`)
 	if first["version"] != 1.0 || second["version"] != 2.0 || first["scorer_id"] != second["scorer_id"] || second["experiment_id"] != p.exp {
@@ -267,8 +280,10 @@ func TestScorers(t *testing.T) {
 	p.refuses("PUT", "scorers/online-config", `{"experiment_id":"EXP","name":"tone","sample_rate":1.5}`, 400, "between")
 }
 
-func TestIssues(t *testing.T) {
-	p := start(t)
+func TestIssues(t *testing.T) { both(t, testIssues) }
+
+func testIssues(t *testing.T, p *platform) {
+	t.Helper()
 	i := at(p.must("POST", "issues", `{"experiment_id":"EXP","name":"wrong","description":"d","severity":"low","root_causes":["a","b"],"categories":["c"],"source_run_id":"r","created_by":"eva"}`), "issue")
 	id := at(i, "issue_id").(string)
 	if at(i, "status") != "pending" || at(i, "experiment_id") != p.exp || !cmp.Equal(at(i, "root_causes"), []any{"a", "b"}) || !strings.HasPrefix(id, "iss-") {
@@ -301,8 +316,10 @@ func TestIssues(t *testing.T) {
 	p.refuses("GET", "issues/"+id, "", 404, "not found", "X-Mlflow-Workspace", "other")
 }
 
-func TestLabels(t *testing.T) {
-	p := start(t)
+func TestLabels(t *testing.T) { both(t, testLabels) }
+
+func testLabels(t *testing.T, p *platform) {
+	t.Helper()
 	l := at(p.must("POST", "label-schemas/create", `{"experiment_id":"EXP","name":"good","type":"FEEDBACK","input":{"categorical":{"options":["a","b"]}},"instruction":"i","enable_comment":true}`), "label_schema")
 	id := at(l, "schema_id").(string)
 	if at(l, "type") != "FEEDBACK" || !cmp.Equal(at(l, "input", "categorical", "options"), []any{"a", "b"}) || at(l, "created_by") != "Anna" {
@@ -350,8 +367,10 @@ func TestLabels(t *testing.T) {
 	p.refuses("GET", "label-schemas/get?schema_id="+id, "", 404, "not found")
 }
 
-func TestQueues(t *testing.T) {
-	p := start(t)
+func TestQueues(t *testing.T) { both(t, testQueues) }
+
+func testQueues(t *testing.T, p *platform) {
+	t.Helper()
 	label := at(p.must("POST", "label-schemas/create", `{"experiment_id":"EXP","name":"good","type":1,"input":{"text":{}}}`), "label_schema", "schema_id").(string)
 	q := at(p.must("POST", "review-queues/create", `{"experiment_id":"EXP","name":"Hard ones","queue_type":"CUSTOM","users":[" Eva ","eva","bob"],"schema_ids":["`+label+`"],"created_by":"somebody"}`), "review_queue")
 	id := at(q, "queue_id").(string)
@@ -414,8 +433,10 @@ func TestQueues(t *testing.T) {
 	p.refuses("GET", "review-queues/items/list?queue_id="+id, "", 404, "not found")
 }
 
-func TestJobs(t *testing.T) {
-	p := start(t)
+func TestJobs(t *testing.T) { both(t, testJobs) }
+
+func testJobs(t *testing.T, p *platform) {
+	t.Helper()
 	j := at(p.must("POST", "prompt-optimization/jobs", `{"experiment_id":"EXP","source_prompt_uri":"prompts:/p/1","config":{"optimizer_type":"OPTIMIZER_TYPE_GEPA","dataset_id":"d-1","scorers":["a"],"optimizer_config_json":"{}"},"tags":[{"key":"k","value":"v"}]}`), "job")
 	id := at(j, "job_id").(string)
 	if at(j, "state", "status") != "JOB_STATUS_PENDING" || !strings.Contains(at(j, "state", "status_message").(string), "Nothing will run this job") || at(j, "config", "dataset_id") != "d-1" {

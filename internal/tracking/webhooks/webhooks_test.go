@@ -233,8 +233,11 @@ func (p *platform) settled(kept int) {
 	}
 }
 
-func TestAPI(t *testing.T) {
-	p := start(t, Options{Config: local()})
+func TestAPI(t *testing.T) { storetest.Both(t, testAPI) }
+
+func testAPI(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
+	t.Helper()
+	p := start(t, Options{DB: open(t), Config: local()})
 	status, out := p.do("POST", "", `{"name":"a","url":"http://x.example/","events":[{"entity":"MODEL_VERSION","action":"CREATED"},{"entity":4,"action":3}],"secret":"hidden","description":"d","status":"DISABLED"}`)
 	w := out["webhook"].(map[string]any)
 	id := w["webhook_id"].(string)
@@ -330,8 +333,11 @@ func TestAPI_refuses(t *testing.T) {
 	}
 }
 
-func TestDeliver(t *testing.T) {
-	p := start(t, Options{Config: local(), Workspaces: true})
+func TestDeliver(t *testing.T) { storetest.Both(t, testDeliver) }
+
+func testDeliver(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
+	t.Helper()
+	p := start(t, Options{DB: open(t), Config: local(), Workspaces: true})
 	r := newReceiver(t)
 	var all []string
 	for entity, actions := range valid {
@@ -450,9 +456,12 @@ func TestDeliver_retries(t *testing.T) {
 }
 
 // TestDeliver_afterDeath: what another process left behind is sent, once its lease is over.
-func TestDeliver_afterDeath(t *testing.T) {
+func TestDeliver_afterDeath(t *testing.T) { storetest.Both(t, testAfterDeath) }
+
+func testAfterDeath(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
+	t.Helper()
 	r := newReceiver(t)
-	dead := start(t, Options{Config: local()})
+	dead := start(t, Options{Config: local(), DB: open(t)})
 	dead.create(r.URL, "registered_model.created", "s")
 	dead.model("claimed")
 	if list, err := dead.claim(t.Context(), dead.clock.now(), 10, 5, nil); err != nil || len(list) != 1 {
