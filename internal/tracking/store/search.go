@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,10 +52,9 @@ func (s *Store) SearchRuns(ctx context.Context, namespace string, q RunQuery) (l
 		if err != nil {
 			return err
 		}
-		next = ""
-		if len(infos) > q.Max {
+		more := len(infos) > q.Max
+		if more {
 			infos = infos[:q.Max]
-			next = rs.next(infos)
 		}
 		list = make([]model.Run, len(infos))
 		for i, r := range infos {
@@ -64,11 +62,13 @@ func (s *Store) SearchRuns(ctx context.Context, namespace string, q RunQuery) (l
 			list[i].RunInfo = r
 		}
 		whole, err := t.hydrate(list)
-		if err != nil || whole == len(list) {
+		if err != nil {
 			return err
 		}
-		list = list[:whole]
-		next = rs.next(infos[:whole])
+		more = more || whole < len(list)
+		if list, next = list[:whole], ""; more {
+			next = rs.next(list)
+		}
 		return nil
 	})
 	return list, next, err
@@ -101,21 +101,21 @@ func (rs *runSearch) find() ([]model.RunInfo, error) {
 	if err := rs.compile(); err != nil {
 		return nil, err
 	}
+	if !rs.byMetric() && !rs.byStart() {
+		return rs.findSorted()
+	}
+	driver, err := rs.driver()
+	if err != nil {
+		return nil, err
+	}
 	if rs.byMetric() {
-		return rs.findByMetric()
+		return rs.findByMetric(driver)
 	}
-	if rs.byStart() {
-		rs.keyset()
-		driver, err := rs.driver()
-		if err != nil || driver.sql != "" {
-			if err != nil {
-				return nil, err
-			}
-			return rs.findFrom(driver)
-		}
-		return rs.findByStart()
+	rs.keyset()
+	if driver.sql != "" {
+		return rs.findFrom(driver)
 	}
-	return rs.findSorted()
+	return rs.findByStart()
 }
 
 // compile makes conditions of the comparisons.
@@ -198,21 +198,30 @@ func (rs *runSearch) byStart() bool {
 
 // byMetric: ordered by one metric, in one experiment, whose value index is then walked.
 func (rs *runSearch) byMetric() bool {
-	return len(rs.orders) == 1 && rs.orders[0].Entity == filter.Metric && len(rs.experiments) == 1 && rs.token.ID == ""
+	return len(rs.orders) == 1 && rs.orders[0].Entity == filter.Metric && len(rs.experiments) == 1
 }
 
 // keyset continues behind the last run of the page before. Written with OR,
 // SQLite would not use it as a range of the index.
 func (rs *runSearch) keyset() {
 	if rs.token.ID != "" {
-		rs.conditions = append(rs.conditions, sqlf("r.start <= ? AND NOT (r.start = ? AND r.uuid <= ?)", rs.token.Start, rs.token.Start, rs.token.ID))
+		rs.conditions = append(rs.conditions, rs.token.behind())
 	}
 }
 
-func (rs *runSearch) next(page []model.RunInfo) string {
+func (t token) behind() clause {
+	return sqlf("r.start <= ? AND NOT (r.start = ? AND r.uuid <= ?)", t.Start, t.Start, t.ID)
+}
+
+func (rs *runSearch) next(page []model.Run) string {
+	last := page[len(page)-1]
+	t := token{Query: rs.token.Query, Start: last.Start, ID: last.ID}
 	if rs.byStart() {
-		last := page[len(page)-1]
-		return token{Query: rs.token.Query, Start: last.Start, ID: last.ID}.encode()
+		return t.encode()
+	}
+	if rs.byMetric() {
+		t.Part, t.Value = partOf(last, rs.orders[0].Key)
+		return t.encode()
 	}
 	return token{Query: rs.token.Query, Offset: rs.token.Offset + len(page)}.encode()
 }
@@ -224,6 +233,9 @@ const fewRows = 5000
 // their numbers. There is none if all give many, or if so large a share of all
 // runs fits that walking the list finds a page sooner.
 func (rs *runSearch) driver() (best clause, err error) {
+	if len(rs.comparisons) == 0 {
+		return clause{}, nil
+	}
 	var total int
 	if err := rs.t.Row("SELECT coalesce(max(id), 0) FROM runs").Scan(&total); err != nil {
 		return clause{}, err
@@ -315,52 +327,6 @@ func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
 	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
 }
 
-// findByMetric walks the value index: numbers, then NaN, then runs without the metric.
-func (rs *runSearch) findByMetric() ([]model.RunInfo, error) {
-	o := rs.orders[0]
-	k, err := rs.t.keyID(o.Key)
-	if err != nil {
-		return nil, err
-	}
-	where := all(append(rs.conditions, rs.stage()))
-	walk := "SELECT " + runColumns + " FROM run_latest o" + rs.t.by("run_latest_value") + " " + rs.t.then() + ` runs r ON r.id = o.run
-		WHERE o.exp = ? AND o.k = ? AND o.nan = ? AND ` + where.sql + " ORDER BY o.value" + direction(o.Desc) + ", r.start DESC, r.uuid LIMIT ? OFFSET ?"
-	without := "SELECT " + runColumns + ` FROM runs r WHERE r.exp = ? AND NOT EXISTS(SELECT 1 FROM run_latest o WHERE o.run = r.id AND o.k = ?) AND ` + where.sql + newestFirst + " LIMIT ? OFFSET ?"
-	var found []model.RunInfo
-	skip := rs.token.Offset
-	for nan := range 3 {
-		need := rs.limit - len(found)
-		if need == 0 {
-			break
-		}
-		text, args := walk, append([]any{rs.experiments[0], k, nan}, where.args...)
-		if nan == 2 {
-			text, args = without, append([]any{rs.experiments[0], k}, where.args...)
-		}
-		part, err := rs.query(text, append(slices.Clone(args), need, skip)...)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, part...)
-		if len(part) > 0 || skip == 0 || nan == 2 {
-			skip = 0
-			continue
-		}
-		n, err := rs.count(text, args)
-		if err != nil {
-			return nil, err
-		}
-		skip -= n
-	}
-	return found, nil
-}
-
-// count tells how many rows a part has that lies before the page.
-func (rs *runSearch) count(text string, args []any) (n int, err error) {
-	err = rs.t.Row("SELECT count(*) FROM ("+text+") n", append(slices.Clone(args), int64(math.MaxInt64), 0)...).Scan(&n)
-	return n, err
-}
-
 // findSorted is the general way: everything that fits, sorted.
 func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 	var joins, orders []string
@@ -400,6 +366,9 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 }
 
 func (rs *runSearch) query(text string, args ...any) (list []model.RunInfo, err error) {
+	if rs.t.s.searched != nil {
+		rs.t.s.searched(rs.t, text, args)
+	}
 	err = rs.t.Each(func(r rows) error {
 		info, err := scanRun(r.Scan)
 		if err == nil {

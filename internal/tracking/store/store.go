@@ -52,6 +52,8 @@ type Store struct {
 	intake intake
 	// maxEntries is the constant, smaller in tests.
 	maxEntries int
+	// searched hears of the queries of searches; tests look how they are done.
+	searched func(t *tx, query string, args []any)
 }
 
 // New brings the schema up to date and makes experiment 0.

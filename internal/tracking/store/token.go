@@ -17,7 +17,10 @@ type token struct {
 	Query string `json:"q,omitempty"`
 	// Offset counts rows, for orders that have no better way.
 	Offset int `json:"offset,omitempty"`
-	// Start and ID are the last run of a page in the default order.
+	// Part and Value say where among the values of a metric a page in their order ended (bymetric.go).
+	Part  int     `json:"part,omitempty"`
+	Value float64 `json:"value,omitempty"`
+	// Start and ID are the last run of a page in the default order, or of those with the same value.
 	Start int64  `json:"start,omitempty"`
 	ID    string `json:"id,omitempty"`
 }

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// Runs in the order of a metric come in three parts: those with a number, those
+// with NaN, and those without the metric. Each is a walk along an index.
+const (
+	numbers = 1 + iota
+	notNumbers
+	without
+)
+
+// partOf tells where in the order a run is.
+func partOf(r model.Run, key string) (part int, value float64) {
+	for _, m := range r.Metrics {
+		switch {
+		case m.Key != key:
+		case math.IsNaN(m.Value):
+			return notNumbers, 0
+		default:
+			return numbers, m.Value
+		}
+	}
+	return without, 0
+}
+
+// findByMetric walks the value index of one experiment; a driver, if there is one, gives the few runs that fit.
+func (rs *runSearch) findByMetric(driver clause) (found []model.RunInfo, err error) {
+	k, err := rs.t.keyID(rs.orders[0].Key)
+	if err != nil {
+		return nil, err
+	}
+	last := without
+	limits := rs.limits()
+	if len(limits) > 0 {
+		last = numbers // who has no number does not fit
+	}
+	skip := rs.token.Offset
+	for part := max(rs.token.Part, numbers); part <= last && len(found) < rs.limit; part++ {
+		text, args := rs.metricPart(part, k, driver, limits)
+		list, err := rs.query(text, append(slices.Clone(args), rs.limit-len(found), skip)...)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, list...)
+		if len(list) > 0 || skip == 0 || part == last {
+			skip = 0
+			continue
+		}
+		n, err := rs.count(text, args)
+		if err != nil {
+			return nil, err
+		}
+		skip -= n
+	}
+	return found, nil
+}
+
+// limits are the comparisons with the metric that orders, as ranges of the walk.
+func (rs *runSearch) limits() (list []clause) {
+	for _, c := range rs.comparisons {
+		if c.Entity == filter.Metric && c.Key == rs.orders[0].Key && c.Op != filter.Ne {
+			list = append(list, sqlf("o.value "+string(c.Op)+" ?", c.Number))
+		}
+	}
+	return list
+}
+
+// metricPart is the query of a part, without its limit and offset.
+func (rs *runSearch) metricPart(part int, k int64, driver clause, limits []clause) (string, []any) {
+	desc := rs.orders[0].Desc
+	conditions := append(slices.Clone(rs.conditions), rs.stage())
+	if part == numbers {
+		conditions = append(conditions, limits...)
+	}
+	if rs.token.Part == part {
+		conditions = append(conditions, rs.token.behindValue(desc))
+	}
+	args := slices.Clone(driver.args)
+	from := " FROM run_latest o" + rs.t.by("run_latest_value") + " " + rs.t.then() + " runs r ON r.id = o.run"
+	switch {
+	case part == without && driver.sql == "":
+		from = " FROM runs r"
+	case part == without:
+		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " runs r ON r.id = d.run"
+	case driver.sql != "":
+		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " run_latest o ON o.run = d.run " + rs.t.then() + " runs r ON r.id = o.run"
+	}
+	where := all(conditions)
+	if part == without {
+		args = append(append(args, rs.experiments[0], k), where.args...)
+		return "SELECT " + runColumns + from + " WHERE r.exp = ? AND NOT EXISTS(SELECT 1 FROM run_latest o WHERE o.run = r.id AND o.k = ?) AND " +
+			where.sql + newestFirst + " LIMIT ? OFFSET ?", args
+	}
+	args = append(append(args, rs.experiments[0], k), where.args...)
+	return "SELECT " + runColumns + from + fmt.Sprintf(" WHERE o.exp = ? AND o.k = ? AND o.nan = %d AND ", part-numbers) + where.sql +
+		" ORDER BY o.value" + direction(desc) + ", r.start DESC, r.uuid LIMIT ? OFFSET ?", args
+}
+
+// behindValue continues within a part.
+func (t token) behindValue(desc bool) clause {
+	if t.Part != numbers {
+		return t.behind()
+	}
+	op := " >= "
+	if desc {
+		op = " <= "
+	}
+	return sqlf("o.value"+op+"? AND NOT (o.value = ? AND (r.start > ? OR r.start = ? AND r.uuid <= ?))", t.Value, t.Value, t.Start, t.Start, t.ID)
+}
+
+// count tells how many rows a part has that lies before the page.
+func (rs *runSearch) count(text string, args []any) (n int, err error) {
+	err = rs.t.Row("SELECT count(*) FROM ("+text+") n", append(slices.Clone(args), int64(math.MaxInt64), 0)...).Scan(&n)
+	return n, err
+}
