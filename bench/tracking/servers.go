@@ -96,7 +96,7 @@ func (b *bench) commandOf(t *target) (func(addr string) *exec.Cmd, error) {
 		return func(addr string) *exec.Cmd {
 			host, port, _ := net.SplitHostPort(addr)
 			c := exec.Command(program, "-m", "mlflow", "server", "--host", host, "--port", port, "--workers", strconv.Itoa(b.o.workers),
-				"--backend-store-uri", t.uri, "--artifacts-destination", artifacts)
+				"--backend-store-uri", strings.Replace(t.uri, "postgresql:", "postgresql+psycopg2:", 1), "--artifacts-destination", artifacts)
 			c.Env = append(os.Environ(), "PYTHONPATH="+packages) // the driver of PostgreSQL
 			return c
 		}, nil
