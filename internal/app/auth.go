@@ -119,7 +119,25 @@ func (a *authenticator) review(ctx context.Context, token string) (server.User, 
 	if !ours {
 		return server.User{}, fmt.Errorf("%w: the token is made for somebody else", server.ErrUnauthenticated)
 	}
-	return server.User{Name: review.Status.User.Username, Groups: review.Status.User.Groups}, nil
+	who := review.Status.User
+	return server.User{Name: who.Username, Groups: who.Groups, Pod: podOf(who)}, nil
+}
+
+// podOf reads what Kubernetes says about the token of a service account.
+func podOf(u authenticationv1.UserInfo) server.Pod {
+	claim := func(name string) string {
+		if v := u.Extra["authentication.kubernetes.io/"+name]; len(v) == 1 {
+			return v[0]
+		}
+		return ""
+	}
+	p := server.Pod{Name: claim("pod-name"), UID: claim("pod-uid"), Node: claim("node-name")}
+	rest, ours := strings.CutPrefix(u.Username, "system:serviceaccount:")
+	if !ours || p.Name == "" || p.UID == "" {
+		return server.Pod{}
+	}
+	p.Namespace, _, _ = strings.Cut(rest, ":")
+	return p
 }
 
 // fromPeer trusts a process of the same user on the same machine.

@@ -76,7 +76,7 @@ func (a *App) build(ctx context.Context, mgr ctrl.Manager) ([]capability, error)
 	return list, nil
 }
 
-func (a *App) buildTracking(ctx context.Context, _ ctrl.Manager, s *services) (capability, error) {
+func (a *App) buildTracking(ctx context.Context, mgr ctrl.Manager, s *services) (capability, error) {
 	hooks, err := webhooks.ConfigFromEnv(os.Getenv)
 	if err != nil {
 		return capability{}, err
@@ -85,6 +85,7 @@ func (a *App) buildTracking(ctx context.Context, _ ctrl.Manager, s *services) (c
 	t, err := tracking.New(ctx, tracking.Deps{
 		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
 		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, KeyPrefix: tracking.KeyPrefix, Webhooks: hooks,
+		Origin: origins{mgr.GetAPIReader(), a.logger("tracking")}.of, Served: endpoints{mgr.GetClient()},
 	})
 	if err != nil {
 		return capability{}, err

@@ -13,7 +13,12 @@ type User struct {
 	// Local is the person at this machine: the uid that runs the platform, or
 	// the bearer of the token in the data directory. Everything is permitted.
 	Local bool
+	// Pod is where the token belongs, if it does to one.
+	Pod Pod
 }
+
+// Pod that a token was made for.
+type Pod struct{ Namespace, Name, UID, Node string }
 
 // Authenticator finds out who sent a request.
 type Authenticator interface {

@@ -16,6 +16,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
 	"github.com/kiwerk/kiwerk/internal/tracking/genai"
 	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
+	"github.com/kiwerk/kiwerk/internal/tracking/lineage"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/rest"
@@ -63,6 +64,10 @@ type Deps struct {
 	Elsewhere func(ctx context.Context, uri string) (bucket blob.Bucket, key string, err error)
 	// NoProxy turns mlflow-artifacts off: clients reach the artifacts themselves.
 	NoProxy bool
+	// Origin is what the platform knows of who creates a run, as tags; nil is nothing.
+	Origin func(ctx context.Context) []model.Pair
+	// Served are the endpoints of a project; nil are none.
+	Served lineage.Endpoints
 	// NoWorkspaces says that there is one project only.
 	NoWorkspaces bool
 }
@@ -79,6 +84,7 @@ type Service struct {
 	traces   *traces.Service
 	gc       *gc.Service
 	genai    *genai.Service
+	lineage  *lineage.Service
 	changes  broadcast
 }
 
@@ -113,7 +119,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	s := &Service{store: st, digests: sums, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
 	s.api, err = rest.New(rest.Options{
 		Store: st, Blobs: d.Blobs, Digests: sums, Secret: secret, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
-		Elsewhere: d.Elsewhere, NoProxy: d.NoProxy, NoWorkspaces: d.NoWorkspaces,
+		Elsewhere: d.Elsewhere, NoProxy: d.NoProxy, Origin: d.Origin, NoWorkspaces: d.NoWorkspaces,
 		Clock: d.Clock, Logger: d.Logger, MaxArtifact: d.MaxArtifact,
 		Changed:  func(namespace, name string) { s.changes.send(Change{Namespace: namespace, Model: name}) },
 		Uploaded: func(namespace, path string) { s.changes.send(Change{Namespace: namespace, Artifact: path}) },
@@ -127,6 +133,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.lineage = lineage.New(st, d.Served)
 	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
 	s.genai, err = genai.New(ctx, genai.Options{DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Experiments: st, Traces: s.traces.Experiments})
 	if err != nil {
@@ -152,6 +159,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 		s.webhooks.Endpoints(),
 		s.gc.Endpoints(),
 		s.genai.Endpoints(),
+		s.lineage.Endpoints(),
 		unserved.Endpoints(mlwire.Codec{}),
 	)
 }

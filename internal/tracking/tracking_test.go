@@ -56,7 +56,7 @@ func start(tb testing.TB, dir string, may rights) *platform {
 }
 
 // startAt is start with a database of its own choice.
-func startAt(tb testing.TB, database, dir string, may rights) *platform {
+func startAt(tb testing.TB, database, dir string, may rights, changes ...func(*tracking.Deps)) *platform {
 	tb.Helper()
 	blobs, err := blob.OpenFolder(filepath.Join(dir, "blobs"))
 	if err != nil {
@@ -67,11 +67,11 @@ func startAt(tb testing.TB, database, dir string, may rights) *platform {
 			tb.Error(err)
 		}
 	})
-	return startOn(tb, database, blobs, may)
+	return startOn(tb, database, blobs, may, changes...)
 }
 
 // startOn is start with a bucket of any kind.
-func startOn(tb testing.TB, database string, blobs blob.Bucket, may rights) *platform {
+func startOn(tb testing.TB, database string, blobs blob.Bucket, may rights, changes ...func(*tracking.Deps)) *platform {
 	tb.Helper()
 	db, err := store.Open(tb.Context(), store.Options{Path: database})
 	if err != nil {
@@ -89,6 +89,9 @@ func startOn(tb testing.TB, database string, blobs blob.Bucket, may rights) *pla
 			b, err := blob.Open(ctx, uri)
 			return b, "", err
 		}
+	}
+	for _, change := range changes {
+		change(&deps)
 	}
 	svc, err := tracking.New(tb.Context(), deps)
 	if err != nil {

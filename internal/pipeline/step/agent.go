@@ -49,7 +49,12 @@ func (a *agent) run(ctx context.Context, command []string) int {
 	if err := a.prepare(ctx, &command); err != nil {
 		return a.fail(err)
 	}
-	exit, output, err := runCommand(command, withTrackingToken(a.environ), spec.Result)
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "/" // it was removed; nothing can be said about its repository
+	}
+	environ = withRunContext(withTrackingToken(a.environ), command, dir)
+	exit, output, err := runCommand(command, environ, spec.Result)
 	if err != nil {
 		return a.fail(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/digests"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
@@ -43,6 +44,8 @@ type Options struct {
 	Elsewhere func(ctx context.Context, uri string) (bucket blob.Bucket, key string, err error)
 	// NoProxy refuses the routes of mlflow-artifacts; clients reach the artifacts themselves.
 	NoProxy bool
+	// Origin is what the platform knows of who creates a run; nil is nothing.
+	Origin func(ctx context.Context) []model.Pair
 	// NoWorkspaces says that there is one project only.
 	NoWorkspaces bool
 }

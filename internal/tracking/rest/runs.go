@@ -71,7 +71,7 @@ func (a *API) runs() []server.Endpoint {
 			if n.User == "" {
 				n.User = server.UserOf(ctx).Name
 			}
-			r, err := a.store.CreateRun(ctx, server.NamespaceOf(ctx), n)
+			r, err := a.createWithOrigin(ctx, n)
 			return route.OneOf("run", newRunJSON(r), err)
 		}),
 		call(a, "GET", "/runs/get", "get", route.Experiments, "one run", route.Small, a.getRun),
