@@ -34,6 +34,8 @@ import (
 	"github.com/kiwerk/kiwerk/internal/serving"
 	servingcontroller "github.com/kiwerk/kiwerk/internal/serving/controller"
 	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
 
@@ -91,7 +93,7 @@ func (a *App) buildTracking(ctx context.Context, mgr ctrl.Manager, s *services) 
 		return capability{}, err
 	}
 	s.tracking = t
-	return capability{name: "tracking", before: t.Background(), endpoints: t.Endpoints()}, nil
+	return capability{name: "tracking", before: t.Background(), endpoints: append(t.Endpoints(), access.Elsewhere(mlwire.Codec{Log: a.logger("tracking")})...)}, nil
 }
 
 func (a *App) buildData(_ context.Context, _ ctrl.Manager, s *services) (capability, error) {

@@ -19,6 +19,7 @@ const (
 	ServeForeignWhy Key = "tracking.serve.foreign.why"
 	ServeNewer      Key = "tracking.serve.newer"
 	ServeFailed     Key = "tracking.serve.failed"
+	ServeNoAdmin    Key = "tracking.serve.noAdmin"
 	ServeNotBuilt   Key = "tracking.serve.notBuilt"
 
 	UsageAppName     Key = "usage.appName"
@@ -69,6 +70,7 @@ var trackingTexts = map[Key]entry{
 	ServeForeignWhy: {"One of MLflow's is imported into a new one; it stays as it is.", "Eine von MLflow wird in eine neue übernommen; sie bleibt, wie sie ist."},
 	ServeNewer:      {"%s was written by a newer version of this program", "%s wurde von einer neueren Version dieses Programms geschrieben"},
 	ServeFailed:     {"tracking could not start", "Die Experimentverfolgung konnte nicht starten"},
+	ServeNoAdmin:    {"nobody could log in", "Niemand könnte sich anmelden"},
 	ServeNotBuilt:   {"%s is not built yet", "%s ist noch nicht gebaut"},
 
 	UsageAppName:     {"--app-name %q is not known; only basic-auth is", "--app-name %q ist unbekannt; es gibt nur basic-auth"},

@@ -38,7 +38,9 @@ type Options struct {
 	Metrics bool
 	// BasicAuth switches MLflow's users and permissions on.
 	BasicAuth bool
-	TLS       config.TLS
+	// PasswordRounds of the hash; 0 takes the number that is safe.
+	PasswordRounds int
+	TLS            config.TLS
 	// Insecure trusts everybody who reaches the address, and lets it be any.
 	Insecure bool
 

@@ -14,6 +14,8 @@ import (
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
 
@@ -78,13 +80,14 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	if err := s.group.Start(ctx); err != nil {
 		return nil, err
 	}
-	authenticator, err := s.authenticator()
+	endpoints := append(service.Endpoints(), s.endpoints()...)
+	authenticator, authorizer, err := s.guards(ctx, db, service, &endpoints)
 	if err != nil {
 		return nil, err
 	}
 	routes, err := server.New(server.Options{
-		Authenticator: authenticator, Authorizer: all{}, Hosts: s.o.hosts(), Origins: s.o.origins(),
-		Endpoints: append(service.Endpoints(), s.endpoints()...), Logger: s.o.Logger.With("component", "server"),
+		Authenticator: authenticator, Authorizer: authorizer, Hosts: s.o.hosts(), Origins: s.o.origins(),
+		Endpoints: endpoints, Logger: s.o.Logger.With("component", "server"),
 	})
 	if err != nil {
 		return nil, err
@@ -109,7 +112,10 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 	if err != nil {
 		return nil, err
 	}
-	hooks.KeyFile = filepath.Join(filepath.Dir(db.Path()), "webhooks.key")
+	hooks.KeyFile = filepath.Join(s.o.Dir, "webhooks.key")
+	if db.Dialect() == store.SQLite {
+		hooks.KeyFile = filepath.Join(filepath.Dir(db.Path()), "webhooks.key")
+	}
 	sources, err := sourceRules(s.o.Getenv)
 	if err != nil {
 		return nil, err
@@ -136,17 +142,33 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 	return tracking.New(ctx, d)
 }
 
-// authenticator decides who is let in.
-func (s *Server) authenticator() (server.Authenticator, error) {
+// guards decide who is let in and what they may do. With a login they are
+// put around the endpoints, too.
+func (s *Server) guards(ctx context.Context, db *store.Store, t *tracking.Service, endpoints *[]server.Endpoint) (server.Authenticator, server.Authorizer, error) {
+	if s.o.BasicAuth {
+		c, err := access.ReadConfig(s.o.Getenv)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.Workspaces = s.o.Workspaces
+		a, err := access.New(ctx, access.Options{
+			DB: db, Objects: t, Config: c, Clock: s.o.Clock, Codec: mlwire.Codec{Log: s.o.Logger}, Rounds: s.o.PasswordRounds,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		*endpoints = append(a.Govern(*endpoints), a.Endpoints()...)
+		return a, a, nil
+	}
 	if s.o.Insecure {
-		return everyone{}, nil
+		return everyone{}, all{}, nil
 	}
 	own, stop, err := front.OwnPeer()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.close = append(s.close, stop)
-	return sameUser{own}, nil
+	return sameUser{own}, all{}, nil
 }
 
 // Addr is where the server listens.

@@ -17,6 +17,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/text"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
 )
 
 // Runners fills the commands of tracking.
@@ -50,7 +51,7 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 	if err != nil {
 		return explain(o, err)
 	}
-	if o.Insecure {
+	if o.Insecure && !o.BasicAuth {
 		say(text.ServeEverybody, server.Addr().String())
 	}
 	say(text.ServeData, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
@@ -97,6 +98,8 @@ func explain(o cli.ServeOptions, err error) error {
 		}
 	case errors.Is(err, store.ErrNewer):
 		return &cli.Failure{What: text.S(text.ServeNewer, alone.Redact(o.BackendStore)), Cause: err}
+	case errors.Is(err, access.ErrNoAdmin):
+		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeNoAdmin), Cause: err, Try: verbatim("MLFLOW_AUTH_ADMIN_PASSWORD=… kiwerk tracking serve --app-name basic-auth")}
 	case errors.Is(err, alone.ErrURI), errors.Is(err, alone.ErrNotBuilt):
 		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeFailed), Cause: err, Try: verbatim("kiwerk tracking serve --help")}
 	}

@@ -143,3 +143,9 @@ func (s *Service) Experiments(ctx context.Context, namespace string, ids []strin
 	}
 	return found, err
 }
+
+// ExperimentOf is the number of the experiment that a trace belongs to.
+func (s *Service) ExperimentOf(ctx context.Context, namespace, trace string) (int64, error) {
+	i, err := s.store.Info(ctx, namespace, trace)
+	return i.Experiment, err
+}

@@ -1,0 +1,259 @@
+package alone
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
+)
+
+const adminPassword = "a long password"
+
+// login is the header of a user.
+func login(name, password string) []string {
+	return []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))}
+}
+
+var admin = login("admin", adminPassword)
+
+// guarded starts a server with users alice and bob.
+func guarded(t *testing.T, ini string) (url string, alice, bob []string) {
+	t.Helper()
+	url, _ = start(t, func(o *Options) {
+		o.BasicAuth, o.PasswordRounds = true, 1000
+		file := filepath.Join(o.Dir, "auth.ini")
+		if err := os.WriteFile(file, []byte(ini), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o.Getenv = func(k string) string {
+			return map[string]string{"MLFLOW_AUTH_CONFIG_PATH": file, "MLFLOW_AUTH_ADMIN_PASSWORD": adminPassword}[k]
+		}
+	})
+	for _, name := range []string{"alice", "bob"} {
+		if status, body := call(t, "POST", url+"/api/2.0/mlflow/users/create", object{"username": name, "password": name + "'s password"}, admin...); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	return url, login("alice", "alice's password"), login("bob", "bob's password")
+}
+
+// want calls and compares the status.
+func want(t *testing.T, status int, method, url string, body any, who []string) string {
+	t.Helper()
+	got, answer := call(t, method, url, body, who...)
+	if got != status {
+		t.Errorf("%s %s: %d %s, want %d", method, url, got, answer, status)
+	}
+	return answer
+}
+
+func TestAccess_objects(t *testing.T) {
+	url, alice, bob := guarded(t, "[mlflow]\ndefault_permission = READ\n")
+	api := url + "/api/2.0/mlflow"
+	exp := field(t, want(t, 200, "POST", api+"/experiments/create", object{"name": "e"}, alice), "experiment_id")
+	run := field(t, want(t, 200, "POST", api+"/runs/create", object{"experiment_id": exp, "start_time": 1}, alice), "run", "info", "run_id")
+	want(t, 200, "GET", api+"/runs/get?run_id="+run, nil, bob)
+	want(t, 403, "POST", api+"/runs/log-metric", object{"run_id": run, "key": "m", "value": 1, "timestamp": 1}, bob)
+	want(t, 403, "POST", api+"/runs/log-batch", `{"run_id":"`+run+`","run_\u0069d":"`+run+`"}`, bob)
+	want(t, 403, "POST", api+"/runs/create", object{"experiment_id": "0" + exp}, bob)
+	want(t, 403, "PUT", url+"/api/2.0/mlflow-artifacts/artifacts/"+exp+"/"+run+"/artifacts/a", "x", bob)
+	want(t, 200, "PUT", url+"/api/2.0/mlflow-artifacts/artifacts/"+exp+"/"+run+"/artifacts/a", "x", alice)
+	want(t, 200, "GET", url+"/api/2.0/mlflow-artifacts/artifacts/"+exp+"/"+run+"/artifacts/a", nil, bob)
+	want(t, 404, "GET", api+"/experiments/get-by-name?experiment_name=none", nil, bob)
+	want(t, 403, "GET", api+"/runs/get?run_id=none", nil, bob)
+
+	grants := url + "/api/3.0/mlflow/users/permissions"
+	give := object{"username": "bob", "resource_type": "experiment", "resource_id": exp, "permission": "EDIT"}
+	want(t, 403, "POST", grants+"/grant", give, bob)
+	want(t, 200, "POST", grants+"/grant", give, alice)
+	want(t, 400, "POST", grants+"/grant", give, alice)
+	want(t, 200, "POST", api+"/runs/log-metric", object{"run_id": run, "key": "m", "value": 1, "timestamp": 1}, bob)
+	want(t, 403, "POST", api+"/runs/delete", object{"run_id": run}, bob)
+	if body := want(t, 200, "GET", grants+"/get?username=bob&resource_type=experiment&resource_id="+exp, nil, alice); field(t, body, "permission") != "EDIT" {
+		t.Error(body)
+	}
+	want(t, 200, "POST", grants+"/revoke", give, alice)
+	want(t, 403, "POST", api+"/runs/log-metric", object{"run_id": run, "key": "m", "value": 1, "timestamp": 1}, bob)
+	want(t, 404, "POST", grants+"/revoke", give, alice)
+
+	role := field(t, want(t, 200, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "blind", "workspace": "default"}, admin), "role", "id")
+	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/permissions/add", object{"role_id": role, "resource_type": "run", "resource_pattern": "*", "permission": "DENY"}, admin)
+	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/assign", object{"role_id": role, "username": "bob"}, admin)
+	want(t, 403, "GET", api+"/runs/get?run_id="+run, nil, bob)
+	want(t, 200, "GET", api+"/experiments/get?experiment_id="+exp, nil, bob)
+	want(t, 403, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "mine", "workspace": "default"}, bob)
+}
+
+func TestAccess_models(t *testing.T) {
+	url, alice, bob := guarded(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
+	api := url + "/api/2.0/mlflow"
+	want(t, 200, "POST", api+"/registered-models/create", object{"name": "m"}, alice)
+	want(t, 403, "GET", api+"/registered-models/get?name=m", nil, bob)
+	want(t, 403, "POST", api+"/registered-models/set-tag", object{"name": "m", "key": "k", "value": "v"}, bob)
+	want(t, 200, "POST", api+"/registered-models/rename", object{"name": "m", "new_name": "n"}, alice)
+	want(t, 200, "GET", api+"/registered-models/get?name=n", nil, alice)
+	want(t, 200, "DELETE", api+"/registered-models/delete", object{"name": "n"}, alice)
+	want(t, 200, "POST", api+"/registered-models/create", object{"name": "n"}, bob)
+	want(t, 403, "GET", api+"/registered-models/get?name=n", nil, alice) // her grant went with the old one
+}
+
+func TestAccess_searchesShowWhatMayBeRead(t *testing.T) {
+	url, alice, bob := guarded(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
+	api := url + "/api/2.0/mlflow"
+	for i := range 12 {
+		who := alice
+		if i%3 == 0 {
+			who = bob
+		}
+		want(t, 200, "POST", api+"/experiments/create", object{"name": "e" + string(rune('a'+i))}, who)
+	}
+	seen, token, pages := 0, "", 0
+	for {
+		body := want(t, 200, "POST", api+"/experiments/search", object{"max_results": 3, "page_token": token}, alice)
+		n := strings.Count(body, `"experiment_id"`)
+		seen, pages = seen+n, pages+1
+		if token = field(t, body, "next_page_token"); token == "<nil>" || pages > 10 {
+			break
+		}
+		if n != 3 {
+			t.Errorf("page %d has %d elements before the last", pages, n)
+		}
+	}
+	if seen != 8 {
+		t.Errorf("%d experiments seen, want 8", seen)
+	}
+}
+
+func TestAccess_users(t *testing.T) {
+	url, alice, bob := guarded(t, "")
+	api := url + "/api/2.0/mlflow/users"
+	want(t, 403, "POST", api+"/create", object{"username": "eve", "password": "eve's long password"}, bob)
+	want(t, 400, "POST", api+"/create", object{"username": "eve", "password": "short"}, admin)
+	want(t, 400, "POST", api+"/create", object{"username": "bob", "password": "another password"}, admin)
+	want(t, 403, "GET", api+"/get?username=alice", nil, bob)
+	want(t, 200, "GET", api+"/get?username=bob", nil, bob)
+	want(t, 400, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password"}, bob)
+	want(t, 200, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password", "current_password": "bob's password"}, bob)
+	want(t, 401, "GET", api+"/current", nil, bob)
+	want(t, 200, "GET", api+"/current", nil, login("bob", "bob's new password"))
+	want(t, 403, "PATCH", api+"/update-admin", object{"username": "alice", "is_admin": true}, alice)
+	want(t, 200, "PATCH", api+"/update-admin", object{"username": "alice", "is_admin": true}, admin)
+	want(t, 200, "GET", url+"/api/3.0/mlflow/roles/list", nil, alice)
+	want(t, 400, "DELETE", api+"/delete", object{"username": "admin"}, admin)
+	want(t, 200, "DELETE", api+"/delete", object{"username": "alice"}, admin)
+	want(t, 401, "GET", api+"/current", nil, alice)
+	for name, who := range map[string][]string{"Nobody": nil, "Unknown": login("x", "y"), "NoPassword": login("admin", ""), "Bearer": {"Authorization", "Bearer x"}} {
+		t.Run(name, func(t *testing.T) { want(t, 401, "GET", api+"/current", nil, who) })
+	}
+	want(t, 403, "POST", api+"/create-ui", nil, admin) // no page of ours sent it
+}
+
+// TestAccess_everyEndpointIsGoverned calls each route as somebody without
+// permissions, naming what belongs to somebody else, and nothing at all.
+func TestAccess_everyEndpointIsGoverned(t *testing.T) {
+	ctx := t.Context()
+	log := slog.New(slog.DiscardHandler)
+	db, err := store.Open(ctx, store.Options{Path: filepath.Join(t.TempDir(), "a.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	blobs, err := blob.OpenFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := tracking.New(ctx, tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := access.New(ctx, access.Options{
+		DB: db, Objects: service, Clock: time.Now, Rounds: 1000,
+		Config: access.Config{Standard: access.None, Admin: "admin", Password: adminPassword},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := map[string]bool{ // answers with nothing, or about the caller
+		"POST experiments/search": true, "GET experiments/search": true, "POST experiments/create": true, "POST registered-models/create": true,
+		"GET registered-models/search": true, "GET model-versions/search": true, "GET experiments/get-by-name": true,
+		"GET users/current": true, "GET users/current/permissions": true, "GET users/permissions/list": true, "GET users/list": true, "GET /signup": true,
+	}
+	governed := a.Govern(service.Endpoints())
+	endpoints := append(slices.Clip(governed), a.Endpoints()...)
+	s, err := server.New(server.Options{Authenticator: nobodyInParticular{}, Authorizer: a, Logger: log, Endpoints: endpoints})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := serveOne(s, "POST", "/api/2.0/mlflow/users/create", `{"username":"eve","password":"eve's long password"}`, "admin"); code != 200 {
+		t.Fatalf("status %d", code)
+	}
+	for i, e := range endpoints {
+		if e.Permission.IsPublic() {
+			continue
+		}
+		method, path := e.Method, strings.NewReplacer("{path...}", "0/run/artifacts/a").Replace(e.Pattern)
+		for strings.Contains(path, "{") {
+			begin, end := strings.Index(path, "{"), strings.Index(path, "}")
+			path = path[:begin] + "0" + path[end+1:]
+		}
+		call := method + " " + path
+		for _, prefix := range []string{"/ajax-api", "/api", "/2.0/mlflow/", "/3.0/mlflow/", "/2.0mlflow/"} {
+			call = strings.Replace(call, prefix, "", 1)
+		}
+		if open[call] {
+			continue
+		}
+		for _, body := range []string{`{}`, `{"experiment_id":"0","experiment_ids":["0"],"name":"m","run_id":"r","username":"admin","role_id":1}`} {
+			if code := serveOne(s, method, path+"?experiment_id=0&username=admin", body, "eve"); code != http.StatusForbidden && (i < len(governed) || code != http.StatusBadRequest) {
+				t.Errorf("%s with %s: status %d", call, body, code)
+			}
+		}
+	}
+}
+
+// nobodyInParticular takes the user from a header.
+type nobodyInParticular struct{}
+
+// Authenticate implements server.Authenticator.
+func (nobodyInParticular) Authenticate(r *http.Request) (server.User, error) {
+	return server.User{Name: r.Header.Get("User")}, nil
+}
+
+func serveOne(s http.Handler, method, path, body, user string) int {
+	r := httptest.NewRequest(method, "http://127.0.0.1"+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User", user)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w.Code
+}
+
+func TestOpen_needsAnAdministrator(t *testing.T) {
+	for name, password := range map[string]string{"None": "", "Known": "password1234"} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{
+				Host: DefaultHost, Database: DefaultDatabase, Artifacts: DefaultArtifacts, BasicAuth: true, PasswordRounds: 1000,
+				Dir: t.TempDir(), Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
+				Getenv: func(k string) string { return map[string]string{"MLFLOW_AUTH_ADMIN_PASSWORD": password}[k] },
+			}
+			s, err := Open(context.Background(), o)
+			if !errors.Is(err, access.ErrNoAdmin) {
+				t.Errorf("got %v %v", s, err)
+			}
+		})
+	}
+}
