@@ -134,11 +134,11 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.lineage = lineage.New(st, d.Served)
-	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
 	s.genai, err = genai.New(ctx, genai.Options{DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Experiments: st, Traces: s.traces.Experiments})
 	if err != nil {
 		return nil, err
 	}
+	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, Evaluation: s.genai, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
 	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Codec: mlwire.Codec{Log: d.Logger}})
 	return s, err
 }

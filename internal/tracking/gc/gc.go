@@ -29,10 +29,17 @@ type Traces interface {
 	EraseTraces(ctx context.Context, namespace, kind, id string) (int, error)
 }
 
-// Options of a service; Traces may be nil.
+// Evaluation is what an experiment has of it.
+type Evaluation interface {
+	// EraseExperiment removes what belongs to a deleted experiment.
+	EraseExperiment(ctx context.Context, namespace, id string) error
+}
+
+// Options of a service; Traces and Evaluation may be nil.
 type Options struct {
-	Records Records
-	Traces  Traces
+	Records    Records
+	Traces     Traces
+	Evaluation Evaluation
 	// RemoveArtifacts removes a folder by its address. [ErrElsewhere] leaves it.
 	RemoveArtifacts func(ctx context.Context, uri string) error
 	Clock           func() time.Time
@@ -167,7 +174,7 @@ func (s *Service) remove(ctx context.Context, namespace string, d store.Doomed, 
 	case store.KindLoggedModel:
 		err = s.o.Records.EraseLoggedModel(ctx, namespace, d.ID)
 	default:
-		err = s.o.Records.EraseExperiment(ctx, namespace, d.ID)
+		err = s.eraseExperiment(ctx, namespace, d.ID)
 	}
 	if err != nil {
 		return err
@@ -175,4 +182,13 @@ func (s *Service) remove(ctx context.Context, namespace string, d store.Doomed, 
 	s.o.Logger.InfoContext(ctx, "removed for good", "audit", true, "user", server.UserOf(ctx).Name, "project", namespace,
 		"kind", d.Kind, "id", d.ID, "artifacts", d.ArtifactURI, "artifactsKept", r.Kept, "traces", r.Traces, "erasure", erase)
 	return nil
+}
+
+func (s *Service) eraseExperiment(ctx context.Context, namespace, id string) error {
+	if s.o.Evaluation != nil {
+		if err := s.o.Evaluation.EraseExperiment(ctx, namespace, id); err != nil {
+			return err
+		}
+	}
+	return s.o.Records.EraseExperiment(ctx, namespace, id)
 }

@@ -21,7 +21,10 @@ import (
 )
 
 type platform struct {
+	*Service
+
 	t       *testing.T
+	records *store.Store
 	handler http.Handler
 	exp     string
 }
@@ -73,7 +76,7 @@ func start(t *testing.T, database *db.Store) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &platform{t, h, fmt.Sprint(exp)}
+	return &platform{s, t, tracking, h, fmt.Sprint(exp)}
 }
 
 // do sends a request; EXP in it is the experiment.
@@ -484,5 +487,35 @@ func TestLike(t *testing.T) {
 		if like(c.pattern, c.s, "(?s)") != c.want {
 			t.Errorf("%q LIKE %q", c.s, c.pattern)
 		}
+	}
+}
+
+func TestEraseExperiment(t *testing.T) { both(t, testEraseExperiment) }
+
+func testEraseExperiment(t *testing.T, p *platform) {
+	t.Helper()
+	p.must("POST", "issues", `{"experiment_id":"EXP","name":"a","description":"d"}`)
+	p.must("POST", "issues", `{"experiment_id":"0","name":"b","description":"d"}`)
+	d := at(p.must("POST", "datasets/create", `{"name":"qa","experiment_ids":["EXP","0"]}`), "dataset", "dataset_id").(string)
+	q := at(p.must("POST", "review-queues/create", `{"experiment_id":"EXP","name":"q","queue_type":"CUSTOM"}`), "review_queue", "queue_id").(string)
+	p.must("POST", "review-queues/items/add", `{"queue_id":"`+q+`","item_ids":["tr-1"]}`)
+	erase := func(issues int) {
+		t.Helper()
+		if err := p.EraseExperiment(t.Context(), "default", p.exp); err != nil {
+			t.Fatal(err)
+		}
+		if list := at(p.must("POST", "issues/search", `{}`), "issues").([]any); len(list) != issues {
+			t.Errorf("%d issues, want %d", len(list), issues)
+		}
+	}
+	erase(2) // it is not deleted
+	if err := p.records.SetExperimentDeleted(t.Context(), "default", p.exp, true); err != nil {
+		t.Fatal(err)
+	}
+	erase(1)
+	erase(1)
+	p.refuses("GET", "review-queues/items/list?queue_id="+q, "", 404, "not found")
+	if got := p.must("GET", "datasets/"+d+"/experiment-ids", ""); !cmp.Equal(got["experiment_ids"], []any{"0"}) {
+		t.Errorf("%v", got)
 	}
 }

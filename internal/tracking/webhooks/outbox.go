@@ -54,7 +54,7 @@ func (s *Service) Committed() {
 }
 
 // margin is how much longer a lease is than the attempt that it covers.
-const margin = 10 * time.Second
+const margin = 5 * time.Second
 
 // claim takes up to n deliveries that are due; busy counts those under way per
 // webhook, of which there are at most perWebhook.
