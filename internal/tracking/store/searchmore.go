@@ -31,15 +31,6 @@ func page[T any](list []T, limit int, t token) ([]T, string) {
 	return list[:limit], token{Query: t.Query, Offset: t.Offset + limit}.encode()
 }
 
-// orderSQL writes ORDER BY with the columns of attributes and the last resort.
-func orderSQL(orders []filter.Order, columns map[string]string, last ...string) string {
-	var list []string
-	for _, o := range orders {
-		list = append(list, columns[o.Key]+direction(o.Desc))
-	}
-	return " ORDER BY " + strings.Join(append(list, last...), ", ") + " LIMIT ? OFFSET ?"
-}
-
 // wholeNumber refuses 1.5 where numbers of milliseconds or versions are compared.
 func wholeNumber(c filter.Comparison) error {
 	if c.Number != math.Trunc(c.Number) {
@@ -48,7 +39,12 @@ func wholeNumber(c filter.Comparison) error {
 	return nil
 }
 
-var experimentOrder = map[string]string{"name": "e.name", "experiment_id": "e.id", "creation_time": "e.created", "last_update_time": "e.updated"}
+var experimentOrder = map[string]column[model.Experiment]{
+	"name":             {"e.name", func(e *model.Experiment) any { return e.Name }},
+	"experiment_id":    {"e.id", func(e *model.Experiment) any { return e.ID }},
+	"creation_time":    {"e.created", func(e *model.Experiment) any { return e.Created }},
+	"last_update_time": {"e.updated", func(e *model.Experiment) any { return e.Updated }},
+}
 
 // SearchExperiments finds experiments, newest first unless ordered otherwise.
 func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query) (list []model.Experiment, next string, err error) {
@@ -63,7 +59,13 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	if err != nil {
 		return nil, "", err
 	}
+	order := sorted(orders, experimentOrder, filter.Order{Key: "experiment_id", Desc: true})
+	behind, err := order.after(tok)
+	if err != nil {
+		return nil, "", err
+	}
 	conditions := []clause{
+		behind,
 		sqlf("e.namespace = ?", namespace),
 		sqlf("e.stage IN (??)", stagesOf(q.View)),
 	}
@@ -81,11 +83,13 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 			e, err := scanExperiment(r.Scan)
 			list = append(list, e)
 			return err
-		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.sql+orderSQL(orders, experimentOrder, "e.id DESC"), append(where.args, q.Max+1, tok.Offset)...)
+		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.sql+order.orderBy(), append(where.args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
-		list, next = page(list, q.Max, tok)
+		if list, next, err = order.page(list, q.Max, tok); err != nil {
+			return err
+		}
 		for i := range list {
 			if list[i].Tags, err = t.experimentTags(list[i].ID); err != nil {
 				return err
@@ -113,7 +117,7 @@ func experimentCondition(c filter.Comparison) (clause, error) {
 	case c.Key == "name":
 		return textCondition("e.name", c), nil
 	default:
-		return numberCondition(experimentOrder[c.Key], c), wholeNumber(c)
+		return numberCondition(experimentOrder[c.Key].sql, c), wholeNumber(c)
 	}
 }
 
@@ -148,7 +152,11 @@ func registryConditions(comparisons []filter.Comparison, model string, condition
 	return list, nil
 }
 
-var registeredOrder = map[string]string{"name": "g.name", "creation_timestamp": "g.created", "last_updated_timestamp": "g.updated"}
+var registeredOrder = map[string]column[model.RegisteredModel]{
+	"name":                   {"g.name", func(m *model.RegisteredModel) any { return m.Name }},
+	"creation_timestamp":     {"g.created", func(m *model.RegisteredModel) any { return m.Created }},
+	"last_updated_timestamp": {"g.updated", func(m *model.RegisteredModel) any { return m.Updated }},
+}
 
 // SearchRegisteredModels finds registered models in the order of their names unless ordered otherwise.
 func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q Query) (list []model.RegisteredModel, next string, err error) {
@@ -169,18 +177,25 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 	if err != nil {
 		return nil, "", err
 	}
-	where := all(append(conditions, sqlf("g.namespace = ?", namespace)))
+	order := sorted(orders, registeredOrder, filter.Order{Key: "name"})
+	behind, err := order.after(tok)
+	if err != nil {
+		return nil, "", err
+	}
+	where := all(append(conditions, behind, sqlf("g.namespace = ?", namespace)))
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
 		err := t.Each(func(r rows) error {
 			m, err := scanRegistered(r.Scan)
 			list = append(list, m)
 			return err
-		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.sql+orderSQL(orders, registeredOrder, "g.name"), append(where.args, q.Max+1, tok.Offset)...)
+		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.sql+order.orderBy(), append(where.args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
-		list, next = page(list, q.Max, tok)
+		if list, next, err = order.page(list, q.Max, tok); err != nil {
+			return err
+		}
 		for i := range list {
 			if err := t.fillRegistered(&list[i]); err != nil {
 				return err
@@ -193,7 +208,12 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 
 const versionModelName = "(SELECT name FROM registered_models WHERE id = v.model)"
 
-var versionOrder = map[string]string{"name": versionModelName, "version_number": "v.version", "creation_timestamp": "v.created", "last_updated_timestamp": "v.updated"}
+var versionOrder = map[string]column[model.ModelVersion]{
+	"name":                   {versionModelName, func(v *model.ModelVersion) any { return v.Name }},
+	"version_number":         {"v.version", func(v *model.ModelVersion) any { return v.Version }},
+	"creation_timestamp":     {"v.created", func(v *model.ModelVersion) any { return v.Created }},
+	"last_updated_timestamp": {"v.updated", func(v *model.ModelVersion) any { return v.Updated }},
+}
 
 // SearchModelVersions finds versions, last changed first unless ordered otherwise.
 func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Query) (list []model.ModelVersion, next string, err error) {
@@ -212,10 +232,18 @@ func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Que
 	if err != nil {
 		return nil, "", err
 	}
-	where := all(append(conditions, sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
+	order := sorted(orders, versionOrder, filter.Order{Key: "name"}, filter.Order{Key: "version_number", Desc: true})
+	behind, err := order.after(tok)
+	if err != nil {
+		return nil, "", err
+	}
+	where := all(append(conditions, behind, sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
 	err = s.view(ctx, func(t *tx) error {
-		found, err := t.versions("WHERE "+where.sql+orderSQL(orders, versionOrder, versionModelName, "v.version DESC"), append(where.args, q.Max+1, tok.Offset)...)
-		list, next = page(found, q.Max, tok)
+		found, err := t.versions("WHERE "+where.sql+order.orderBy(), append(where.args, q.Max+1, tok.Offset)...)
+		if err != nil {
+			return err
+		}
+		list, next, err = order.page(found, q.Max, tok)
 		return err
 	})
 	return list, next, err

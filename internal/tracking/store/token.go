@@ -23,6 +23,8 @@ type token struct {
 	// Start and ID are the last run of a page in the default order, or of those with the same value.
 	Start int64  `json:"start,omitempty"`
 	ID    string `json:"id,omitempty"`
+	// Last are the values that order a search, of the last row of a page.
+	Last []json.RawMessage `json:"last,omitempty"`
 }
 
 func (t token) encode() string {
