@@ -1,7 +1,6 @@
 package step
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"os"
@@ -52,7 +51,7 @@ func withRunContext(environ, command []string, dir string) []string {
 	} else if seed := get("PYTHONHASHSEED"); seed != "" && seed != "random" {
 		tags[tagSeed] = seed
 	}
-	if python, packages := pythonOf(command, get("PATH"), get("VIRTUAL_ENV")); packages != "" {
+	if python, packages := pythonOf(command, environ); packages != "" {
 		tags[tagPython], tags[tagPackages] = python, packages
 	}
 	if root := repository(dir); root != "" {
@@ -64,11 +63,9 @@ func withRunContext(environ, command []string, dir string) []string {
 // encodeTags leaves out what would make the variable too long for the command to start.
 func encodeTags(tags map[string]string) string {
 	for _, drop := range []string{tagDiff, tagPackages, ""} {
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(tags); err == nil && b.Len() <= maxContext {
-			return strings.TrimSpace(b.String())
+		b, err := json.Marshal(tags)
+		if err == nil && len(b) <= maxContext {
+			return string(b)
 		}
 		delete(tags, drop)
 	}
@@ -138,17 +135,12 @@ func gitDiff(root string, environ []string) string {
 }
 
 func firstLine(file string) string {
-	f, err := os.Open(file)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return ""
 	}
 	line, _, _ := strings.Cut(string(b), "\n")
-	return strings.TrimSpace(line)
+	return line
 }
 
 func packedRef(file, ref string) string {
@@ -156,89 +148,60 @@ func packedRef(file, ref string) string {
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(b)) {
-		if commit, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == ref {
-			return commit
-		}
+	before, _, found := strings.Cut(string(b), " "+ref+"\n")
+	if !found {
+		return ""
 	}
-	return ""
+	return before[strings.LastIndexByte(before, '\n')+1:]
 }
 
 func hexadecimal(s string) bool {
 	return len(s) >= 40 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// pythonOf lists the packages of the Python that a command begins with, by the
-// names of their folders: asking Python itself takes a second.
-func pythonOf(command []string, path, venv string) (python, packages string) {
-	program := resolve(command[0], path)
+// pythonOf lists the packages of the Python that a command begins with, else of
+// the one in the path, by the names of their folders: asking Python itself takes a second.
+func pythonOf(command, environ []string) (python, packages string) {
+	program := command[0]
 	if !strings.HasPrefix(filepath.Base(program), "python") {
-		program = resolve("python3", path)
+		program = "python3"
 	}
-	prefixes := []string{venv, filepath.Dir(filepath.Dir(program))}
-	if real, err := filepath.EvalSymlinks(program); err == nil && program != "" {
-		prefixes = append(prefixes, filepath.Dir(filepath.Dir(real)))
+	program, err := execpath.Find(program, "", environ)
+	if err != nil {
+		return "", ""
 	}
-	for _, prefix := range prefixes {
-		if prefix == "" || prefix == "." {
+	lib := filepath.Join(filepath.Dir(filepath.Dir(program)), "lib")
+	for _, version := range names(lib) {
+		if !strings.HasPrefix(version, "python3") {
 			continue
 		}
-		var list []string
-		for _, folder := range []string{"site-packages", "dist-packages"} {
-			for _, lib := range entries(filepath.Join(prefix, "lib"), "python3", "") {
-				list = append(list, entries(filepath.Join(lib, folder), "", ".dist-info")...)
-			}
-		}
-		if len(list) > 0 {
-			return program, freeze(list)
+		for _, folder := range []string{"/site-packages", "/dist-packages"} {
+			packages += freeze(names(lib + "/" + version + folder))
 		}
 	}
-	return "", ""
+	if len(packages) > maxPackages {
+		packages = packages[:strings.LastIndexByte(packages[:maxPackages], '\n')+1]
+	}
+	return program, packages
 }
 
-// entries of a folder whose names begin and end so.
-func entries(folder, prefix, suffix string) (list []string) {
-	all, err := os.ReadDir(folder)
-	if err != nil {
-		return nil
-	}
+// names in a folder, sorted.
+func names(folder string) (list []string) {
+	all, _ := os.ReadDir(folder) // what is not there has none
 	for _, e := range all {
-		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), suffix) {
-			list = append(list, filepath.Join(folder, e.Name()))
-		}
+		list = append(list, e.Name())
 	}
 	return list
 }
 
-func resolve(program, path string) string {
-	if strings.Contains(program, "/") {
-		return program
-	}
-	for _, dir := range filepath.SplitList(path) {
-		file := filepath.Join(dir, program)
-		if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return file
-		}
-	}
-	return ""
-}
-
-// freeze writes NAME==VERSION lines; what does not fit is left out at a line's end.
-func freeze(folders []string) string {
-	var lines []string
+// freeze writes NAME==VERSION lines.
+func freeze(folders []string) (lines string) {
 	for _, folder := range folders {
-		name, version, ok := strings.Cut(strings.TrimSuffix(filepath.Base(folder), ".dist-info"), "-")
+		folder, ok := strings.CutSuffix(folder, ".dist-info")
+		name, version, _ := strings.Cut(folder, "-")
 		if ok {
-			lines = append(lines, strings.ReplaceAll(name, "_", "-")+"=="+version+"\n")
+			lines += strings.ReplaceAll(name, "_", "-") + "==" + version + "\n"
 		}
 	}
-	slices.Sort(lines)
-	var b strings.Builder
-	for _, line := range slices.Compact(lines) {
-		if b.Len()+len(line) > maxPackages {
-			break
-		}
-		b.WriteString(line)
-	}
-	return b.String()
+	return lines
 }

@@ -28,7 +28,9 @@ func Version(ctx context.Context, c *client.Client, ref string) (client.ModelVer
 
 // ParseVersion splits what names a version.
 func ParseVersion(ref string) (name, version, alias string, err error) {
-	ref = strings.TrimLeft(strings.TrimPrefix(ref, "models:"), "/")
+	if rest, ok := strings.CutPrefix(ref, "models:"); ok {
+		ref = strings.TrimLeft(rest, "/")
+	}
 	if i := strings.LastIndexAny(ref, "/@"); i >= 0 {
 		name = ref[:i]
 		if ref[i] == '/' {
