@@ -17,7 +17,7 @@ import (
 // KIWERK_SEARCH_RUNS sets how many; with a million the times that -v prints are of interest.
 func manyRuns(tb testing.TB, s *Store) (experiment string) {
 	tb.Helper()
-	n := 20_000
+	n := 4_000
 	if text := os.Getenv("KIWERK_SEARCH_RUNS"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil {

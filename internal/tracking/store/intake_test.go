@@ -212,3 +212,40 @@ func TestLog_copies(t *testing.T) {
 		}
 	}
 }
+
+// TestVersions_copies: two copies of the program do not give a number twice.
+func TestVersions_copies(t *testing.T) {
+	first := storetest.Postgres(t)
+	second, err := db.Open(t.Context(), db.Options{Path: first.Path()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = second.Close() })
+	copies := []*Store{newStore(t, first), newStore(t, second)}
+	if _, err := copies[0].CreateRegisteredModel(t.Context(), "default", "m", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[int64]bool{}
+	for _, s := range copies {
+		for range 4 {
+			wg.Go(func() {
+				for range 10 {
+					v, err := s.CreateModelVersion(context.Background(), "default", NewVersion{Name: "m", Source: "s3://bucket/m"})
+					if err != nil {
+						t.Error(err)
+						continue
+					}
+					mu.Lock()
+					seen[v.Version] = true
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if len(seen) != 80 {
+		t.Errorf("%d numbers for 80 versions", len(seen))
+	}
+}

@@ -36,6 +36,16 @@ func (t *tx) activeRun(namespace, id string) (model.RunInfo, error) {
 	return r, err
 }
 
+// changingRun is an active run that no other copy of the program changes until the commit.
+func (t *tx) changingRun(namespace, id string) (model.RunInfo, error) {
+	if t.Dialect() == db.Postgres {
+		if err := t.Later("SELECT id FROM runs WHERE uuid = ? FOR UPDATE", id); err != nil {
+			return model.RunInfo{}, err
+		}
+	}
+	return t.activeRun(namespace, id)
+}
+
 func notActive(id string) error {
 	return model.Invalid("The run %s must be in the 'active' state. Current state is deleted.", id)
 }
@@ -133,7 +143,7 @@ type RunChange struct {
 // UpdateRun changes an active run.
 func (s *Store) UpdateRun(ctx context.Context, namespace, id string, c RunChange) (r model.RunInfo, err error) {
 	err = s.update(ctx, func(t *tx) error {
-		if r, err = t.activeRun(namespace, id); err != nil {
+		if r, err = t.changingRun(namespace, id); err != nil {
 			return err
 		}
 		if c.Status != nil {
@@ -142,23 +152,21 @@ func (s *Store) UpdateRun(ctx context.Context, namespace, id string, c RunChange
 		if c.End != nil {
 			r.End = *c.End
 		}
+		if err := t.Later(`UPDATE runs SET status = ?, "end" = ? WHERE id = ?`, r.Status, r.End, r.Row); err != nil {
+			return err
+		}
 		if c.Name != nil && *c.Name != "" {
 			return t.renameRun(&r, *c.Name)
 		}
-		return t.saveRun(r)
+		return nil
 	})
 	return r, err
-}
-
-func (t *tx) saveRun(r model.RunInfo) error {
-	_, err := t.Exec(`UPDATE runs SET status = ?, "end" = ?, name = ? WHERE id = ?`, r.Status, r.End, r.Name, r.Row)
-	return err
 }
 
 // renameRun keeps name and tag the same.
 func (t *tx) renameRun(r *model.RunInfo, name string) error {
 	r.Name = name
-	if err := t.saveRun(*r); err != nil {
+	if err := t.Later("UPDATE runs SET name = ? WHERE id = ?", name, r.Row); err != nil {
 		return err
 	}
 	return t.putPair("run_tags", *r, model.Pair{Key: model.TagRunName, Value: name})
@@ -186,8 +194,7 @@ func (t *tx) putPair(table string, r model.RunInfo, p model.Pair) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.Exec("INSERT INTO "+table+"(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT(run, k) DO UPDATE SET v = excluded.v", r.Row, k, r.ExperimentID, p.Value)
-	return err
+	return t.Later("INSERT INTO "+table+"(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT(run, k) DO UPDATE SET v = excluded.v", r.Row, k, r.ExperimentID, p.Value)
 }
 
 func (t *tx) putTags(r model.RunInfo, tags []model.Pair) error {
@@ -290,7 +297,7 @@ func (s *Store) DeleteTag(ctx context.Context, namespace, id, key string) error 
 // keep of the models they logged.
 func (s *Store) AppendHistory(ctx context.Context, namespace, id string, entry json.RawMessage) error {
 	return s.update(ctx, func(t *tx) error {
-		r, err := t.activeRun(namespace, id)
+		r, err := t.changingRun(namespace, id)
 		if err != nil {
 			return err
 		}

@@ -138,6 +138,10 @@ func (t *tx) insertVersion(namespace string, n NewVersion) (v model.ModelVersion
 	if err != nil {
 		return v, err
 	}
+	// First, because it lets no other copy of the program number a version meanwhile.
+	if err := t.touchRegistered(m.Row); err != nil {
+		return v, err
+	}
 	var row, number int64
 	err = t.Row(`INSERT INTO model_versions(model, version, created, updated, "user", description, source, storage_location, run_id, run_link, model_id)
 		VALUES(?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id, version`,
@@ -149,9 +153,6 @@ func (t *tx) insertVersion(namespace string, n NewVersion) (v model.ModelVersion
 		if err := t.putVersionTag(row, g); err != nil {
 			return v, err
 		}
-	}
-	if err := t.touchRegistered(m.Row); err != nil {
-		return v, err
 	}
 	if err := t.noteRegistration(namespace, n, number); err != nil {
 		return v, err
