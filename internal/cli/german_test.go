@@ -191,6 +191,8 @@ func argumentsOf(c *cobra.Command, path []string) []string {
 		return append(args, "--to", "folder")
 	case "runs gc":
 		return append(args, "--dry-run")
+	case "runs reproduce":
+		return append(path, "o1", "--tolerance", "1")
 	case "models register":
 		return append(args, "--run", "r1")
 	case "models alias":

@@ -21,7 +21,7 @@ func (t *tree) models() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	s := t.connects(parent)
-	parent.AddCommand(s.listModels(), s.showModel(), s.registerModel(), s.aliasModel(), s.approveModel(), s.pullModel())
+	parent.AddCommand(s.listModels(), s.showModel(), s.registerModel(), s.aliasModel(), s.approveModel(), s.modelLineage(), s.pullModel())
 	return parent
 }
 

@@ -48,6 +48,8 @@ func argoServer(asked *[]string) func(context.Context, Session, string, string, 
 		switch {
 		case method == "GET" && path == all:
 			return json.Unmarshal([]byte(`{"items":[`+storedRun+`]}`), answer)
+		case path == all+"/old/resubmit" || path == all+"/again":
+			return json.Unmarshal([]byte(`{"metadata":{"name":"again","namespace":"default"},"status":{"phase":"Succeeded"}}`), answer)
 		case method == "GET" && path == all+"/missing":
 			return &Failure{Code: ExitNotFound, What: text.S(text.Verbatim, `workflows "missing" not found`)}
 		default:

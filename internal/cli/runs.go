@@ -22,7 +22,7 @@ func (t *tree) runs() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	s := t.connects(parent)
-	parent.AddCommand(s.listRuns(), s.showRun(), s.compareRuns(), s.exportRun(), s.tagRun(), s.deleteRuns(), s.restoreRuns(), s.gcRuns())
+	parent.AddCommand(s.listRuns(), s.showRun(), s.compareRuns(), s.exportRun(), s.tagRun(), s.deleteRuns(), s.restoreRuns(), s.gcRuns(), s.reproduceRun())
 	return parent
 }
 

@@ -83,7 +83,7 @@ func startTracking(dir string) (tracked, error) {
 	if err != nil {
 		return tracked{}, err
 	}
-	ids := []string{"r1", "r2"}
+	ids := []string{"r1", "r2", "o1", "o2"}
 	var mu sync.Mutex
 	newID := func() string {
 		mu.Lock()
@@ -129,6 +129,12 @@ func (t tracked) fill(ctx context.Context) error {
 		failed = errors.Join(failed,
 			c.Upload(ctx, "1/"+run+"/artifacts/model/MLmodel", strings.NewReader("flavors: {}\n")),
 			c.Upload(ctx, "1/"+run+"/artifacts/model/requirements.txt", strings.NewReader(fmt.Sprintf("numpy==2.%d\nscipy==1.0\n", i))))
+	}
+	post("experiments/create", `{"name":"repeat"}`)
+	for i, run := range []string{"o1", "o2"} {
+		workflow := []string{"old", "again"}[i]
+		post("runs/create", fmt.Sprintf(`{"experiment_id":"2","start_time":1,"run_name":"fit","tags":[{"key":"kiwerk.workflow","value":%q},{"key":"kiwerk.step","value":%q},{"key":"kiwerk.pod","value":"default/p"}]}`, workflow, workflow+".fit"))
+		post("runs/log-batch", fmt.Sprintf(`{"run_id":%q,"metrics":[{"key":"acc","value":0.7%d,"timestamp":5}]}`, run, i))
 	}
 	post("registered-models/create", `{"name":"digits"}`)
 	for range 2 {
@@ -260,7 +266,7 @@ func TestRuns_compare(t *testing.T) {
 }
 
 func TestRuns_formats(t *testing.T) {
-	r := runWith(t, nil, "runs list -o csv", "runs list -o parquet", "runs list -o json", "models list -o csv", "models list -o wide", "runs list -o wide")
+	r := runWith(t, nil, "runs list -e digits -o csv", "runs list -e digits -o parquet", "runs list -o json", "models list -o csv", "models list -o wide", "runs list -o wide")
 	if want := "run_id,run_name,experiment_id,experiment,status,start_time,end_time,user,artifact_uri,lifecycle_stage,metrics.acc,metrics.odd,params.epochs,params.lr,tags.mlflow.runName,tags.mlflow.source.git.commit\n" +
 		"r2,lauf-1,1,digits,RUNNING,2025-11-26T08:00:00.001Z,,anna,mlflow-artifacts:/1/r2/artifacts,active,0.8,NaN,20,0.1,lauf-1,c1\n"; !strings.HasPrefix(r[0].out, want) {
 		t.Errorf("got\n%s\nwant\n%s", r[0].out, want)
@@ -283,6 +289,42 @@ func TestRuns_formats(t *testing.T) {
 		if x.code != 0 || x.err != "" {
 			t.Errorf("call %d: %d %s", i, x.code, x.err)
 		}
+	}
+}
+
+func TestRuns_reproduce(t *testing.T) {
+	r := runWith(t, nil, "runs reproduce o1 --tolerance 0.02", "runs reproduce o1", "runs reproduce r1", "runs reproduce o2", "runs show o2")
+	for i, want := range []struct {
+		code int
+		says []string
+	}{
+		{0, []string{"o1 is reproduced by o2", "acc", "0.7", "0.71", "Not recorded, so not compared: commit, data, environment, image, seed"}},
+		{1, []string{"o1 is not reproduced by o2"}},
+		{1, []string{"kiwerk.workflow, kiwerk.step"}},
+		{1, []string{"ended as Failed"}},
+		{0, []string{"kiwerk.reproduces"}},
+	} {
+		for _, says := range want.says {
+			if r[i].code != want.code || !strings.Contains(r[i].out+r[i].err, says) {
+				t.Errorf("call %d: code %d\n%s%s\nwants %q", i, r[i].code, r[i].out, r[i].err, says)
+			}
+		}
+	}
+}
+
+func TestModels_lineage(t *testing.T) {
+	r := runWith(t, nil, "models lineage digits@champion", "models lineage digits -o json", "models lineage nobody")
+	for _, want := range []string{"digits/1 champion", "r1 lauf-0", "c0", "train d0"} {
+		if !strings.Contains(r[0].out, want) {
+			t.Errorf("%q is missing in\n%s%s", want, r[0].out, r[0].err)
+		}
+	}
+	var a struct{ Versions []struct{ Version string } }
+	if err := json.Unmarshal([]byte(r[1].out), &a); err != nil || len(a.Versions) != 2 || a.Versions[0].Version != "2" {
+		t.Errorf("%v, %v", a, err)
+	}
+	if r[2].code != ExitNotFound {
+		t.Errorf("got %+v", r[2])
 	}
 }
 

@@ -37,17 +37,17 @@ var labels = map[string]string{
 
 	// Heads of runs and models.
 	"ALIASES": "ALIASE", "APPROVAL": "FREIGABE", "ARTIFACTS": "ARTEFAKTE", "CHANGED": "GEÄNDERT", "CHECKED BY": "GEPRÜFT NACH", "COMMIT": "COMMIT", "DATA": "DATEN",
-	"DELTA": "ABSTAND", "DESCRIPTION": "BESCHREIBUNG", "EXPERIMENT": "EXPERIMENT", "FILES": "DATEIEN", "KEY": "SCHLÜSSEL", "METRICS": "METRIKEN", "MODEL": "MODELL",
+	"DELTA": "ABSTAND", "DESCRIPTION": "BESCHREIBUNG", "EXPERIMENT": "EXPERIMENT", "FILES": "DATEIEN", "KEY": "SCHLÜSSEL", "METRICS": "METRIKEN", "METRIC": "METRIK", "SAME": "GLEICH", "ENDPOINT": "ENDPUNKT", "WORKFLOW": "WORKFLOW", "MODEL": "MODELL",
 	"PARAMS": "PARAMETER", "OTHER": "ANDERER", "RUN": "LAUF", "SHA256": "SHA256", "STARTED": "BEGONNEN", "TAGS": "TAGS", "VERSION": "VERSION",
 	// Sections of comparisons, and by what a file was checked.
-	"run": "Lauf", "metrics": "Metriken", "params": "Parameter", "code": "Code", "environment": "Umgebung", "data": "Daten", "tags": "Tags", "sha256": "SHA-256",
+	"run": "Lauf", "metrics": "Metriken", "params": "Parameter", "code": "Code", "environment": "Umgebung", "data": "Daten", "tags": "Tags", "sha256": "SHA-256", "image": "Image", "commit": "Commit", "seed": "Startwert",
 	"logged-model": "Modell", "experiment": "Experiment",
 
 	// What stands for an argument in the call of a command, beside the heads above.
 	"ARGS": "ARGUMENTE", "COMMAND": "BEFEHL", "FILE": "DATEI", "FOLDER": "ORDNER", "SHELL": "SHELL", "DIR": "ORDNER", "USER": "BENUTZER", "ALIAS": "ALIAS", "TAG": "TAG", "VALUE": "WERT", "WHY": "GRUND",
 
 	// Kinds of values of flags.
-	"string": "Text", "strings": "Liste", "stringArray": "Text", "duration": "Dauer", "int": "Zahl", "uint": "Zahl",
+	"string": "Text", "strings": "Liste", "stringArray": "Text", "duration": "Dauer", "float": "Zahl", "float64": "Zahl", "int": "Zahl", "uint": "Zahl",
 
 	// Properties.
 	"architecture": "Architektur", "cmd": "Befehl", "digests": "Digests", "entrypoint": "Startbefehl", "env": "Umgebung", "id": "ID",

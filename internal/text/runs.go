@@ -2,33 +2,50 @@ package text
 
 // Sentences of kiwerk runs and kiwerk models.
 const (
-	RunsShort        Key = "runs"
-	RunsLong         Key = "runs.long"
-	RunsListShort    Key = "runs.list"
-	RunsShowShort    Key = "runs.show"
-	RunsCompareShort Key = "runs.compare"
-	RunsCompareLong  Key = "runs.compare.long"
-	RunsExportShort  Key = "runs.export"
-	RunsExportLong   Key = "runs.export.long"
-	RunsTagShort     Key = "runs.tag"
-	RunsDeleteShort  Key = "runs.delete"
-	RunsRestoreShort Key = "runs.restore"
-	RunsDeleteLong   Key = "runs.delete.long"
-	RunsGCShort      Key = "runs.gc"
-	RunsGCLong       Key = "runs.gc.long"
-	RunsRemoved      Key = "runs.removed"
-	RunsRemovedSome  Key = "runs.removedSome"
-	RunsWouldRemove  Key = "runs.wouldRemove"
-	RunsKept         Key = "runs.kept"
-	RunsNoGC         Key = "runs.noGC"
-	RunsMore         Key = "runs.more"
-	RunsRead         Key = "runs.read"
-	RunsNoFiles      Key = "runs.noFiles"
-	RunsSame         Key = "runs.same"
-	RunsTagged       Key = "runs.tagged"
-	RunsDeleted      Key = "runs.deleted"
-	RunsRestored     Key = "runs.restored"
-	RunExported      Key = "runs.exported"
+	RunsShort           Key = "runs"
+	RunsLong            Key = "runs.long"
+	RunsListShort       Key = "runs.list"
+	RunsShowShort       Key = "runs.show"
+	RunsCompareShort    Key = "runs.compare"
+	RunsCompareLong     Key = "runs.compare.long"
+	RunsExportShort     Key = "runs.export"
+	RunsExportLong      Key = "runs.export.long"
+	RunsTagShort        Key = "runs.tag"
+	RunsDeleteShort     Key = "runs.delete"
+	RunsRestoreShort    Key = "runs.restore"
+	RunsDeleteLong      Key = "runs.delete.long"
+	RunsGCShort         Key = "runs.gc"
+	RunsGCLong          Key = "runs.gc.long"
+	RunsRemoved         Key = "runs.removed"
+	RunsRemovedSome     Key = "runs.removedSome"
+	RunsWouldRemove     Key = "runs.wouldRemove"
+	RunsKept            Key = "runs.kept"
+	RunsNoGC            Key = "runs.noGC"
+	ReproduceShort      Key = "runs.reproduce"
+	ReproduceLong       Key = "runs.reproduce.long"
+	ReproduceMissing    Key = "runs.reproduce.missing"
+	ReproduceMissingWhy Key = "runs.reproduce.missingWhy"
+	ReproduceGone       Key = "runs.reproduce.gone"
+	ReproduceStarted    Key = "runs.reproduce.started"
+	ReproduceProgress   Key = "runs.reproduce.progress"
+	ReproduceLate       Key = "runs.reproduce.late"
+	ReproduceFailed     Key = "runs.reproduce.failed"
+	ReproduceNoRun      Key = "runs.reproduce.noRun"
+	ReproduceUnsure     Key = "runs.reproduce.unsure"
+	ReproduceSame       Key = "runs.reproduce.same"
+	ReproduceDiffers    Key = "runs.reproduce.differs"
+	LineageShort        Key = "models.lineage"
+	LineageLong         Key = "models.lineage.long"
+	LineageGone         Key = "models.lineage.gone"
+	FlagTolerance       Key = "flag.runs.tolerance"
+	RunsMore            Key = "runs.more"
+	RunsRead            Key = "runs.read"
+	RunsNoFiles         Key = "runs.noFiles"
+	RunsSame            Key = "runs.same"
+	RunsTagged          Key = "runs.tagged"
+	RunsDeleted         Key = "runs.deleted"
+	RunsRestored        Key = "runs.restored"
+	RunExported         Key = "runs.exported"
 
 	ModelsShort         Key = "models"
 	ModelsLong          Key = "models.long"
@@ -87,33 +104,50 @@ const (
 )
 
 var runsTexts = map[Key]entry{
-	RunsShort:        {"Find, compare, export and delete runs of a tracking server", "Läufe eines Tracking-Servers finden, vergleichen, exportieren und löschen"},
-	RunsLong:         {"Works with the running platform, or with any tracking server that MLflow's clients know:\n--tracking-uri, or MLFLOW_TRACKING_URI with MLFLOW_TRACKING_TOKEN or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.", "Arbeitet mit der laufenden Plattform oder mit jedem Tracking-Server, den die Clients von MLflow kennen:\n--tracking-uri, oder MLFLOW_TRACKING_URI mit MLFLOW_TRACKING_TOKEN oder MLFLOW_TRACKING_USERNAME und MLFLOW_TRACKING_PASSWORD."},
-	RunsListShort:    {"List runs, newest first", "Läufe auflisten, neueste zuerst"},
-	RunsShowShort:    {"Show a run: metrics, params, tags, data, files", "Einen Lauf zeigen: Metriken, Parameter, Tags, Daten, Dateien"},
-	RunsCompareShort: {"Compare two or more runs; what is the same is left out", "Zwei oder mehr Läufe vergleichen; Gleiches bleibt weg"},
-	RunsCompareLong:  {"Puts runs side by side: metrics, params, code, environment, data and tags.\nOnly what differs is shown, unless --all is given.", "Stellt Läufe nebeneinander: Metriken, Parameter, Code, Umgebung, Daten und Tags.\nGezeigt wird nur, was sich unterscheidet, außer mit --all."},
-	RunsExportShort:  {"Write a run with all its metrics and files to a folder or an archive", "Einen Lauf mit allen Metriken und Dateien in einen Ordner oder ein Archiv schreiben"},
-	RunsExportLong:   {"Writes run.json (with the history of each metric) and artifacts/ to a folder, or both to one file when its name ends in .tar.gz.\nAn export to a folder that was broken off goes on when it is called again.", "Schreibt run.json (mit dem Verlauf jeder Metrik) und artifacts/ in einen Ordner, oder beides in eine Datei, wenn ihr Name auf .tar.gz endet.\nEin abgebrochener Export in einen Ordner geht weiter, wenn er noch einmal aufgerufen wird."},
-	RunsTagShort:     {"Set tags of a run (TAG-  removes one)", "Tags eines Laufs setzen (TAG-  entfernt einen)"},
-	RunsDeleteShort:  {"Mark runs as deleted; restore brings them back", "Läufe als gelöscht markieren; restore holt sie zurück"},
-	RunsRestoreShort: {"Bring deleted runs back", "Gelöschte Läufe zurückholen"},
-	RunsDeleteLong:   {"A run that is marked as deleted can be restored until kiwerk runs gc removes it.\n--erase removes it at once and for good: metrics, params, tags, traces and files. Versions of models made from it stay in the registry.", "Ein als gelöscht markierter Lauf kann zurückgeholt werden, bis kiwerk runs gc ihn entfernt.\n--erase entfernt ihn sofort und endgültig: Metriken, Parameter, Tags, Traces und Dateien. Modellversionen aus ihm bleiben im Register."},
-	RunsGCShort:      {"Remove for good what is marked as deleted", "Endgültig entfernen, was als gelöscht markiert ist"},
-	RunsGCLong:       {"Removes deleted runs, logged models and experiments with their files. Can be broken off and called again.", "Entfernt gelöschte Läufe, protokollierte Modelle und Experimente samt Dateien. Kann abgebrochen und wieder aufgerufen werden."},
-	RunsRemoved:      {"%d removed for good.", "%d endgültig entfernt."},
-	RunsRemovedSome:  {"%d were removed before the failure; call it again.", "%d wurden vor dem Fehler entfernt; bitte noch einmal aufrufen."},
-	RunsWouldRemove:  {"%d would be removed for good.\nNext: kiwerk runs gc", "%d würden endgültig entfernt.\nWeiter: kiwerk runs gc"},
-	RunsKept:         {"(files stay there)", "(Dateien bleiben dort)"},
-	RunsNoGC:         {"the tracking server at %s has no route that removes for good", "der Tracking-Server unter %s bietet kein endgültiges Entfernen an"},
-	RunsMore:         {"There are more than these %d runs; --limit 0 lists all.", "Es gibt mehr als diese %d Läufe; --limit 0 zeigt alle."},
-	RunsRead:         {"%d runs read", "%d Läufe gelesen"},
-	RunsNoFiles:      {"The files of the run could not be read: %s", "Die Dateien des Laufs waren nicht lesbar: %s"},
-	RunsSame:         {"The runs do not differ in anything that was logged.", "Die Läufe unterscheiden sich in nichts, was protokolliert ist."},
-	RunsTagged:       {"Tags of run %s are set.\nNext: kiwerk runs show %s", "Tags des Laufs %s sind gesetzt.\nWeiter: kiwerk runs show %s"},
-	RunsDeleted:      {"%d runs are marked as deleted.\nNext: kiwerk runs restore %s | kiwerk runs list --deleted", "%d Läufe sind als gelöscht markiert.\nWeiter: kiwerk runs restore %s | kiwerk runs list --deleted"},
-	RunsRestored:     {"%d runs are back.\nNext: kiwerk runs show %s", "%d Läufe sind zurück.\nWeiter: kiwerk runs show %s"},
-	RunExported:      {"Run %s lies in %s: %d files, %s.", "Lauf %s liegt in %s: %d Dateien, %s."},
+	RunsShort:           {"Find, compare, export and delete runs of a tracking server", "Läufe eines Tracking-Servers finden, vergleichen, exportieren und löschen"},
+	RunsLong:            {"Works with the running platform, or with any tracking server that MLflow's clients know:\n--tracking-uri, or MLFLOW_TRACKING_URI with MLFLOW_TRACKING_TOKEN or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.", "Arbeitet mit der laufenden Plattform oder mit jedem Tracking-Server, den die Clients von MLflow kennen:\n--tracking-uri, oder MLFLOW_TRACKING_URI mit MLFLOW_TRACKING_TOKEN oder MLFLOW_TRACKING_USERNAME und MLFLOW_TRACKING_PASSWORD."},
+	RunsListShort:       {"List runs, newest first", "Läufe auflisten, neueste zuerst"},
+	RunsShowShort:       {"Show a run: metrics, params, tags, data, files", "Einen Lauf zeigen: Metriken, Parameter, Tags, Daten, Dateien"},
+	RunsCompareShort:    {"Compare two or more runs; what is the same is left out", "Zwei oder mehr Läufe vergleichen; Gleiches bleibt weg"},
+	RunsCompareLong:     {"Puts runs side by side: metrics, params, code, environment, data and tags.\nOnly what differs is shown, unless --all is given.", "Stellt Läufe nebeneinander: Metriken, Parameter, Code, Umgebung, Daten und Tags.\nGezeigt wird nur, was sich unterscheidet, außer mit --all."},
+	RunsExportShort:     {"Write a run with all its metrics and files to a folder or an archive", "Einen Lauf mit allen Metriken und Dateien in einen Ordner oder ein Archiv schreiben"},
+	RunsExportLong:      {"Writes run.json (with the history of each metric) and artifacts/ to a folder, or both to one file when its name ends in .tar.gz.\nAn export to a folder that was broken off goes on when it is called again.", "Schreibt run.json (mit dem Verlauf jeder Metrik) und artifacts/ in einen Ordner, oder beides in eine Datei, wenn ihr Name auf .tar.gz endet.\nEin abgebrochener Export in einen Ordner geht weiter, wenn er noch einmal aufgerufen wird."},
+	RunsTagShort:        {"Set tags of a run (TAG-  removes one)", "Tags eines Laufs setzen (TAG-  entfernt einen)"},
+	RunsDeleteShort:     {"Mark runs as deleted; restore brings them back", "Läufe als gelöscht markieren; restore holt sie zurück"},
+	RunsRestoreShort:    {"Bring deleted runs back", "Gelöschte Läufe zurückholen"},
+	RunsDeleteLong:      {"A run that is marked as deleted can be restored until kiwerk runs gc removes it.\n--erase removes it at once and for good: metrics, params, tags, traces and files. Versions of models made from it stay in the registry.", "Ein als gelöscht markierter Lauf kann zurückgeholt werden, bis kiwerk runs gc ihn entfernt.\n--erase entfernt ihn sofort und endgültig: Metriken, Parameter, Tags, Traces und Dateien. Modellversionen aus ihm bleiben im Register."},
+	RunsGCShort:         {"Remove for good what is marked as deleted", "Endgültig entfernen, was als gelöscht markiert ist"},
+	RunsGCLong:          {"Removes deleted runs, logged models and experiments with their files. Can be broken off and called again.", "Entfernt gelöschte Läufe, protokollierte Modelle und Experimente samt Dateien. Kann abgebrochen und wieder aufgerufen werden."},
+	RunsRemoved:         {"%d removed for good.", "%d endgültig entfernt."},
+	RunsRemovedSome:     {"%d were removed before the failure; call it again.", "%d wurden vor dem Fehler entfernt; bitte noch einmal aufrufen."},
+	RunsWouldRemove:     {"%d would be removed for good.\nNext: kiwerk runs gc", "%d würden endgültig entfernt.\nWeiter: kiwerk runs gc"},
+	RunsKept:            {"(files stay there)", "(Dateien bleiben dort)"},
+	RunsNoGC:            {"the tracking server at %s has no route that removes for good", "der Tracking-Server unter %s bietet kein endgültiges Entfernen an"},
+	ReproduceShort:      {"Start a run again and compare its metrics", "Einen Lauf noch einmal starten und seine Metriken vergleichen"},
+	ReproduceLong:       {"Starts the pipeline of the run again, with the same manifest, parameters and seed, waits, and compares the metrics, the image, the code, the packages and the digests of the data.\nExit code 0 when nothing differs, 1 when something does.", "Startet die Pipeline des Laufs noch einmal, mit gleichem Manifest, gleichen Parametern und gleichem Startwert, wartet und vergleicht Metriken, Image, Code, Pakete und Digests der Daten.\nExit-Code 0, wenn nichts abweicht, 1, wenn etwas abweicht."},
+	ReproduceMissing:    {"run %s cannot be started again: these tags are missing: %s", "Lauf %s kann nicht noch einmal gestartet werden: es fehlen die Tags %s"},
+	ReproduceMissingWhy: {"a pipeline of this platform writes them when a step begins a run; nothing is known about how this one was started", "eine Pipeline dieser Plattform schreibt sie, wenn ein Schritt einen Lauf beginnt; wie dieser hier gestartet wurde, ist nicht bekannt"},
+	ReproduceGone:       {"the workflow %s is not in project %s any more, so its manifest and parameters are missing", "den Workflow %s gibt es im Projekt %s nicht mehr; sein Manifest und seine Parameter fehlen"},
+	ReproduceStarted:    {"Workflow %s started in project %s.", "Workflow %s im Projekt %s gestartet."},
+	ReproduceProgress:   {"%s: %s steps are done", "%s: %s Schritte sind fertig"},
+	ReproduceLate:       {"the workflow %s has not ended in time; it goes on", "der Workflow %s ist nicht rechtzeitig beendet; er läuft weiter"},
+	ReproduceFailed:     {"the workflow %s ended as %s", "der Workflow %s endete als %s"},
+	ReproduceNoRun:      {"the workflow %s has succeeded without such a run", "der Workflow %s ist gelungen, aber ohne einen solchen Lauf"},
+	ReproduceUnsure:     {"Not recorded, so not compared: %s.", "Nicht aufgezeichnet, daher nicht verglichen: %s."},
+	ReproduceSame:       {"Run %s is reproduced by %s.", "Lauf %s ist durch %s wiederholt."},
+	ReproduceDiffers:    {"Run %s is not reproduced by %s.", "Lauf %s ist durch %s nicht wiederholt."},
+	LineageShort:        {"Show run, data and endpoints of a model's versions", "Lauf, Daten und Endpunkte der Versionen eines Modells zeigen"},
+	LineageLong:         {"Leads from each version to the run that made it, the data that the run read, and the endpoints that serve it.", "Führt von jeder Version zu dem Lauf, aus dem sie stammt, zu den Daten, die er gelesen hat, und zu den Endpunkten, die sie ausliefern."},
+	LineageGone:         {"(removed since)", "(inzwischen entfernt)"},
+	FlagTolerance:       {"how far a metric may be off, relative to its value", "wie weit eine Metrik abweichen darf, im Verhältnis zu ihrem Wert"},
+	RunsMore:            {"There are more than these %d runs; --limit 0 lists all.", "Es gibt mehr als diese %d Läufe; --limit 0 zeigt alle."},
+	RunsRead:            {"%d runs read", "%d Läufe gelesen"},
+	RunsNoFiles:         {"The files of the run could not be read: %s", "Die Dateien des Laufs waren nicht lesbar: %s"},
+	RunsSame:            {"The runs do not differ in anything that was logged.", "Die Läufe unterscheiden sich in nichts, was protokolliert ist."},
+	RunsTagged:          {"Tags of run %s are set.\nNext: kiwerk runs show %s", "Tags des Laufs %s sind gesetzt.\nWeiter: kiwerk runs show %s"},
+	RunsDeleted:         {"%d runs are marked as deleted.\nNext: kiwerk runs restore %s | kiwerk runs list --deleted", "%d Läufe sind als gelöscht markiert.\nWeiter: kiwerk runs restore %s | kiwerk runs list --deleted"},
+	RunsRestored:        {"%d runs are back.\nNext: kiwerk runs show %s", "%d Läufe sind zurück.\nWeiter: kiwerk runs show %s"},
+	RunExported:         {"Run %s lies in %s: %d files, %s.", "Lauf %s liegt in %s: %d Dateien, %s."},
 
 	ModelsShort:         {"Register, approve and download models", "Modelle registrieren, freigeben und herunterladen"},
 	ModelsLong:          {"The model registry of the running platform, or of any tracking server that MLflow's clients know (--tracking-uri).\nA version is written MODEL/VERSION, MODEL@ALIAS, or MODEL for its newest.", "Das Modellregister der laufenden Plattform oder eines Tracking-Servers, den die Clients von MLflow kennen (--tracking-uri).\nEine Version heißt MODELL/VERSION, MODELL@ALIAS, oder MODELL für die neueste."},
