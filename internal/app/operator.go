@@ -24,10 +24,16 @@ import (
 // operator is what the flags of kiwerk-operator say.
 type operator struct {
 	kubeconfig, config, dataDir, platformURL, components string
+	// Of tracking alone.
+	database, artifacts, artifactRoot string
 }
 
-// AllComponents is the only selection that is there yet.
-const AllComponents = "all"
+// Selections of parts.
+const (
+	AllComponents = "all"
+	// TrackingComponent is tracking and registry alone, in as many copies as one likes where they share a PostgreSQL.
+	TrackingComponent = "tracking"
+)
 
 const operatorStop = 30 * time.Second
 
@@ -57,15 +63,21 @@ func parseOperator(args []string, out io.Writer) (*operator, error) {
 	f.StringVar(&o.config, "config", "", "configuration file")
 	f.StringVar(&o.dataDir, "data-dir", "/var/lib/kiwerk", "folder of the database and the artifacts; a persistent volume")
 	f.StringVar(&o.platformURL, "platform-url", "", "address under which pods reach this program, e.g. https://kiwerk.kiwerk.svc.cluster.local")
-	f.StringVar(&o.components, "components", AllComponents, "parts that run; only "+AllComponents+" is there yet")
+	f.StringVar(&o.components, "components", AllComponents, "parts that run: "+AllComponents+", or "+TrackingComponent+" alone")
+	f.StringVar(&o.database, "backend-store-uri", "", "database of --components=tracking, e.g. postgresql://USER@HOST/NAME; empty takes MLFLOW_BACKEND_STORE_URI, else a file in the data directory")
+	f.StringVar(&o.artifacts, "artifacts-destination", "", "folder or bucket of the artifacts of --components=tracking; empty takes MLFLOW_ARTIFACTS_DESTINATION, else a folder in the data directory")
+	f.StringVar(&o.artifactRoot, "default-artifact-root", "", "where clients of --components=tracking keep artifacts themselves; empty takes MLFLOW_DEFAULT_ARTIFACT_ROOT, else they go through the server")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	if o.components != AllComponents {
-		return nil, fmt.Errorf("--components=%s: running parts on their own is not built yet; use %s", o.components, AllComponents)
+	if o.components != AllComponents && o.components != TrackingComponent {
+		return nil, fmt.Errorf("--components=%s: parts that run on their own are %s and %s", o.components, AllComponents, TrackingComponent)
+	}
+	if o.components == AllComponents && (o.database != "" || o.artifacts != "" || o.artifactRoot != "") {
+		return nil, fmt.Errorf("--backend-store-uri, --artifacts-destination and --default-artifact-root belong to --components=%s", TrackingComponent)
 	}
 	if u, err := url.Parse(o.platformURL); err != nil || u.Host == "" {
 		return nil, errors.New("--platform-url is required: the address under which pods reach this program")
@@ -86,6 +98,9 @@ func (o *operator) run(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
+	}
+	if o.components == TrackingComponent {
+		return o.runTracking(ctx, cfg, client, log)
 	}
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", cfg.Server.Listen)

@@ -17,6 +17,13 @@ import (
 func TestMain(m *testing.M) { kwtest.Main(m) }
 
 func TestRunOperator_servesAnExistingCluster(t *testing.T) {
+	for _, components := range []string{AllComponents, TrackingComponent} {
+		t.Run(components, func(t *testing.T) { serveCluster(t, components) })
+	}
+}
+
+func serveCluster(t *testing.T, components string) {
+	t.Helper()
 	dir := t.TempDir()
 	address := fmt.Sprintf("127.0.0.1:%d", kwtest.FreePort(t))
 	cfg := filepath.Join(dir, "config.yaml")
@@ -28,7 +35,7 @@ func TestRunOperator_servesAnExistingCluster(t *testing.T) {
 	var log bytes.Buffer
 	go func() {
 		code <- RunOperator(ctx, []string{
-			"--kubeconfig", kwtest.Kubeconfig(t), "--config", cfg, "--data-dir", filepath.Join(dir, "data"), "--platform-url", "http://" + address,
+			"--kubeconfig", kwtest.Kubeconfig(t), "--config", cfg, "--data-dir", filepath.Join(dir, "data"), "--platform-url", "http://" + address, "--components", components,
 		}, &log)
 	}()
 	kwtest.Eventually(t, func() error {
@@ -63,7 +70,8 @@ func TestRunOperator_refusesWhatItCannotDo(t *testing.T) {
 		want string
 	}{
 		"NoAddress":  {nil, "--platform-url is required"},
-		"Components": {[]string{"--platform-url=http://x", "--components=tracking"}, "not built yet"},
+		"Components": {[]string{"--platform-url=http://x", "--components=gateway"}, "all and tracking"},
+		"Database":   {[]string{"--platform-url=http://x", "--backend-store-uri=sqlite:///a"}, "belong to --components=tracking"},
 		"Argument":   {[]string{"--platform-url=http://x", "up"}, `unexpected argument "up"`},
 	}
 	for name, c := range cases {

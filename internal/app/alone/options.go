@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/config"
+	"github.com/kiwerk/kiwerk/internal/server"
 )
 
 // Options of the server. Dir, Clock and Logger are required.
@@ -41,6 +42,10 @@ type Options struct {
 	// PasswordRounds of the hash; 0 takes the number that is safe.
 	PasswordRounds int
 	TLS            config.TLS
+	// Users, if set, are known elsewhere: in the cluster that the server runs in.
+	Users *Users
+	// KeyPrefix is where artifacts lie below Artifacts.
+	KeyPrefix string
 	// Insecure trusts everybody who reaches the address, and lets it be any.
 	Insecure bool
 
@@ -49,6 +54,13 @@ type Options struct {
 	Getenv func(string) string
 	Clock  func() time.Time
 	Logger *slog.Logger
+}
+
+// Users decide who is let in and what they may do; Endpoints come with them.
+type Users struct {
+	server.Authenticator
+	server.Authorizer
+	Endpoints []server.Endpoint
 }
 
 // Defaults of `mlflow server`.
@@ -80,7 +92,7 @@ func (o *Options) check() error {
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
 		return errors.New("certificate and key belong together")
 	}
-	if !o.Insecure && !loopback(o.Host) && (!o.TLS.Enabled() || !o.BasicAuth) {
+	if !o.Insecure && !loopback(o.Host) && (!o.TLS.Enabled() || !o.BasicAuth && o.Users == nil) {
 		return fmt.Errorf("%w: %s", ErrOpen, o.Host)
 	}
 	return nil

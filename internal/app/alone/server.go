@@ -120,10 +120,11 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 	if err != nil {
 		return nil, err
 	}
-	elsewhere := &places{dir: s.o.Dir, any: !s.o.BasicAuth && !s.o.Insecure, open: map[string]blob.Bucket{}}
+	elsewhere := &places{dir: s.o.Dir, any: !s.o.BasicAuth && !s.o.Insecure && s.o.Users == nil, open: map[string]blob.Bucket{}}
 	d := tracking.Deps{
 		Store: db, Blobs: blobs, Clock: s.o.Clock, NewID: tracking.RandomID, Logger: s.o.Logger.With("component", "tracking"),
 		Webhooks: hooks, Sources: sources,
+		KeyPrefix: s.o.KeyPrefix,
 		Location:  func(uri string) (string, error) { return location(uri, s.o.Dir) },
 		Elsewhere: elsewhere.Open, NoProxy: !s.o.ServeArtifacts, NoWorkspaces: !s.o.Workspaces,
 	}
@@ -145,6 +146,10 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 // guards decide who is let in and what they may do. With a login they are
 // put around the endpoints, too.
 func (s *Server) guards(ctx context.Context, db *store.Store, t *tracking.Service, endpoints *[]server.Endpoint) (server.Authenticator, server.Authorizer, error) {
+	if u := s.o.Users; u != nil {
+		*endpoints = append(*endpoints, u.Endpoints...)
+		return u, u, nil
+	}
 	if s.o.BasicAuth {
 		c, err := access.ReadConfig(s.o.Getenv)
 		if err != nil {
