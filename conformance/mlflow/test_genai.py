@@ -104,6 +104,11 @@ class Issues(Case):
         self.assertEqual([i.name for i in store.search_issues(experiment_id=self.experiment, filter_string="status = 'resolved' AND source_run_id = 'r1'")], ["slow"])
         page = store.search_issues(experiment_id=self.experiment, max_results=1)
         self.assertEqual([i.name for i in store.search_issues(experiment_id=self.experiment, max_results=1, page_token=page.token)], ["slow"])
+        with mlflow.start_span("s") as span:
+            trace = span.trace_id
+        mlflow.flush_trace_async_logging()
+        mlflow.log_issue(trace_id=trace, issue_id=low.issue_id, issue_name="slow")
+        self.assertEqual({i.name: i.trace_count for i in store.search_issues(experiment_id=self.experiment, include_trace_count=True)}, {"slow": 1, "wrong": 0})
         self.assertEqual(store.get_issue(low.issue_id).severity, IssueSeverity.LOW)
         self.refused("RESOURCE_DOES_NOT_EXIST", "Issue with ID 'iss-none' not found", store.get_issue, "iss-none")
 

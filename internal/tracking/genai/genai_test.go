@@ -29,6 +29,23 @@ type platform struct {
 	exp     string
 }
 
+// some are traces of an experiment: those whose ids begin with tr-.
+type some struct{ exp int64 }
+
+func (s some) Experiments(_ context.Context, _ string, ids []string) (map[string]int64, error) {
+	found := map[string]int64{}
+	for _, id := range ids {
+		if strings.HasPrefix(id, "tr-") {
+			found[id] = s.exp
+		}
+	}
+	return found, nil
+}
+
+func (some) IssueCounts(_ context.Context, _ string, issues []string) (map[string]int64, error) {
+	return map[string]int64{issues[len(issues)-1]: 7}, nil
+}
+
 type anna struct{}
 
 func (anna) Authenticate(r *http.Request) (server.User, error) {
@@ -59,15 +76,7 @@ func start(t *testing.T, database *db.Store) *platform {
 	}
 	s, err := New(t.Context(), Options{
 		DB: database, Clock: clock, NewID: newID, Logger: slog.New(slog.DiscardHandler), Experiments: tracking,
-		Traces: func(_ context.Context, _ string, ids []string) (map[string]int64, error) {
-			found := map[string]int64{}
-			for _, id := range ids {
-				if strings.HasPrefix(id, "tr-") {
-					found[id] = exp
-				}
-			}
-			return found, nil
-		},
+		Traces: some{exp},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -307,6 +316,9 @@ func testIssues(t *testing.T, p *platform) {
 		if got := names(query); got != want {
 			t.Errorf("%s: %q", query, got)
 		}
+	}
+	if counted := at(p.must("POST", "issues/search", `{"include_trace_count":true,"filter_string":"source_run_id = 'r'"}`), "issues", 0); at(counted, "trace_count") != 7.0 {
+		t.Errorf("%v", counted)
 	}
 	i = at(p.must("PATCH", "issues/"+id, `{"status":"resolved","name":"right"}`), "issue")
 	if at(i, "status") != "resolved" || at(i, "name") != "right" || at(i, "severity") != "low" || !cmp.Equal(at(p.must("GET", "issues/"+id, ""), "issue"), i) {

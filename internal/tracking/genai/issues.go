@@ -25,6 +25,8 @@ type issue struct {
 	Run         string   `json:"run,omitempty"`
 	CreatedBy   string   `json:"createdBy,omitempty"`
 	Updated     int64    `json:"updated"`
+	// Traces that have it, if that was asked for.
+	Traces *int64 `json:"-"`
 }
 
 var issueKind = kind[issue]{"issue", "Issue with ID"}
@@ -67,6 +69,7 @@ type searchIssues struct {
 	Filter     string `ml:"filter_string"`
 	Max        *int64 `ml:"max_results"`
 	Token      string `ml:"page_token"`
+	Count      bool   `ml:"include_trace_count"`
 }
 
 type issueJSON object[issue]
@@ -86,6 +89,9 @@ func (o issueJSON) AppendJSON(w *mlwire.Writer) {
 	w.Int("last_updated_timestamp", o.Doc.Updated)
 	w.OptStr("created_by", o.Doc.CreatedBy)
 	w.Strings("categories", o.Doc.Categories)
+	if o.Doc.Traces != nil {
+		w.Int("trace_count", *o.Doc.Traces)
+	}
 	w.End()
 }
 
@@ -199,8 +205,26 @@ func (s *Service) searchIssues(ctx context.Context, q *searchIssues) (list []obj
 			return text(o.Doc.Run)
 		})
 	})
+	if q.Count {
+		if err := s.countTraces(ctx, list); err != nil {
+			return nil, "", err
+		}
+	}
 	slices.SortStableFunc(list, func(a, b object[issue]) int {
-		return cmp.Compare(slices.Index(severities, b.Doc.Severity), slices.Index(severities, a.Doc.Severity))
+		c := cmp.Compare(slices.Index(severities, b.Doc.Severity), slices.Index(severities, a.Doc.Severity))
+		if c == 0 && q.Count {
+			c = cmp.Compare(*b.Doc.Traces, *a.Doc.Traces)
+		}
+		return c
 	})
 	return page(list, n, q.Token)
+}
+
+func (s *Service) countTraces(ctx context.Context, list []object[issue]) error {
+	counts, err := s.o.Traces.IssueCounts(ctx, server.NamespaceOf(ctx), route.Convert(list, func(o object[issue]) string { return o.ID }))
+	for i := range list {
+		n := counts[list[i].ID]
+		list[i].Doc.Traces = &n
+	}
+	return err
 }

@@ -122,10 +122,7 @@ func itemIDs(list []string) ([]string, error) {
 // checkTraces refuses traces that are not in the experiment of a queue: a
 // reviewer would see what belongs to others.
 func (s *Service) checkTraces(ctx context.Context, o object[queue], ids []string) error {
-	if s.o.Traces == nil {
-		return nil
-	}
-	found, err := s.o.Traces(ctx, o.Namespace, ids)
+	found, err := s.o.Traces.Experiments(ctx, o.Namespace, ids)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type Experiments interface {
 	Experiment(ctx context.Context, namespace, id string) (model.Experiment, error)
 }
 
-// Options of the service; all but Traces are required.
+// Options of the service; all are required.
 type Options struct {
 	DB    *db.Store
 	Clock func() time.Time
@@ -35,9 +35,15 @@ type Options struct {
 	NewID       func() string
 	Logger      *slog.Logger
 	Experiments Experiments
-	// Traces tells the experiments of traces, by trace id; unknown ones are left
-	// out. Without it anything can be an item of a review queue.
-	Traces func(ctx context.Context, namespace string, ids []string) (map[string]int64, error)
+	Traces      Traces
+}
+
+// Traces answers what is asked about traces.
+type Traces interface {
+	// Experiments of traces, by trace id; unknown ones are left out.
+	Experiments(ctx context.Context, namespace string, ids []string) (map[string]int64, error)
+	// IssueCounts tells how many traces have each of some issues.
+	IssueCounts(ctx context.Context, namespace string, issues []string) (map[string]int64, error)
 }
 
 // Service keeps and serves the objects.
@@ -49,8 +55,8 @@ type Service struct {
 
 // New brings the schema up to date.
 func New(ctx context.Context, o Options) (*Service, error) {
-	if o.DB == nil || o.Clock == nil || o.NewID == nil || o.Logger == nil || o.Experiments == nil {
-		return nil, errors.New("genai: all options but Traces are required")
+	if o.DB == nil || o.Clock == nil || o.NewID == nil || o.Logger == nil || o.Experiments == nil || o.Traces == nil {
+		return nil, errors.New("genai: all options are required")
 	}
 	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
 		return nil, err

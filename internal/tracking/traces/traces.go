@@ -149,3 +149,8 @@ func (s *Service) ExperimentOf(ctx context.Context, namespace, trace string) (in
 	i, err := s.store.Info(ctx, namespace, trace)
 	return i.Experiment, err
 }
+
+// IssueCounts tells how many traces have each of some issues.
+func (s *Service) IssueCounts(ctx context.Context, namespace string, issues []string) (map[string]int64, error) {
+	return s.store.IssueCounts(ctx, namespace, issues)
+}

@@ -653,3 +653,29 @@ func TestDecide(t *testing.T) {
 		}
 	}
 }
+
+// TestDeliver_copies: several servers on one database do not send the same delivery.
+func TestDeliver_copies(t *testing.T) { storetest.Both(t, testCopies) }
+
+func testCopies(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
+	t.Helper()
+	const n = 60
+	r := newReceiver(t)
+	first := start(t, Options{Config: local(), DB: open(t)})
+	first.create(r.URL, "registered_model.created", "")
+	first.deliver()
+	second := start(t, Options{Config: local(), DB: first.db})
+	second.deliver()
+	for i := range n {
+		first.model(fmt.Sprint("m", i))
+		second.Committed()
+	}
+	ids := map[string]bool{}
+	for range n {
+		ids[r.next(t).id] = true
+	}
+	first.settled(0)
+	if len(ids) != n || len(r.calls) > 0 {
+		t.Errorf("%d deliveries of %d, %d too many", len(ids), n, len(r.calls))
+	}
+}

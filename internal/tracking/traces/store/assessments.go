@@ -233,3 +233,25 @@ func (s *Store) DeleteAssessment(ctx context.Context, namespace, trace, id strin
 		return err
 	})
 }
+
+// IssueCounts tells how many traces have each of some issues; those without any are left out.
+func (s *Store) IssueCounts(ctx context.Context, namespace string, issues []string) (map[string]int64, error) {
+	counts := map[string]int64{}
+	err := s.view(ctx, func(t *tx) error {
+		for from := 0; from < len(issues); from += chunk {
+			where := sqlf("t.namespace = ? AND a.kind = ? AND a.name IN (??)", namespace, Issue, issues[from:min(from+chunk, len(issues))])
+			err := t.Each(func(r db.Rows) error {
+				var name string
+				var n int64
+				err := r.Scan(&name, &n)
+				counts[name] = n
+				return err
+			}, "SELECT a.name, count(DISTINCT a.trace) FROM trace_assessments a JOIN traces t ON t.id = a.trace WHERE "+where.sql+" GROUP BY a.name", where.args...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return counts, err
+}
