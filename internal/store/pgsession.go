@@ -47,7 +47,7 @@ type pgStatement struct {
 
 const (
 	pgBegin     = "BEGIN"
-	pgSnapshot  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	pgSnapshot  = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 	pgSavepoint = "SAVEPOINT one"
 	pgRelease   = "RELEASE SAVEPOINT one"
 	pgBack      = "ROLLBACK TO SAVEPOINT one"

@@ -98,6 +98,7 @@ func plainValue(a any, oid uint32) any {
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return v.Bytes()
 		}
+	default:
 	}
 	return a
 }

@@ -36,7 +36,7 @@ const (
 	connectWithin = 5 * time.Second
 )
 
-// SQLAlchemy's URIs name a driver: postgresql+psycopg2://…
+// SQLAlchemy's URIs name a driver: postgresql+psycopg2://host/database.
 var postgresURI = regexp.MustCompile(`^postgres(ql)?(\+[a-z0-9]+)?://`)
 
 func isPostgres(uri string) bool { return postgresURI.MatchString(uri) }

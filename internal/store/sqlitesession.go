@@ -60,7 +60,7 @@ func (s *sqliteSession) query(ctx context.Context, query string, args []any) (cu
 	if err != nil {
 		return nil, err
 	}
-	rows, err := st.QueryContext(ctx, sqliteArgs(args)...)
+	rows, err := st.QueryContext(ctx, sqliteArgs(args)...) //nolint:rowserrcheck // Tx.Each asks.
 	if err != nil {
 		release()
 		return nil, err

@@ -57,6 +57,23 @@ func insert(name string) func(*store.Tx) error {
 	}
 }
 
+// insertOrFail fails in a way of its own for some numbers.
+func insertOrFail(tx *store.Tx, i int) error {
+	if err := insert(fmt.Sprint(i))(tx); err != nil {
+		return err
+	}
+	switch i % 10 {
+	case 0:
+		return fmt.Errorf("refused %d", i)
+	case 1:
+		return insert(fmt.Sprint(i))(tx)
+	case 2:
+		var broken func()
+		broken()
+	}
+	return nil
+}
+
 func isolatesNeighbours(t *testing.T, at func(testing.TB) string) {
 	t.Helper()
 	s := open(t, at, things(thingsTable))
@@ -65,22 +82,7 @@ func isolatesNeighbours(t *testing.T, at func(testing.TB) string) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			errs[i] = s.Update(context.Background(), func(tx *store.Tx) error {
-				if err := insert(fmt.Sprint(i))(tx); err != nil {
-					return err
-				}
-				if i%10 == 0 {
-					return fmt.Errorf("refused %d", i)
-				}
-				if i%10 == 1 {
-					return insert(fmt.Sprint(i))(tx)
-				}
-				if i%10 == 2 {
-					var broken func()
-					broken()
-				}
-				return nil
-			})
+			errs[i] = s.Update(context.Background(), func(tx *store.Tx) error { return insertOrFail(tx, i) })
 		})
 	}
 	wg.Wait()

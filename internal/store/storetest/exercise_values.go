@@ -71,15 +71,20 @@ func values(t *testing.T, at func(testing.TB) string) {
 			if p != nil {
 				v = *p
 			}
-			got = append(got, fmt.Sprintf("%d %v %v %s %v", n, f, b, v, ns.Valid))
+			got = append(got, fmt.Sprintf("%d %v %v %q %v", n, f, b, v, ns.Valid))
 			return nil
 		}, "SELECT n, f, b, t, t FROM things WHERE t IS NULL OR t <> '?' ORDER BY id")
 	})
-	want := []string{"-4611686018427387904 1.5 true ä\n'? true", "7 -1e+308 false nothing false", "1 0.1 true  true"}
+	want := []string{`-4611686018427387904 1.5 true "ä\n'?" true`, `7 -1e+308 false "nothing" false`, `1 0.1 true "" true`}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v", got, err)
 	}
-	err = s.View(t.Context(), func(tx *store.Tx) error {
+	valuesOfQueries(t, s)
+}
+
+func valuesOfQueries(t *testing.T, s *store.Store) {
+	t.Helper()
+	err := s.View(t.Context(), func(tx *store.Tx) error {
 		var sum, count int64
 		var average float64
 		if err := tx.Row("SELECT sum(b), count(*), avg(b) FROM things").Scan(&sum, &count, &average); err != nil || sum != 2 || count != 3 || average < 0.6 {

@@ -69,13 +69,15 @@ var (
 		"run_metrics", "run, k, ts, step, value, nan", []string{"bigint", "bigint", "bigint", "bigint", "float8", "bigint"}, " ON CONFLICT DO NOTHING",
 	}
 	upsertLatest = statement{
-		"run_latest", "run, k, exp, value, nan, step, ts", []string{"bigint", "bigint", "bigint", "float8", "bigint", "bigint", "bigint"},
+		"run_latest", "run, k, exp, value, nan, step, ts",
+		[]string{"bigint", "bigint", "bigint", "float8", "bigint", "bigint", "bigint"},
 		` ON CONFLICT(run, k) DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
 		WHERE (excluded.step, excluded.ts, excluded.value) > (run_latest.step, run_latest.ts, run_latest.value)`,
 	}
 	insertParams = statement{"run_params", "run, k, exp, v", []string{"bigint", "bigint", "bigint", "text"}, " ON CONFLICT DO NOTHING"}
 	upsertTags   = statement{
-		"run_tags", "run, k, exp, v", []string{"bigint", "bigint", "bigint", "text"},
+		"run_tags", "run, k, exp, v",
+		[]string{"bigint", "bigint", "bigint", "text"},
 		" ON CONFLICT(run, k) DO UPDATE SET v = excluded.v WHERE run_tags.v <> excluded.v",
 	}
 )

@@ -66,11 +66,16 @@ func (rs *runSearch) findByMetric(driver clause) (found []model.RunInfo, err err
 // limits are the comparisons with the metric that orders, as ranges of the walk.
 func (rs *runSearch) limits() (list []clause) {
 	for _, c := range rs.comparisons {
-		if c.Entity == filter.Metric && c.Key == rs.orders[0].Key && c.Op != filter.Ne {
+		if rs.bounds(c) {
 			list = append(list, sqlf("o.value "+string(c.Op)+" ?", c.Number))
 		}
 	}
 	return list
+}
+
+// bounds tells whether a comparison is a range of the walk.
+func (rs *runSearch) bounds(c filter.Comparison) bool {
+	return rs.byMetric() && c.Entity == filter.Metric && c.Key == rs.orders[0].Key && c.Op != filter.Ne
 }
 
 // metricPart is the query of a part, without its limit and offset.

@@ -222,37 +222,17 @@ func (t *tx) runsOf(list []*entry) (map[string]model.RunInfo, error) {
 	return runs, err
 }
 
+// param is one of a run, whose name may not have a number yet.
+type param struct {
+	run  int64
+	name string
+}
+
 // checkParams finds what the requests add. One that would change a param is refused.
 func (t *tx) checkParams(list []*entry, runs map[string]model.RunInfo) error {
-	var ids, keys []int64
-	names := map[int64]string{}
-	for _, e := range list {
-		if e.err != nil || len(e.batch.Params) == 0 {
-			continue
-		}
-		ids = append(ids, runs[e.id].Row)
-		for _, p := range e.batch.Params {
-			if k := t.known(p.Key); k != 0 {
-				keys = append(keys, k)
-				names[k] = p.Key
-			}
-		}
-	}
-	type param struct {
-		run  int64
-		name string
-	}
-	have := map[param]string{}
-	if len(keys) > 0 {
-		if err := t.Each(func(r rows) error {
-			var run, k int64
-			var v string
-			err := r.Scan(&run, &k, &v)
-			have[param{run, names[k]}] = v
-			return err
-		}, "SELECT run, k, v FROM run_params WHERE run IN (??) AND k IN (??)", unique(ids), unique(keys)); err != nil {
-			return err
-		}
+	have, err := t.paramsOf(list, runs)
+	if err != nil {
+		return err
 	}
 	for _, e := range list {
 		e.added = nil
@@ -268,11 +248,42 @@ func (t *tx) checkParams(list []*entry, runs map[string]model.RunInfo) error {
 				e.err = paramChanged(r, p, old)
 			}
 		}
-		if e.err == nil {
-			for _, p := range e.added {
-				have[param{r.Row, p.Key}] = p.Value
-			}
+		if e.err != nil {
+			continue
+		}
+		for _, p := range e.added {
+			have[param{r.Row, p.Key}] = p.Value
 		}
 	}
 	return nil
+}
+
+// paramsOf gives what is stored of the params that the requests name.
+func (t *tx) paramsOf(list []*entry, runs map[string]model.RunInfo) (map[param]string, error) {
+	var ids, keys []int64
+	names := map[int64]string{}
+	for _, e := range list {
+		if e.err != nil || len(e.batch.Params) == 0 {
+			continue
+		}
+		ids = append(ids, runs[e.id].Row)
+		for _, p := range e.batch.Params {
+			if k := t.known(p.Key); k != 0 {
+				keys = append(keys, k)
+				names[k] = p.Key
+			}
+		}
+	}
+	have := map[param]string{}
+	if len(keys) == 0 {
+		return have, nil
+	}
+	err := t.Each(func(r rows) error {
+		var run, k int64
+		var v string
+		err := r.Scan(&run, &k, &v)
+		have[param{run, names[k]}] = v
+		return err
+	}, "SELECT run, k, v FROM run_params WHERE run IN (??) AND k IN (??)", unique(ids), unique(keys))
+	return have, err
 }

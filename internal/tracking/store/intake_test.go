@@ -111,7 +111,9 @@ func testLogAgain(t *testing.T, open opener) {
 	s := open(t)
 	id := newRun(t, s)
 	b := model.Batch{Metrics: []model.Metric{
-		{Key: "a", Value: 1, Timestamp: 5, Step: 2}, {Key: "a", Value: 2, Timestamp: 5, Step: 2}, {Key: "a", Value: math.NaN(), Timestamp: 9, Step: 1},
+		{Key: "a", Value: 1, Timestamp: 5, Step: 2},
+		{Key: "a", Value: 2, Timestamp: 5, Step: 2},
+		{Key: "a", Value: math.NaN(), Timestamp: 9, Step: 1},
 		{Key: "b", Value: math.Inf(1), Timestamp: 1},
 	}, Params: []model.Pair{{Key: "p", Value: ""}}, Tags: []model.Pair{{Key: "t", Value: "1"}, {Key: "t", Value: "2"}}}
 	for range 2 {

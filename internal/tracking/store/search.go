@@ -121,6 +121,9 @@ func (rs *runSearch) find() ([]model.RunInfo, error) {
 // compile makes conditions of the comparisons.
 func (rs *runSearch) compile() error {
 	for _, c := range rs.comparisons {
+		if rs.bounds(c) {
+			continue
+		}
 		condition, err := rs.condition(c)
 		if err != nil {
 			return err
