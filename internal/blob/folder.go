@@ -108,13 +108,33 @@ func (f *Folder) fill(ctx context.Context, temp string, r io.Reader) (st fs.File
 	defer func() { err = errors.Join(err, file.Close()) }()
 	buf := buffers.Get().(*[copyBuffer]byte) //nolint:forcetypeassert // The pool holds nothing else.
 	defer buffers.Put(buf)
-	if _, err = io.CopyBuffer(struct{ io.Writer }{file}, contextReader{ctx, r}, buf[:]); err != nil {
+	if _, err = io.CopyBuffer(&flusher{file: file}, contextReader{ctx, r}, buf[:]); err != nil {
 		return nil, err
 	}
 	if err := file.Sync(); err != nil {
 		return nil, err
 	}
 	return file.Stat()
+}
+
+// flusher writes and has the kernel bring what was written to the disk meanwhile.
+type flusher struct {
+	file           *os.File
+	written, begun int64
+}
+
+// flushEvery is how much is handed on at once.
+const flushEvery = 16 << 20
+
+// Write implements io.Writer.
+func (f *flusher) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	f.written += int64(n)
+	if f.written-f.begun >= flushEvery {
+		startFlush(f.file, f.begun, f.written-f.begun)
+		f.begun = f.written
+	}
+	return n, err
 }
 
 var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}

@@ -154,11 +154,13 @@ func TestBadInput_kept(t *testing.T) {
 // zeros is a body of any size that nobody has to hold.
 type zeros struct{ left int64 }
 
+var manyZeros = bytes.Repeat([]byte("0"), 64<<10)
+
 func (z *zeros) Read(p []byte) (int, error) {
 	if z.left <= 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, bytes.Repeat([]byte("0"), int(min(int64(len(p)), z.left, 64<<10))))
+	n := copy(p[:min(int64(len(p)), z.left)], manyZeros)
 	z.left -= int64(n)
 	return n, nil
 }
