@@ -8,6 +8,7 @@
 //	genai   evaluation datasets, scorers, issues, reviews
 //	webhooks  who is told of changes of the registry
 //	unserved  what of MLflow's server is not there
+//	graphql  what MLflow's web page asks
 //	filter  the language of searches
 //	digests SHA-256 of artifacts
 //	model   vocabulary, limits, errors

@@ -28,7 +28,6 @@ DIFFERENCES = {
     "bad boolean": STRICT,
     "unknown route|wrong method|GET of POST": "upstream answers in HTML",
     "upload": "an empty JSON object is sent",
-    "presigned (upload|download) POST": "other texts",
     "graphql test mutation": "upstream's resolver is never called",
     "graphql run": "the aliases of model versions, which upstream leaves out of lists",
     "graphql directives": "include and skip, which GraphQL demands, are unknown upstream",

@@ -1,0 +1,79 @@
+package model
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestSourceRules_Check(t *testing.T) {
+	for name, c := range map[string]struct {
+		rules  SourceRules
+		source string
+		fault  string
+	}{
+		"Bucket":        {SourceRules{}, "s3://bucket/model", ""},
+		"OwnArtifacts":  {SourceRules{}, "mlflow-artifacts:/0/r/artifacts/m", ""},
+		"NoHost":        {SourceRules{}, "mlflow-artifacts:///0/r", ""},
+		"OtherHost":     {SourceRules{}, "mlflow-artifacts://evil/0/r", "cannot use the 'mlflow-artifacts' scheme"},
+		"HTTP":          {SourceRules{}, "http://evil/m", "cannot use the 'http' scheme"},
+		"UpperCase":     {SourceRules{}, "HTTPS://evil/m", "cannot use the 'https' scheme"},
+		"Variant":       {SourceRules{}, "ftp+x://evil/m", "cannot use the 'ftp' scheme"},
+		"Allowed":       {SourceRules{Schemes: []string{"http"}}, "http://host/m", ""},
+		"Pattern":       {SourceRules{Pattern: regexp.MustCompile("^s3://ours/")}, "s3://ours/m", ""},
+		"OtherPattern":  {SourceRules{Pattern: regexp.MustCompile("^s3://ours/")}, "s3://theirs/m", "Invalid model version source"},
+		"NoScheme":      {SourceRules{}, "a/b:c", ""},
+		"EncodedScheme": {SourceRules{}, "ht%74p://evil/m", ""}, // no scheme at all: a local path, which is refused elsewhere
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.rules.Check(c.source)
+			if (err == nil) != (c.fault == "") || err != nil && !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("%v, want %q", err, c.fault)
+			}
+		})
+	}
+}
+
+func TestCheckSourcePath(t *testing.T) {
+	for source, want := range map[string]string{
+		"s3://b/m": "store", "runs:/r/m": "store", "models:/m/1": "store", "dbfs:/m": "store",
+		"/etc/passwd": "local", "some/where": "local", "file:///etc": "local", "FILE:/etc": "local", "": "local",
+		"s3://b/../c": "refused", "s3://b/./c": "refused", "s3://b/%2e%2e/c": "refused", "s3://b/%252e%252e/c": "refused",
+		"s3://b/%25252e%25252e%2fc": "refused", "s3://b/a%00": "refused", `s3://b\..\c`: "refused", "s3://b/%zz": "refused", "runs:/r/..": "refused",
+	} {
+		local, err := CheckSourcePath(source)
+		got := map[bool]string{true: "local", false: "store"}[local]
+		if err != nil {
+			got = "refused"
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s (%v)", source, got, want, err)
+		}
+	}
+}
+
+func TestWithin(t *testing.T) {
+	for _, c := range []struct {
+		source, folder string
+		path, uri      bool
+	}{
+		{"/data/run/artifacts/m", "/data/run/artifacts", true, true},
+		{"file:///data/run/artifacts/m", "/data/run/artifacts", true, false},
+		{"/data/run/artifacts/../../other", "/data/run/artifacts", false, false}, // CheckSourcePath has refused it as an address
+		{"/data/run/artifactsX", "/data/run/artifacts", false, false},
+		{"file://host/data/run/artifacts", "/data/run/artifacts", false, false},
+		{"mlflow-artifacts:/0/r/artifacts/m", "mlflow-artifacts:/0/r/artifacts", false, true},
+		{"mlflow-artifacts:/0/r/artifacts", "mlflow-artifacts:/0/r/artifacts", false, true},
+		{"mlflow-artifacts:/0/r/artifactsX/m", "mlflow-artifacts:/0/r/artifacts", false, false},
+		{"mlflow-artifacts:/0/%72/artifacts/m", "mlflow-artifacts:/0/r/artifacts", false, true},
+		{"mlflow-artifacts://host/0/r/artifacts/m", "mlflow-artifacts:/0/r/artifacts", false, false},
+		{"s3://b/x", "s3://c/x", false, false}, {"s3://b", "s3://b", false, false},
+	} {
+		if got := WithinPath(c.source, c.folder); got != c.path {
+			t.Errorf("path %s in %s: %v", c.source, c.folder, got)
+		}
+		if got := WithinURI(c.source, c.folder); got != c.uri && !strings.Contains(c.source, "..") {
+			t.Errorf("address %s in %s: %v", c.source, c.folder, got)
+		}
+	}
+}
