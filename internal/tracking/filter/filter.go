@@ -249,6 +249,9 @@ func (p *parser) comparison() (c Comparison, err error) {
 	}
 	if c.Entity == Attribute {
 		c.Key = p.alias(c.Key)
+		if len(p.Attributes) == 0 {
+			return c, faultf("Invalid identifier '%s'. It has to begin with one of %s and a point.", t.text, strings.Join(p.entityNames(), ", "))
+		}
 		if _, ok := p.Attributes[c.Key]; !ok {
 			return c, faultf("Invalid attribute key '%s' specified. Valid keys are '%s'", c.Key, strings.Join(p.attributeNames(), "', '"))
 		}

@@ -217,6 +217,13 @@ func CheckExperimentName(name string) error {
 // CheckExperimentTag accepts a tag of an experiment.
 func CheckExperimentTag(t Pair) error { return checkTag(t, maxExperimentTag) }
 
+// CheckTraceTag accepts a tag of a trace and cuts a long value as MLflow does.
+func CheckTraceTag(t *Pair) error {
+	err := checkTag(Pair{Key: t.Key}, 0)
+	t.Value = Cut(t.Value, maxTagValue)
+	return err
+}
+
 // CheckRegistryTag accepts a tag of a registered model or version.
 func CheckRegistryTag(t Pair) error {
 	if t.Key == TagPromptText && utf8.RuneCountInString(t.Value) > maxRegistryTag {

@@ -168,7 +168,7 @@ func (in assessmentIn) assessment() (a store.Assessment, err error) {
 		a.Value, err = in.Expectation.value()
 	default:
 		a.Kind = store.Issue
-		a.Value, err = encode(map[string]string{"issue_name": in.Issue.Name})
+		a.Value = `{"issue_name": ` + span.Quoted(in.Issue.Name) + "}"
 	}
 	return a, err
 }

@@ -257,12 +257,13 @@ func (i infosJSON) AppendJSON(w *mlwire.Writer) {
 	w.End()
 }
 
-// anyJSON is a value of any type in a request.
+// anyJSON is a value of any type in a request. Protocol buffers know only one
+// type of numbers in it, which has a point.
 type anyJSON struct{ text string }
 
 // SetJSON implements mlwire.Custom.
 func (a *anyJSON) SetJSON(v any) bool {
-	text, err := encode(v)
-	a.text = text
-	return err == nil
+	b, ok := span.AppendValue(nil, v)
+	a.text = string(b)
+	return ok
 }

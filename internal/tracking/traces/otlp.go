@@ -14,6 +14,8 @@ import (
 	"strconv"
 
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/span"
 )
@@ -38,6 +40,11 @@ func (s *Service) otlp() []server.Endpoint {
 		MaxBody: maxExport, Codec: s.codec,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			asJSON, err := s.export(r)
+			var fault *exportFault
+			if errors.As(err, &fault) {
+				mlwire.Write(w, fault.cause.Status, fault)
+				return
+			}
 			if err != nil {
 				s.codec.Error(w, r, err)
 				return
@@ -53,12 +60,26 @@ func (s *Service) otlp() []server.Endpoint {
 	}}
 }
 
+// exportFault is an export that cannot be read. Exporters look for "detail".
+type exportFault struct{ cause *server.Error }
+
+// Error is the message.
+func (f *exportFault) Error() string { return f.cause.Error() }
+
+// Unwrap gives the cause.
+func (f *exportFault) Unwrap() error { return f.cause }
+
+// AppendJSON implements mlwire.Appender.
+func (f *exportFault) AppendJSON(w *mlwire.Writer) {
+	w.Begin()
+	w.Str("detail", f.cause.Message)
+	w.Str("error_code", f.cause.Code)
+	w.Str("message", f.cause.Message)
+	w.End()
+}
+
 func badExport(status int, format string, args ...any) error {
-	code := "INVALID_PARAMETER_VALUE"
-	if status == http.StatusRequestEntityTooLarge {
-		code = "REQUEST_TOO_LARGE"
-	}
-	return server.Errorf(status, code, format, args...)
+	return &exportFault{server.Errorf(status, model.CodeInvalid, format, args...)}
 }
 
 // export stores the spans of a request, all or none.
@@ -78,14 +99,14 @@ func (s *Service) export(r *http.Request) (asJSON bool, err error) {
 	}
 	data, err := span.DecodeOTLP(body, asJSON)
 	if err != nil {
-		return asJSON, badExport(http.StatusBadRequest, "%w", err)
+		return asJSON, badExport(http.StatusBadRequest, "Invalid OpenTelemetry format - %w", err)
 	}
 	spans, err := span.FromOTLP(data)
 	switch {
 	case errors.Is(err, span.ErrSpan):
-		return asJSON, badExport(http.StatusUnprocessableEntity, "%w", err)
+		return asJSON, badExport(http.StatusUnprocessableEntity, "Cannot convert OpenTelemetry span to MLflow span: %w", err)
 	case err != nil:
-		return asJSON, badExport(http.StatusBadRequest, "%w", err)
+		return asJSON, badExport(http.StatusBadRequest, "Invalid OpenTelemetry format - %w", err)
 	case len(spans) == 0:
 		return asJSON, nil
 	}
@@ -111,15 +132,7 @@ func (s *Service) linkRoots(ctx context.Context, ns string, roots []string, run 
 		s.o.Logger.WarnContext(ctx, "spans are stored but not linked to their run", "run", run, "error", err)
 		return nil // the spans are there; an error would make the exporter send them again
 	}
-	const atOnce = 100
-	for len(roots) > 0 {
-		n := min(atOnce, len(roots))
-		if err := s.store.LinkRun(ctx, ns, roots[:n], run); err != nil {
-			return err
-		}
-		roots = roots[n:]
-	}
-	return nil
+	return s.store.LinkRun(ctx, ns, roots, run)
 }
 
 // unpacked reads a body, however it is compressed. What unpacks to more than
@@ -150,7 +163,7 @@ func unpacked(r *http.Request) ([]byte, error) {
 		return nil, badExport(http.StatusBadRequest, "Failed to decompress %s payload: %w", encoding, err)
 	}
 	if len(body) > maxExport {
-		return nil, badExport(http.StatusRequestEntityTooLarge, "the spans are larger than %d bytes; send them in several requests", maxExport)
+		return nil, badExport(http.StatusBadRequest, "the spans are larger than %d bytes; send them in several requests", maxExport)
 	}
 	return body, nil
 }

@@ -460,14 +460,14 @@ func testOtlpRefusals(t *testing.T, p *platform) {
 		"Encoding":     {pb, "br", p.experiment, good, 400, "Unsupported Content-Encoding: br"},
 		"NotGzip":      {pb, "gzip", p.experiment, good, 400, "Failed to decompress gzip"},
 		"Bomb":         {pb, "gzip", p.experiment, bomb, 400, "larger than 67108864 bytes"},
-		"Garbage":      {pb, "", p.experiment, []byte("garbage"), 400, "invalid OpenTelemetry format"},
-		"Truncated":    {pb, "", p.experiment, good[:len(good)-3], 400, "invalid OpenTelemetry format"},
+		"Garbage":      {pb, "", p.experiment, []byte("garbage"), 400, "Invalid OpenTelemetry format"},
+		"Truncated":    {pb, "", p.experiment, good[:len(good)-3], 400, "Invalid OpenTelemetry format"},
 		"Empty":        {pb, "", p.experiment, nil, 400, "no spans found"},
-		"BadJSON":      {"application/json", "", p.experiment, []byte("{"), 400, "invalid OpenTelemetry format"},
+		"BadJSON":      {"application/json", "", p.experiment, []byte("{"), 400, "Invalid OpenTelemetry format"},
 		"BadHex":       {"application/json", "", p.experiment, []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"zz"}]}]}]}`), 400, "traceId"},
 		"NoSpanID":     {pb, "", p.experiment, marshal(noID), 422, "span_id is required"},
 		"LongTraceID":  {pb, "", p.experiment, marshal(longID), 422, "trace_id has 17 bytes"},
-		"Deep":         {pb, "", p.experiment, marshal(step(1, 1, 0, "x", &commonpb.KeyValue{Key: "a", Value: deep})), 400, "invalid OpenTelemetry format"},
+		"Deep":         {pb, "", p.experiment, marshal(step(1, 1, 0, "x", &commonpb.KeyValue{Key: "a", Value: deep})), 400, "Invalid OpenTelemetry format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := []string{"Content-Type", c.kind, "Content-Encoding", c.encoding}
@@ -834,7 +834,7 @@ func testVersion2(t *testing.T, p *platform) {
 		"experiment_id": p.experiment, "timestamp_ms": 1000, "tags": []any{object{"key": "mlflow.traceName", "value": "n"}}, "request_metadata": []any{object{"key": "k", "value": "v"}},
 	})["trace_info"].(object)
 	id := begun["request_id"].(string)
-	if begun["status"] != "IN_PROGRESS" || !strings.HasPrefix(id, "tr-") {
+	if begun["status"] != "IN_PROGRESS" || len(id) != 32 {
 		t.Errorf("begun: %v", begun)
 	}
 	ended := p.ok("PATCH", v2+"/"+id, object{"timestamp_ms": 3500, "status": "ERROR", "tags": []any{object{"key": "t", "value": "u"}}})["trace_info"].(object)

@@ -52,6 +52,9 @@ type linkPrompts struct {
 	} `ml:"prompt_versions,required"`
 }
 
+// maxLinks bounds the traces of one request that links them to a run.
+const maxLinks = 100
+
 func (s *Service) v2() []server.Endpoint {
 	return slices.Concat(
 		call(s, "POST", v2traces, "update", "begin a trace", func(ctx context.Context, ns string, q *startOld) (*oldJSON, error) {
@@ -78,6 +81,9 @@ func (s *Service) v2() []server.Endpoint {
 		call(s, "PATCH", v2traces+"/{trace_id}/tags", "update", "set a tag of a trace", s.setTag),
 		call(s, "DELETE", v2traces+"/{trace_id}/tags", "update", "delete a tag of a trace", s.deleteTag),
 		call(s, "POST", v2traces+"/link-to-run", "update", "let traces belong to a run", func(ctx context.Context, ns string, q *linkToRun) (*route.Empty, error) {
+			if len(q.IDs) > maxLinks {
+				return nil, model.Invalid("Cannot link more than %d traces to a run in a single request. Provided %d traces.", maxLinks, len(q.IDs))
+			}
 			if _, err := s.o.Tracking.RunInfo(ctx, ns, q.Run); err != nil {
 				return nil, err
 			}

@@ -281,6 +281,24 @@ func (k *kind) SetNumber(n int64) bool {
 	return true
 }
 
+type pointJSON struct {
+	metric string
+	store.Point
+}
+
+// AppendJSON implements mlwire.Appender.
+func (p pointJSON) AppendJSON(w *mlwire.Writer) {
+	values := make(map[string]any, len(p.Values))
+	for k, v := range p.Values {
+		values[k] = v
+	}
+	w.Begin()
+	w.Str("metric_name", p.metric)
+	w.Map("dimensions", p.Dimensions)
+	w.Value("values", values)
+	w.End()
+}
+
 type pointsJSON struct {
 	metric string
 	list   []store.Point
@@ -290,21 +308,7 @@ type pointsJSON struct {
 // AppendJSON implements mlwire.Appender.
 func (p pointsJSON) AppendJSON(w *mlwire.Writer) {
 	w.Begin()
-	w.Name("data_points")
-	w.BeginList()
-	for _, point := range p.list {
-		w.Elem()
-		w.Begin()
-		w.Str("metric_name", p.metric)
-		w.Map("dimensions", point.Dimensions)
-		values := make(map[string]any, len(point.Values))
-		for k, v := range point.Values {
-			values[k] = v
-		}
-		w.Value("values", values)
-		w.End()
-	}
-	w.EndList()
+	mlwire.List(w, "data_points", route.Convert(p.list, func(e store.Point) pointJSON { return pointJSON{p.metric, e} }))
 	w.OptStr("next_page_token", p.next)
 	w.End()
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,8 +32,8 @@ const (
 
 // Faults of an export.
 var (
-	ErrFormat = errors.New("invalid OpenTelemetry format")
-	ErrSpan   = errors.New("cannot convert OpenTelemetry span")
+	ErrFormat = errors.New("not an export of traces")
+	ErrSpan   = errors.New("not a span")
 )
 
 // DecodeOTLP reads an export: protobuf, or JSON with ids as hexadecimal digits.
@@ -336,6 +338,46 @@ func quoted(s string) string {
 	e.SetEscapeHTML(false)
 	_ = e.Encode(strings.ToValidUTF8(s, "?")) //nolint:errchkjson // A string always has a form in JSON.
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// AppendValue writes a decoded JSON value as Python does, its numbers with a point.
+func AppendValue(b []byte, v any) (_ []byte, ok bool) {
+	switch t := v.(type) {
+	case nil:
+		return append(b, "null"...), true
+	case bool:
+		return strconv.AppendBool(b, t), true
+	case string:
+		return append(b, quoted(t)...), true
+	case json.Number:
+		f, err := t.Float64()
+		return appendFloat(b, f), err == nil
+	case []any:
+		b = append(b, '[')
+		for i, e := range t {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			if b, ok = AppendValue(b, e); !ok {
+				return b, false
+			}
+		}
+		return append(b, ']'), true
+	case map[string]any:
+		b = append(b, '{')
+		for i, k := range slices.Sorted(maps.Keys(t)) {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = append(append(b, quoted(k)...), ": "...)
+			if b, ok = AppendValue(b, t[k]); !ok {
+				return b, false
+			}
+		}
+		return append(b, '}'), true
+	default:
+		return b, false
+	}
 }
 
 // Quoted is a text as JSON.

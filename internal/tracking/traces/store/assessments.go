@@ -214,6 +214,9 @@ func (s *Store) UpdateAssessment(ctx context.Context, namespace, trace, id strin
 func (s *Store) DeleteAssessment(ctx context.Context, namespace, trace, id string) error {
 	return s.update(ctx, func(t *tx) error {
 		row, err := t.row(namespace, trace)
+		if model.IsMissing(err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

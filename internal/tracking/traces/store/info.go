@@ -245,7 +245,11 @@ func (s *Store) Traces(ctx context.Context, namespace string, ids []string, expe
 // Trace finds a trace with its spans. Unless partial, all of them must have arrived.
 func (s *Store) Trace(ctx context.Context, namespace, id string, partial bool) (out Trace, err error) {
 	err = s.view(ctx, func(t *tx) (err error) {
-		if out.Info, err = t.info(namespace, id); err != nil {
+		out.Info, err = t.info(namespace, id)
+		if model.IsMissing(err) {
+			return model.Missing("Trace with ID %s is not found.", model.Cut(id, maxKey))
+		}
+		if err != nil {
 			return err
 		}
 		if out.Info.Tags[TagSpansLocation] != inStore {

@@ -183,7 +183,16 @@ type walk struct {
 }
 
 func (w *walk) scope(namespace string, experiments []int64) {
-	w.conds.sql = append(w.conds.sql, sqlf("t.namespace = ? AND t.exp IN (??)", namespace, experiments))
+	w.conds.sql = append(w.conds.sql, inExperiments(namespace, experiments))
+}
+
+// inExperiments is a condition: the trace belongs to one of them. That of one
+// alone is written so that an index gives its traces in order.
+func inExperiments(namespace string, list []int64) clause {
+	if len(list) == 1 {
+		return sqlf("t.namespace = ? AND t.exp = ?", namespace, list[0])
+	}
+	return sqlf("t.namespace = ? AND t.exp IN (??)", namespace, list)
 }
 
 // take finds the next n traces.
@@ -230,8 +239,8 @@ func (w *walk) filter(list []hit) ([]hit, error) {
 	return list, nil
 }
 
-// page reads up to n traces behind w.after.
-func (w *walk) page(n int) (list []hit, err error) {
+// query finds up to n traces behind w.after: their numbers and what they are ordered by.
+func (w *walk) query(n int) clause {
 	var columns, order []string
 	var args []any
 	for i, o := range w.orders {
@@ -250,7 +259,13 @@ func (w *walk) page(n int) (list []hit, err error) {
 	where := all(w.conds.sql)
 	args = append(args, where.args...)
 	behind := w.behind()
-	query := "SELECT * FROM (SELECT t.id AS found, " + strings.Join(columns, ", ") + " FROM traces t WHERE " + where.sql + ") q WHERE " + behind.sql + " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?"
+	sql := "SELECT * FROM (SELECT t.id AS found, " + strings.Join(columns, ", ") + " FROM traces t WHERE " + where.sql + ") q WHERE " + behind.sql + " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?"
+	return sqlf(sql, append(append(args, behind.args...), n)...)
+}
+
+// page reads what query finds.
+func (w *walk) page(n int) (list []hit, err error) {
+	query := w.query(n)
 	err = w.Each(func(r db.Rows) error {
 		h := hit{values: make([]any, len(w.orders))}
 		dest := []any{&h.row}
@@ -276,7 +291,7 @@ func (w *walk) page(n int) (list []hit, err error) {
 		}
 		list = append(list, h)
 		return nil
-	}, query, append(append(args, behind.args...), n)...)
+	}, query.sql, query.args...)
 	return list, err
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -89,14 +90,13 @@ func (c Correlation) NPMI() (npmi, smoothed float64) {
 		return nan, nan
 	}
 	of := func(add float64) float64 {
-		both := float64(c.Both) + add
-		first, second, total := both+float64(only1)+add, both+float64(only2)+add, both+float64(only1)+float64(only2)+float64(neither)+3*add
+		both, just1, just2 := float64(c.Both)+add, float64(only1)+add, float64(only2)+add
+		first, second, total := both+just1, both+just2, both+just1+just2+float64(neither)+add
 		if only1 == 0 && only2 == 0 && neither == 0 {
 			return 1
 		}
-		joint := math.Log(both) - math.Log(total)
-		pmi := math.Log(both) + math.Log(total) - math.Log(first) - math.Log(second)
-		return max(-1, min(1, pmi/-joint))
+		pmi := (math.Log(both) + math.Log(total)) - (math.Log(first) + math.Log(second))
+		return max(-1, min(1, pmi/-(math.Log(both)-math.Log(total))))
 	}
 	if c.Both == 0 {
 		return -1, of(smoothing)
@@ -216,12 +216,12 @@ func (q MetricsQuery) check() (metric, error) {
 	}
 	m, ok := views[q.Metric]
 	if !ok {
-		return m, model.Invalid("metric_name must be one of %s, got '%s'", sortedKeys(views), q.Metric)
+		return m, model.Invalid("metric_name must be one of %s, got '%s'", listed(slices.Sorted(maps.Keys(views))), q.Metric)
 	}
 	for _, a := range q.Aggregations {
 		switch {
 		case !slices.Contains(m.aggregations, a.Kind):
-			return m, model.Invalid("Found invalid aggregation_type(s): ['%s']. Supported aggregation types: %v", a.Kind, m.aggregations)
+			return m, model.Invalid("Found invalid aggregation_type(s): ['%s']. Supported aggregation types: %s", a.Kind, listed(m.aggregations))
 		case a.Kind == percentile && (a.Percentile == nil || *a.Percentile < 0 || *a.Percentile > 100):
 			return m, model.Invalid("Percentile value must be between 0 and 100 and is required for PERCENTILE aggregation")
 		case a.Kind != percentile && a.Percentile != nil:
@@ -230,7 +230,7 @@ func (q MetricsQuery) check() (metric, error) {
 	}
 	for _, d := range q.Dimensions {
 		if !slices.Contains(m.dimensions, d) {
-			return m, model.Invalid("Found invalid dimension(s): ['%s']. Supported dimensions: %v", d, m.dimensions)
+			return m, model.Invalid("Found invalid dimension(s): ['%s']. Supported dimensions: %s", d, listed(m.dimensions))
 		}
 	}
 	if q.Interval < 0 || q.Interval > 1<<40 {
@@ -242,14 +242,8 @@ func (q MetricsQuery) check() (metric, error) {
 	return m, nil
 }
 
-func sortedKeys(m map[string]metric) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
+// listed writes names as Python does.
+func listed(names []string) string { return "['" + strings.Join(names, "', '") + "']" }
 
 // Metrics makes statistics.
 func (s *Store) Metrics(ctx context.Context, namespace string, q MetricsQuery) ([]Point, error) {
@@ -300,7 +294,7 @@ func (m metric) time() string {
 
 func (q MetricsQuery) where(namespace string, m metric) (clause, error) {
 	list := []clause{
-		sqlf("t.namespace = ? AND t.exp IN (??)", namespace, q.Experiments),
+		inExperiments(namespace, q.Experiments),
 		sqlf(m.value + " IS NOT NULL"),
 	}
 	for _, d := range q.Dimensions {

@@ -193,7 +193,7 @@ func costs(a span.Amounts) []any {
 
 // StartOld begins a trace of the API's version 2, whose id the server makes.
 func (s *Store) StartOld(ctx context.Context, namespace string, e model.Experiment, i Info) (out Info, err error) {
-	i.ID, i.State = span.TracePrefix+s.o.NewID(), InProgress
+	i.ID, i.State = s.o.NewID(), InProgress
 	if err := check(&i); err != nil {
 		return out, err
 	}
@@ -244,11 +244,10 @@ func (s *Store) SetTag(ctx context.Context, namespace, id string, tag model.Pair
 	if slices.Contains(systemTags, tag.Key) {
 		return model.Invalid("Tag '%s' is immutable and cannot be set on a trace.", tag.Key)
 	}
-	tags := []model.Pair{tag}
-	if err := model.CheckTags("tags", tags); err != nil {
+	if err := model.CheckTraceTag(&tag); err != nil {
 		return err
 	}
-	pairs := map[string]string{tag.Key: tags[0].Value}
+	pairs := map[string]string{tag.Key: tag.Value}
 	if err := checkPairs(pairs, nil); err != nil {
 		return err
 	}
@@ -284,14 +283,8 @@ func (s *Store) DeleteTag(ctx context.Context, namespace, id, key string) error 
 	})
 }
 
-// maxLinks bounds the traces of one request that links them to a run.
-const maxLinks = 100
-
 // LinkRun lets traces belong to a run; unknown traces are left out.
 func (s *Store) LinkRun(ctx context.Context, namespace string, ids []string, run string) error {
-	if len(ids) > maxLinks {
-		return model.Invalid("Cannot link more than %d traces to a run in a single request. Provided %d traces.", maxLinks, len(ids))
-	}
 	return s.update(ctx, func(t *tx) error {
 		for _, id := range ids {
 			if _, err := t.Exec("INSERT INTO trace_links(trace, kind, target) SELECT id, 'run', CAST(? AS TEXT) FROM traces WHERE namespace = ? AND trace_id = ? ON CONFLICT DO NOTHING",

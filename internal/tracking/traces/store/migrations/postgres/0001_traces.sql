@@ -27,8 +27,8 @@ CREATE TABLE traces(
 	UNIQUE(namespace, trace_id)
 );
 -- The default order of a search is a walk along this index.
-CREATE INDEX traces_list ON traces(exp, ts DESC, trace_id);
-CREATE INDEX traces_session ON traces(exp, session, ts) WHERE session IS NOT NULL;
+CREATE INDEX traces_list ON traces(namespace, exp, ts DESC, trace_id);
+CREATE INDEX traces_session ON traces(exp, session) WHERE session IS NOT NULL;
 
 CREATE TABLE trace_tags(
 	trace BIGINT NOT NULL REFERENCES traces(id),
