@@ -5,8 +5,8 @@
 //	store  SQL: traces, assessments, searches, statistics
 //
 // This package has the routes: traces of the API's versions 2 and 3,
-// assessments, and /v1/traces for exporters of OpenTelemetry. [Service.Delete]
-// and store.EraseExperiment are for those who clean up.
+// assessments, and /v1/traces for exporters of OpenTelemetry.
+// [Service.EraseTraces] is for those who clean up.
 //
 // Runs and experiments belong to others; it asks for them through [Tracking].
 package traces

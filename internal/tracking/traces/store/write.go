@@ -396,21 +396,3 @@ func (t *tx) delete(where clause, most int) (ids []string, err error) {
 	_, err = t.Exec("DELETE FROM traces WHERE id IN (??)", rows)
 	return ids, err
 }
-
-// EraseExperiment deletes all traces of an experiment inside the transaction
-// that erases the experiment itself.
-func EraseExperiment(t *db.Tx, experiment int64) error {
-	for _, table := range tablesOfTraces {
-		if _, err := t.Exec("DELETE FROM "+table+" WHERE trace IN (SELECT id FROM traces WHERE exp = ?)", experiment); err != nil {
-			return err
-		}
-	}
-	_, err := t.Exec("DELETE FROM traces WHERE exp = ?", experiment)
-	return err
-}
-
-// UnlinkRun forgets that traces belong to a run that is erased.
-func UnlinkRun(t *db.Tx, run string) error {
-	_, err := t.Exec("DELETE FROM trace_links WHERE kind = 'run' AND target = ?", run)
-	return err
-}
