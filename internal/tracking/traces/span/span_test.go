@@ -46,19 +46,23 @@ func TestFromOTLP_conventions(t *testing.T) {
 	}{
 		"GenAI": {
 			map[string]string{"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": "3", "gen_ai.usage.output_tokens": "4", "gen_ai.usage.cache_creation.input_tokens": "1", "gen_ai.response.model": "m", "gen_ai.provider.name": "p", "gen_ai.output.messages": "[1]"},
-			map[string]string{"mlflow.chat.tokenUsage": `{"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "cache_creation_input_tokens": 1}`, "mlflow.llm.model": `"m"`, "mlflow.llm.provider": `"p"`, "mlflow.spanOutputs": "[1]"}, "CHAT_MODEL",
+			map[string]string{"mlflow.chat.tokenUsage": `{"input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "cache_creation_input_tokens": 1}`, "mlflow.llm.model": `"m"`, "mlflow.llm.provider": `"p"`, "mlflow.spanOutputs": "[1]"},
+			"CHAT_MODEL",
 		},
 		"OpenInference": {
 			map[string]string{"openinference.span.kind": "RETRIEVER", "input.value": "where", "llm.token_count.total": "9", "llm.model_name": "m"},
-			map[string]string{"mlflow.chat.tokenUsage": `{"total_tokens": 9}`, "mlflow.spanInputs": `"where"`, "mlflow.llm.model": `"m"`}, "RETRIEVER",
+			map[string]string{"mlflow.chat.tokenUsage": `{"total_tokens": 9}`, "mlflow.spanInputs": `"where"`, "mlflow.llm.model": `"m"`},
+			"RETRIEVER",
 		},
 		"Traceloop": {
 			map[string]string{"traceloop.span.kind": "workflow", "gen_ai.prompt.0.content": "hi", "gen_ai.usage.prompt_tokens": "2", "gen_ai.system": "x"},
-			map[string]string{"mlflow.chat.tokenUsage": `{"input_tokens": 2}`, "mlflow.spanInputs": `"hi"`, "mlflow.llm.provider": `"x"`}, "WORKFLOW",
+			map[string]string{"mlflow.chat.tokenUsage": `{"input_tokens": 2}`, "mlflow.spanInputs": `"hi"`, "mlflow.llm.provider": `"x"`},
+			"WORKFLOW",
 		},
 		"OwnNamesWin": {
 			map[string]string{"mlflow.spanType": "AGENT", "gen_ai.operation.name": "chat", "mlflow.spanInputs": "{}", "input.value": "x", "mlflow.llm.model": "mine", "gen_ai.request.model": "theirs"},
-			map[string]string{"mlflow.spanInputs": "{}", "mlflow.llm.model": `"mine"`}, "AGENT",
+			map[string]string{"mlflow.spanInputs": "{}", "mlflow.llm.model": `"mine"`},
+			"AGENT",
 		},
 		"ModelInInputs": {map[string]string{"mlflow.spanInputs": `{"model": "gpt", "x": 1}`}, map[string]string{"mlflow.spanInputs": `{"model": "gpt", "x": 1}`, "mlflow.llm.model": `"gpt"`}, "UNKNOWN"},
 		"Empty":         {map[string]string{"input.value": "", "gen_ai.input.messages": "[]"}, map[string]string{}, "UNKNOWN"},
