@@ -27,6 +27,8 @@ type pgSession struct {
 	pending []pgPending
 	// failed: a statement did, so PostgreSQL refuses the rest up to the savepoint.
 	failed bool
+	// doomed: the statement that failed was held back by an update before, which counts as done.
+	doomed bool
 	// active are the rows that are being read from the connection.
 	active *pgRows
 	buf    []byte
@@ -53,9 +55,14 @@ const (
 	pgBack      = "ROLLBACK TO SAVEPOINT one"
 )
 
+var errDoomed = errors.New("a statement that was held back has failed")
+
 var errWentOn = errors.New("an update went on after one of its statements had failed")
 
 func (s *pgSession) frame(ctx context.Context, f frame) error {
+	if s.doomed && (f == keep || f == undo || f == commit) {
+		return errDoomed
+	}
 	switch f {
 	case begin, snapshot:
 		return s.begin(ctx, map[frame]string{begin: pgBegin, snapshot: pgSnapshot}[f])
@@ -130,6 +137,7 @@ func (s *pgSession) later(ctx context.Context, query string, args []any) error {
 
 func (s *pgSession) begin(ctx context.Context, text string) error {
 	s.pending, s.failed, s.active = append(s.pending[:0], pgPending{text: text}), false, nil
+	s.doomed = false
 	if s.lost() {
 		return s.connect(ctx)
 	}
@@ -209,7 +217,7 @@ func (s *pgSession) flush(ctx context.Context, last string) (tag string, err err
 }
 
 func (s *pgSession) rollback(ctx context.Context) error {
-	s.pending, s.failed = s.pending[:0], false
+	s.pending, s.failed, s.doomed = s.pending[:0], false, false
 	if s.lost() {
 		return nil
 	}
@@ -340,12 +348,14 @@ func (s *pgSession) sendPending(p *pgconn.Pipeline) {
 }
 
 func (s *pgSession) skipPending(p *pgconn.Pipeline) error {
-	for range s.pending {
+	for i := range s.pending {
 		r, err := nextResult(p)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = r.Close()
 		}
-		if _, err := r.Close(); err != nil {
+		if err != nil {
+			// What stands before the savepoint is not of the update that runs now.
+			s.doomed = slices.ContainsFunc(s.pending[i+1:], func(p pgPending) bool { return p.text == pgSavepoint })
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // new, empty database.
 func Exercise(t *testing.T, at func(testing.TB) string) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB) string){
-		"IsolatesNeighbours": isolatesNeighbours, "FirstStatementFails": firstStatementFails, "GivenUpWhileQueued": givenUpWhileQueued, "BrokenGroup": brokenGroup,
+		"IsolatesNeighbours": isolatesNeighbours, "FirstStatementFails": firstStatementFails, "GivenUpWhileQueued": givenUpWhileQueued, "BrokenGroup": brokenGroup, "LaterFails": laterFails,
 		"View": viewIsReadOnlyAndSteady, "NestedSameQuery": nestedSameQuery, "CloseKeeps": closeKeepsWhatWasAccepted,
 		"Migrate": migrate, "MigrateTogether": migrateTogether, "Values": values, "Lists": lists, "Likes": likes, "ManyTexts": manyTexts,
 	} {
@@ -309,5 +309,47 @@ func brokenGroup(t *testing.T, at func(testing.TB) string) {
 	}
 	if got := count(t, s); got != n-1 {
 		t.Errorf("stored %d rows, want %d", got, n-1)
+	}
+}
+
+// laterFails: a statement that nobody waited for fails its own update, not the
+// one that runs when that shows.
+func laterFails(t *testing.T, at func(testing.TB) string) {
+	t.Helper()
+	s := open(t, at, things(thingsTable))
+	if err := s.Update(t.Context(), insert("there")); err != nil {
+		t.Fatal(err)
+	}
+	hold := make(chan struct{})
+	const n = 12
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	wg.Go(func() { // so that the others are one group
+		if err := s.Update(context.Background(), func(*store.Tx) error { <-hold; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range n {
+		wg.Go(func() {
+			errs[i] = s.Update(context.Background(), func(tx *store.Tx) error {
+				switch i % 3 {
+				case 0:
+					return tx.Later("INSERT INTO things(name) VALUES(?)", "there")
+				case 1:
+					return tx.Later("INSERT INTO things(name) VALUES(?)", fmt.Sprint(i))
+				}
+				return insert(fmt.Sprint(i))(tx)
+			})
+		})
+	}
+	close(hold)
+	wg.Wait()
+	for i, err := range errs {
+		if bad := i%3 == 0; bad != errors.Is(err, store.ErrConflict) || !bad && err != nil {
+			t.Errorf("update %d: %v", i, err)
+		}
+	}
+	if got := count(t, s); got != 1+n*2/3 {
+		t.Errorf("stored %d rows, want %d", got, 1+n*2/3)
 	}
 }
