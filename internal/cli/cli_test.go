@@ -51,7 +51,19 @@ func runners(seen *[]any) Runners {
 		Kubectl:      func(_ context.Context, s Session, args []string) error { note(s.DataDir, args); return nil },
 		ControlPlane: func(_ context.Context, s Session) error { note(s.DataDir); return nil },
 		Daemon:       func(context.Context, Session) error { return nil },
-		Tracking:     Tracking{Serve: func(_ context.Context, _ Session, o ServeOptions) error { note(o); return nil }},
+		Tracking: Tracking{
+			Serve: func(_ context.Context, _ Session, o ServeOptions) error { note(o); return nil },
+			Import: func(_ context.Context, _ Session, o ImportOptions) (*Imported, error) {
+				note(o)
+				return &Imported{
+					Source: o.Source, Lines: []ImportedKind{{Kind: "runs", Source: 2, Here: 2, Sum: "00ff", Same: true}}, Copied: 1, Bytes: 2, Elsewhere: 3, Refused: []string{`a\b`},
+				}, nil
+			},
+			Export: func(_ context.Context, _ Session, o ExportOptions) (*Exported, error) {
+				note(o)
+				return &Exported{Dir: o.Dir, Runs: 2, Refused: []string{"a/b"}}, nil
+			},
+		},
 		Node: Node{
 			List: func(context.Context, Session) (*Nodes, error) {
 				return &Nodes{Items: []NodeStatus{{Name: "laptop", Ready: true, CPU: "8", Memory: "16Gi", GPUs: map[string]string{"gpu": "2"}}, {Name: "sim-0", Simulated: true}}}, nil

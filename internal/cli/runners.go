@@ -36,7 +36,9 @@ type Runners struct {
 
 // Tracking is what can be done without a platform.
 type Tracking struct {
-	Serve func(context.Context, Session, ServeOptions) error
+	Serve  func(context.Context, Session, ServeOptions) error
+	Import func(context.Context, Session, ImportOptions) (*Imported, error)
+	Export func(context.Context, Session, ExportOptions) (*Exported, error)
 }
 
 // Node is what can be done with nodes.

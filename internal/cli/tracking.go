@@ -37,10 +37,10 @@ type ServeOptions struct {
 func (t *tree) tracking() *cobra.Command {
 	parent := &cobra.Command{
 		Use: "tracking", Short: t.T(text.TrackingShort), Args: t.noArguments,
-		Example: "  kiwerk tracking serve\n  kiwerk tracking serve --port 0",
+		Example: "  kiwerk tracking serve\n  kiwerk tracking import sqlite:///mlflow.db",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	parent.AddCommand(t.trackingServe())
+	parent.AddCommand(t.trackingServe(), t.trackingImport(), t.trackingExport())
 	return parent
 }
 

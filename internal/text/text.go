@@ -102,7 +102,7 @@ type entry struct{ en, de string }
 
 func catalogue() map[string]map[Key]string {
 	m := map[string]map[Key]string{"en": {}, "de": {}}
-	for _, part := range []map[Key]entry{upTexts, commandTexts, demoTexts, gpuTexts, nodeTexts, lintTexts, imageTexts, helpTexts, pipelineTexts, trackingTexts, runsTexts} {
+	for _, part := range []map[Key]entry{upTexts, commandTexts, demoTexts, gpuTexts, nodeTexts, lintTexts, imageTexts, helpTexts, pipelineTexts, trackingTexts, trackingMoveTexts, runsTexts} {
 		for k, e := range part {
 			m["en"][k], m["de"][k] = e.en, e.de
 		}

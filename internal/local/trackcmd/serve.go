@@ -23,7 +23,9 @@ import (
 // Runners fills the commands of tracking.
 func Runners(getenv func(string) string) cli.Tracking {
 	return cli.Tracking{
-		Serve: func(ctx context.Context, s cli.Session, o cli.ServeOptions) error { return serve(ctx, s, o, getenv) },
+		Serve:  func(ctx context.Context, s cli.Session, o cli.ServeOptions) error { return serve(ctx, s, o, getenv) },
+		Import: bring,
+		Export: export,
 	}
 }
 

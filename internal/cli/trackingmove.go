@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kiwerk/kiwerk/internal/text"
+)
+
+// ImportOptions of kiwerk tracking import.
+type ImportOptions struct {
+	Source string
+	// To is the database, ArtifactsTo the folder or bucket, as kiwerk tracking serve takes them.
+	To, ArtifactsTo string
+	// Artifacts is copy or reference.
+	Artifacts string
+	// ArtifactsFrom is the folder behind mlflow-artifacts: addresses of the source.
+	ArtifactsFrom string
+	DryRun        bool
+}
+
+// Imported is what kiwerk tracking import prints.
+type Imported struct {
+	Source string         `json:"source"`
+	DryRun bool           `json:"dryRun"`
+	Same   bool           `json:"same"`
+	Lines  []ImportedKind `json:"lines"`
+	// Files are those of artifacts.
+	Copied    int64    `json:"copied"`
+	Bytes     int64    `json:"bytes"`
+	Elsewhere int64    `json:"elsewhere"`
+	Refused   []string `json:"refused,omitempty"`
+}
+
+// ImportedKind compares how many things of a kind both sides have, and the sums of what they hold.
+type ImportedKind struct {
+	Kind   string `json:"kind"`
+	Source int64  `json:"source"`
+	Here   int64  `json:"here"`
+	Sum    string `json:"sum"`
+	Same   bool   `json:"same"`
+}
+
+// Table implements [Tabler].
+func (i *Imported) Table(w io.Writer, p *text.Printer) {
+	rows := [][]string{p.Labels("KIND", "SOURCE", "HERE", "SUM", "SAME")}
+	for _, l := range i.Lines {
+		same := p.T(text.ImportSame)
+		switch {
+		case i.DryRun:
+			same = "–"
+		case !l.Same:
+			same = p.T(text.ImportDiffers)
+		}
+		rows = append(rows, []string{l.Kind, strconv.FormatInt(l.Source, 10), strconv.FormatInt(l.Here, 10), l.Sum, same})
+	}
+	columns(w, rows)
+	if i.Copied > 0 {
+		fmt.Fprintln(w, p.T(text.ImportCopied, i.Copied, p.Bytes(i.Bytes)))
+	}
+	if i.Elsewhere > 0 {
+		fmt.Fprintln(w, p.T(text.ImportElsewhere, i.Elsewhere))
+	}
+	for _, r := range i.Refused {
+		fmt.Fprintln(w, p.T(text.ImportRefused, r))
+	}
+}
+
+// ExportOptions of kiwerk tracking export.
+type ExportOptions struct {
+	Dir             string
+	From, Artifacts string
+	Workspace       string
+}
+
+// Exported is what kiwerk tracking export prints.
+type Exported struct {
+	Dir         string   `json:"dir"`
+	Experiments int64    `json:"experiments"`
+	Runs        int64    `json:"runs"`
+	Kept        int64    `json:"kept"`
+	Points      int64    `json:"points"`
+	Models      int64    `json:"models"`
+	Registered  int64    `json:"registered"`
+	Files       int64    `json:"files"`
+	Refused     []string `json:"refused,omitempty"`
+}
+
+// Table implements [Tabler].
+func (e *Exported) Table(w io.Writer, p *text.Printer) {
+	fmt.Fprintln(w, p.T(text.ExportDone, e.Dir, e.Experiments, e.Runs, e.Kept, e.Points, e.Models, e.Registered, e.Files))
+	for _, r := range e.Refused {
+		fmt.Fprintln(w, p.T(text.ExportRefused, r))
+	}
+}
+
+func (t *tree) trackingImport() *cobra.Command {
+	var o ImportOptions
+	c := &cobra.Command{
+		Use: "import SOURCE", Short: t.T(text.ImportShort), Long: t.T(text.ImportLong), Args: t.between(1, 1),
+		Example: "  kiwerk tracking import sqlite:///mlflow.db --artifacts-from ./mlartifacts --dry-run\n" +
+			"  kiwerk tracking import sqlite:///mlflow.db --artifacts-from ./mlartifacts --to sqlite:///kiwerk.db\n" +
+			"  kiwerk tracking import postgresql://mlflow@db/mlflow --artifacts reference --to postgresql://kiwerk@db/kiwerk\n" +
+			"  kiwerk tracking import ./mlruns",
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Source = args[0]
+			if o.Artifacts != "copy" && o.Artifacts != "reference" {
+				return usage(text.S(text.ImportArtifactsUsage, o.Artifacts), "kiwerk tracking import "+text.Quote(o.Source)+" --artifacts copy")
+			}
+			r, err := t.program.Tracking.Import(c.Context(), t.session, o)
+			if r != nil {
+				if printErr := t.print(r); printErr != nil {
+					return printErr
+				}
+			}
+			return err
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.To, "to", "sqlite:///kiwerk.db", t.T(text.FlagImportTo))
+	f.StringVar(&o.ArtifactsTo, "artifacts-destination", "./mlartifacts", t.T(text.FlagArtifactsDestination))
+	f.StringVar(&o.Artifacts, "artifacts", "copy", t.T(text.FlagImportArtifacts))
+	f.StringVar(&o.ArtifactsFrom, "artifacts-from", "", t.T(text.FlagImportFrom))
+	f.BoolVar(&o.DryRun, "dry-run", false, t.T(text.FlagImportDryRun))
+	t.printsData(c)
+	return c
+}
+
+func (t *tree) trackingExport() *cobra.Command {
+	var o ExportOptions
+	c := &cobra.Command{
+		Use: "export DIR", Short: t.T(text.ExportShort), Long: t.T(text.ExportLong), Args: t.between(1, 1),
+		Example: "  kiwerk tracking export ./mlruns --from sqlite:///kiwerk.db\n  kiwerk tracking export ./mlruns -o json",
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Dir = args[0]
+			r, err := t.program.Tracking.Export(c.Context(), t.session, o)
+			if err != nil {
+				return err
+			}
+			return t.print(r)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.From, "from", "sqlite:///kiwerk.db", t.T(text.FlagExportFrom))
+	f.StringVar(&o.Artifacts, "artifacts-destination", "./mlartifacts", t.T(text.FlagArtifactsDestination))
+	f.StringVar(&o.Workspace, "workspace", "default", t.T(text.FlagExportWorkspace))
+	t.printsData(c)
+	return c
+}

@@ -1,0 +1,186 @@
+package trackcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/app/alone"
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/cli"
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/text"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/migrate"
+	"github.com/kiwerk/kiwerk/internal/tracking/store"
+)
+
+// openStore opens a database of ours by its URI; a closer comes with it.
+func openStore(ctx context.Context, uri string) (*db.Store, *store.Store, error) {
+	path := uri
+	if file, ok := strings.CutPrefix(uri, "sqlite:///"); ok {
+		path, _, _ = strings.Cut(file, "?")
+	}
+	d, err := db.Open(ctx, db.Options{Path: path})
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.New(ctx, store.Options{DB: d, Clock: time.Now, NewID: tracking.RandomID, ArtifactRoot: "mlflow-artifacts:", DefaultNamespace: "default"})
+	if err != nil {
+		return nil, nil, errors.Join(err, d.Close())
+	}
+	return d, s, nil
+}
+
+// openArtifacts opens the folder or bucket of --artifacts-destination.
+func openArtifacts(ctx context.Context, uri string) (blob.Bucket, func() error, error) {
+	if scheme, _, found := strings.Cut(uri, "://"); found && scheme != "file" {
+		b, err := blob.Open(ctx, uri)
+		if err != nil {
+			return nil, nil, err
+		}
+		if c, ok := b.(io.Closer); ok {
+			return b, c.Close, nil
+		}
+		return b, func() error { return nil }, nil
+	}
+	dir := uri
+	if u, err := url.Parse(uri); err == nil && u.Scheme == "file" {
+		dir = u.Path
+	}
+	b, err := blob.OpenFolder(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, b.Close, nil
+}
+
+// openSource finds out what a source is.
+func openSource(ctx context.Context, source string) (migrate.Source, func() error, error) {
+	scheme, _, found := strings.Cut(source, "://")
+	if found && (scheme == "http" || scheme == "https") {
+		return nil, nil, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ImportNoServer), Try: text.S(text.Verbatim, "kiwerk tracking import sqlite:///mlflow.db")}
+	}
+	dir := strings.TrimPrefix(source, "file://")
+	if i, err := os.Stat(dir); err == nil && i.IsDir() {
+		f, err := migrate.OpenFiles(dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Close, nil
+	}
+	d, err := migrate.OpenDatabase(ctx, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, d.Close, nil
+}
+
+func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.Imported, err error) {
+	src, closeSource, err := openSource(ctx, o.Source)
+	if err != nil {
+		return nil, moveFailed(text.ImportFailed, err)
+	}
+	defer func() { err = errors.Join(err, closeSource()) }()
+	options := migrate.ImportOptions{Name: name(o.Source), Source: src, DryRun: o.DryRun, Progress: func(runs, points int64) {
+		if !s.Quiet {
+			_ = s.Text.Fprintln(s.Err, text.ImportProgress, runs, points) // talk only
+		}
+	}}
+	if !o.DryRun {
+		d, st, err := openStore(ctx, o.To)
+		if err != nil {
+			return nil, moveFailed(text.ImportFailed, err)
+		}
+		defer func() { err = errors.Join(err, d.Close()) }()
+		options.DB, options.Store = d, st
+		if o.Artifacts == "copy" {
+			bucket, closeBucket, err := openArtifacts(ctx, o.ArtifactsTo)
+			if err != nil {
+				return nil, moveFailed(text.ImportFailed, err)
+			}
+			defer func() { err = errors.Join(err, closeBucket()) }()
+			options.Artifacts = &migrate.Artifacts{Bucket: bucket, Served: o.ArtifactsFrom, Dir: baseOf(o.Source)}
+		}
+	}
+	r, err := migrate.Import(ctx, options)
+	if err != nil {
+		return nil, moveFailed(text.ImportFailed, err)
+	}
+	done = imported(r)
+	if !o.DryRun && !r.Same() {
+		return done, &cli.Failure{What: text.S(text.ImportNotSame), Why: text.S(text.ImportNotSameWhy)}
+	}
+	if !o.DryRun && !s.Quiet {
+		_ = s.Text.Fprintln(s.Err, text.ImportServe, fmt.Sprintf("kiwerk tracking serve --backend-store-uri %s --artifacts-destination %s",
+			text.Quote(alone.Redact(o.To)), text.Quote(alone.Redact(o.ArtifactsTo)))) // talk only
+	}
+	return done, nil
+}
+
+// name of a source that does not depend on where the command was called, without a password.
+func name(source string) string {
+	if scheme, _, found := strings.Cut(source, "://"); found && scheme != "sqlite" && scheme != "file" {
+		return alone.Redact(source)
+	}
+	file := strings.TrimPrefix(strings.TrimPrefix(source, "sqlite:///"), "file://")
+	if abs, err := filepath.Abs(file); err == nil {
+		return abs
+	}
+	return file
+}
+
+// baseOf is what relative addresses in a source start at: the folder that holds it.
+func baseOf(source string) string { return filepath.Dir(name(source)) }
+
+func imported(r *migrate.Report) *cli.Imported {
+	i := &cli.Imported{
+		Source: r.Source, DryRun: r.DryRun, Same: !r.DryRun && r.Same(), Copied: r.Artifacts.Copied, Bytes: r.Artifacts.Bytes, Elsewhere: r.Artifacts.Elsewhere, Refused: r.Artifacts.Refused,
+	}
+	for _, l := range r.Lines {
+		i.Lines = append(i.Lines, cli.ImportedKind{Kind: l.Kind, Source: l.Source.Count, Here: l.Here.Count, Sum: fmt.Sprintf("%016x", l.Source.Sum), Same: l.Same})
+	}
+	return i
+}
+
+func export(ctx context.Context, _ cli.Session, o cli.ExportOptions) (done *cli.Exported, err error) {
+	if file, ok := strings.CutPrefix(o.From, "sqlite:///"); ok {
+		if _, err := os.Stat(file); err != nil { // opening would make an empty one
+			return nil, moveFailed(text.ExportFailed, err)
+		}
+	}
+	d, st, err := openStore(ctx, o.From)
+	if err != nil {
+		return nil, moveFailed(text.ExportFailed, err)
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	bucket, closeBucket, err := openArtifacts(ctx, o.Artifacts)
+	if err != nil {
+		return nil, moveFailed(text.ExportFailed, err)
+	}
+	defer func() { err = errors.Join(err, closeBucket()) }()
+	r, err := migrate.Export(ctx, migrate.ExportOptions{Source: migrate.Kiwerk(st), Dir: o.Dir, Namespace: o.Workspace, Bucket: bucket})
+	if err != nil {
+		return nil, moveFailed(text.ExportFailed, err)
+	}
+	return &cli.Exported{
+		Dir: r.Dir, Experiments: r.Experiments, Runs: r.Runs, Kept: r.Kept, Points: r.Points, Models: r.Models, Registered: r.Registered, Files: r.Files, Refused: r.Refused,
+	}, nil
+}
+
+func moveFailed(what text.Key, err error) error {
+	var f *cli.Failure
+	if errors.As(err, &f) {
+		return err
+	}
+	if errors.Is(err, store.ErrTaken) {
+		return &cli.Failure{What: text.S(text.ImportTaken), Cause: err, Try: text.S(text.Verbatim, "kiwerk tracking import --to sqlite:///another.db --help")}
+	}
+	return &cli.Failure{What: text.S(what), Cause: err}
+}

@@ -1,0 +1,66 @@
+package text
+
+// Sentences of kiwerk tracking import and export.
+const (
+	ImportShort          Key = "tracking.import"
+	ImportLong           Key = "tracking.import.long"
+	ImportSame           Key = "tracking.import.same"
+	ImportDiffers        Key = "tracking.import.differs"
+	ImportCopied         Key = "tracking.import.copied"
+	ImportElsewhere      Key = "tracking.import.elsewhere"
+	ImportRefused        Key = "tracking.import.refused"
+	ImportProgress       Key = "tracking.import.progress"
+	ImportServe          Key = "tracking.import.serve"
+	ImportNotSame        Key = "tracking.import.notSame"
+	ImportNotSameWhy     Key = "tracking.import.notSame.why"
+	ImportFailed         Key = "tracking.import.failed"
+	ImportTaken          Key = "tracking.import.taken"
+	ImportArtifactsUsage Key = "tracking.import.artifacts"
+	ImportNoServer       Key = "tracking.import.noServer"
+	FlagImportTo         Key = "flag.import.to"
+	FlagImportArtifacts  Key = "flag.import.artifacts"
+	FlagImportFrom       Key = "flag.import.from"
+	FlagImportDryRun     Key = "flag.import.dryRun"
+	ExportShort          Key = "tracking.export"
+	ExportLong           Key = "tracking.export.long"
+	ExportDone           Key = "tracking.export.done"
+	ExportRefused        Key = "tracking.export.refused"
+	ExportFailed         Key = "tracking.export.failed"
+	FlagExportFrom       Key = "flag.export.from"
+	FlagExportWorkspace  Key = "flag.export.workspace"
+)
+
+var trackingMoveTexts = map[Key]entry{
+	ImportShort: {"Bring experiments, runs and models over from MLflow", "Experimente, Läufe und Modelle von MLflow übernehmen"},
+	ImportLong: {
+		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts; with their ids, times and states. Traces and webhooks stay behind.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
+		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts; mit ihren Kennungen, Zeiten und Zuständen. Traces und Webhooks bleiben zurück.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
+	},
+	ImportSame:           {"yes", "ja"},
+	ImportDiffers:        {"NO", "NEIN"},
+	ImportCopied:         {"%d files copied (%s), each read back and compared", "%d Dateien kopiert (%s), jede zurückgelesen und verglichen"},
+	ImportElsewhere:      {"Files of %d runs and models lie elsewhere and stay there; with --artifacts-from DIR those of mlflow-artifacts: are copied", "Dateien von %d Läufen und Modellen liegen anderswo und bleiben dort; mit --artifacts-from ORDNER werden die von mlflow-artifacts: kopiert"},
+	ImportRefused:        {"left behind: %s", "zurückgelassen: %s"},
+	ImportProgress:       {"%d runs, %d metric points", "%d Läufe, %d Metrikpunkte"},
+	ImportServe:          {"Start it with:  %s", "Starten mit:  %s"},
+	ImportNotSame:        {"both sides differ after the import", "nach der Übernahme unterscheiden sich beide Seiten"},
+	ImportNotSameWhy:     {"something was written to one of them meanwhile, or what was there before has other values; the table shows where", "inzwischen wurde auf einer Seite geschrieben, oder was zuvor da war, hat andere Werte; die Tabelle zeigt, wo"},
+	ImportFailed:         {"the import did not finish", "die Übernahme wurde nicht fertig"},
+	ImportTaken:          {"an id or a name is in use here", "eine Kennung oder ein Name wird hier schon verwendet"},
+	ImportArtifactsUsage: {"--artifacts %q: it is copy or reference", "--artifacts %q: möglich sind copy und reference"},
+	ImportNoServer:       {"a running server cannot be the source yet: name its database or its folder mlruns", "ein laufender Server kann noch nicht die Quelle sein: seine Datenbank oder sein Ordner mlruns ist anzugeben"},
+	FlagImportTo:         {"database that is filled, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gefüllt wird, wie bei kiwerk tracking serve --backend-store-uri"},
+	FlagImportArtifacts:  {"copy files that lie on this machine, or reference them where they are", "copy kopiert Dateien auf diesem Rechner, reference lässt sie, wo sie sind"},
+	FlagImportFrom:       {"folder that MLflow's server had as --artifacts-destination", "Ordner, den MLflows Server als --artifacts-destination hatte"},
+	FlagImportDryRun:     {"read and count only", "nur lesen und zählen"},
+	ExportShort:          {"Write experiments, runs and models as MLflow's folder mlruns", "Experimente, Läufe und Modelle als MLflows Ordner mlruns schreiben"},
+	ExportLong: {
+		"Writes what tracking has into DIR as MLflow's file store keeps it. An export that was interrupted goes on when it is started again; runs that are there are left alone. Clients since 3.13 read such a folder only with MLFLOW_ALLOW_FILE_STORE=true.",
+		"Schreibt, was verfolgt wurde, so nach DIR, wie MLflows Dateispeicher es ablegt. Ein unterbrochener Export geht weiter, wenn er erneut gestartet wird; vorhandene Läufe bleiben unberührt. Clients ab 3.13 lesen einen solchen Ordner nur mit MLFLOW_ALLOW_FILE_STORE=true.",
+	},
+	ExportDone:          {"%s: %d experiments, %d runs (and %d that were there), %d metric points, %d logged models, %d registered models, %d files", "%s: %d Experimente, %d Läufe (und %d vorhandene), %d Metrikpunkte, %d protokollierte Modelle, %d registrierte Modelle, %d Dateien"},
+	ExportRefused:       {"left out, because no file can have this name here: %s", "ausgelassen, weil hier keine Datei so heißen kann: %s"},
+	ExportFailed:        {"the export did not finish", "der Export wurde nicht fertig"},
+	FlagExportFrom:      {"database that is read, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gelesen wird, wie bei kiwerk tracking serve --backend-store-uri"},
+	FlagExportWorkspace: {"project that is exported", "Projekt, das exportiert wird"},
+}

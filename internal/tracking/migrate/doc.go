@@ -1,0 +1,14 @@
+// Package migrate brings tracking from MLflow to Kiwerk and back.
+//
+//	database.go  MLflow's SQLite or PostgreSQL ─┐
+//	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
+//	kiwerk.go    our own database ──────────────┘          └─ export.go  a folder mlruns
+//
+// A [Source] yields experiments, runs, points, logged models and the registry
+// with ids, times and states as they are. [Import] notes in the database what
+// it has brought, in the transaction that brings it, so that after any end it
+// goes on and nothing is there twice. Afterwards it reads both sides again and
+// compares counts and sums of what they hold ([Report]).
+//
+// Webhooks are not brought (their secrets cannot be read), nor are traces.
+package migrate
