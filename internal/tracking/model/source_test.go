@@ -67,7 +67,8 @@ func TestWithin(t *testing.T) {
 		{"mlflow-artifacts:/0/r/artifactsX/m", "mlflow-artifacts:/0/r/artifacts", false, false},
 		{"mlflow-artifacts:/0/%72/artifacts/m", "mlflow-artifacts:/0/r/artifacts", false, true},
 		{"mlflow-artifacts://host/0/r/artifacts/m", "mlflow-artifacts:/0/r/artifacts", false, false},
-		{"s3://b/x", "s3://c/x", false, false}, {"s3://b", "s3://b", false, false},
+		{"s3://b/x", "s3://c/x", false, false},
+		{"s3://b", "s3://b", false, false},
 	} {
 		if got := WithinPath(c.source, c.folder); got != c.path {
 			t.Errorf("path %s in %s: %v", c.source, c.folder, got)
