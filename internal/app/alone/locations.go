@@ -128,19 +128,22 @@ type places struct {
 	// local folder be read, which is right where the caller is the same user.
 	roots []string
 	any   bool
+	// bucket is the address of the object store that is read with the
+	// server's credentials; empty is none. With any, every other is, too.
+	bucket string
 
 	mu   sync.Mutex
 	open map[string]blob.Bucket
 }
 
 // Open implements tracking.Deps.Elsewhere.
-func (p *places) Open(_ context.Context, uri string) (blob.Bucket, string, error) {
+func (p *places) Open(ctx context.Context, uri string) (blob.Bucket, string, error) {
 	folder, local, err := localFolder(uri, p.dir)
 	if err != nil {
 		return nil, "", model.Invalid("%w", err)
 	}
 	if !local {
-		return nil, "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", Redact(uri))
+		return p.inBucket(ctx, uri)
 	}
 	for _, root := range p.roots {
 		if rel, err := filepath.Rel(root, folder); err == nil && filepath.IsLocal(rel) {
@@ -166,6 +169,10 @@ func key(rel string) string {
 const maxPlaces = 64
 
 func (p *places) folder(dir string) (blob.Bucket, error) {
+	return p.kept(dir, func() (blob.Bucket, error) { return blob.OpenFolderToRead(dir) })
+}
+
+func (p *places) kept(dir string, open func() (blob.Bucket, error)) (blob.Bucket, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.open[dir]; b != nil {
@@ -174,10 +181,31 @@ func (p *places) folder(dir string) (blob.Bucket, error) {
 	if len(p.open) >= maxPlaces {
 		clear(p.open) // the folders close when nobody reads them any more
 	}
-	b, err := blob.OpenFolderToRead(dir)
+	b, err := open()
 	if err != nil {
 		return nil, err
 	}
 	p.open[dir] = b
 	return b, nil
+}
+
+// inBucket reads object stores: below the default artifact root for
+// everybody, others where the caller could read them with the same credentials.
+func (p *places) inBucket(ctx context.Context, uri string) (blob.Bucket, string, error) {
+	root, rest := uri, ""
+	if p.bucket != "" && (uri == p.bucket || strings.HasPrefix(uri, p.bucket+"/")) {
+		root, rest = p.bucket, strings.Trim(strings.TrimPrefix(uri, p.bucket), "/")
+	} else if !p.any {
+		return nil, "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves. Start it with --default-artifact-root at or above it if it shall.", Redact(uri))
+	}
+	if rest != "" {
+		if err := blob.CheckKey(rest); err != nil {
+			return nil, "", model.Invalid("Invalid artifact address: %w", err)
+		}
+	}
+	b, err := p.kept(root, func() (blob.Bucket, error) { return blob.Open(ctx, root) })
+	if err != nil {
+		return nil, "", model.Invalid("The artifacts lie in %s, which the server cannot read: %w", Redact(uri), err)
+	}
+	return b, rest, nil
 }

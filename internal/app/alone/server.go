@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/blob"
@@ -95,19 +96,28 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	return prefixed(s.o.StaticPrefix, s.o.headers(routes, routes.KnownOrigin)), nil
 }
 
+// artifacts opens the folder or bucket of what goes through the server.
+func (s *Server) artifacts(ctx context.Context) (blob.Bucket, error) {
+	folder, local, err := localFolder(s.o.Artifacts, s.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if local {
+		return blob.OpenFolder(folder)
+	}
+	b, err := blob.Open(ctx, s.o.Artifacts)
+	if err != nil {
+		return nil, fmt.Errorf("%w %q: %w", ErrURI, Redact(s.o.Artifacts), err)
+	}
+	return b, nil
+}
+
 func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Service, error) {
-	artifacts, local, err := localFolder(s.o.Artifacts, s.o.Dir)
+	blobs, err := s.artifacts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !local {
-		return nil, fmt.Errorf("%w %q: artifacts in buckets are not built yet; name a folder", ErrURI, Redact(s.o.Artifacts))
-	}
-	blobs, err := blob.OpenFolder(artifacts)
-	if err != nil {
-		return nil, err
-	}
-	s.close = append(s.close, blobs.Close)
+	s.close = append(s.close, func() error { return blob.Close(blobs) })
 	hooks, err := webhooks.ConfigFromEnv(s.o.Getenv)
 	if err != nil {
 		return nil, err
@@ -138,6 +148,8 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 		}
 		if folder, local, _ := localFolder(root, s.o.Dir); local {
 			elsewhere.roots = append(elsewhere.roots, folder)
+		} else if !local {
+			elsewhere.bucket = strings.TrimSuffix(root, "/")
 		}
 	}
 	return tracking.New(ctx, d)

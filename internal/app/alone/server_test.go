@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
 	"github.com/kiwerk/kiwerk/internal/store"
 )
 
@@ -138,6 +140,44 @@ func TestServer_readsWhereClientsWrite(t *testing.T) {
 				t.Errorf("a path that climbs: %d", status)
 			}
 		})
+	}
+}
+
+func TestServer_bucket(t *testing.T) {
+	bucket := blobtest.StartS3(t)
+	url, _ := start(t, func(o *Options) {
+		o.Insecure, o.Artifacts, o.ArtifactRoot = true, bucket+"/proxied", bucket+"/direct/"
+	})
+	if status, body := call(t, "PUT", url+"/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/f.txt", "hello"); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if status, body := call(t, "GET", url+"/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/f.txt", nil); status != 200 || body != "hello" {
+		t.Errorf("%d %s", status, body)
+	}
+	newRun := func(location string) string {
+		t.Helper()
+		_, body := call(t, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "at " + location, "artifact_location": location})
+		_, body = call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": field(t, body, "experiment_id"), "start_time": 1})
+		return field(t, body, "run", "info", "run_id")
+	}
+	direct, err := blob.Open(t.Context(), bucket+"/direct")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := newRun("")
+	if _, err := direct.Create(t.Context(), "1/"+run+"/artifacts/a/b.txt", strings.NewReader("direct")); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := call(t, "GET", url+"/get-artifact?path=a/b.txt&run_id="+run, nil); status != 200 || body != "direct" {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := call(t, "GET", url+"/api/2.0/mlflow/artifacts/list?path=a&run_id="+run, nil); status != 200 || !strings.Contains(body, "a/b.txt") {
+		t.Errorf("%d %s", status, body)
+	}
+	for _, location := range []string{bucket + "/proxied", bucket + "/directory", bucket + "/direct/../proxied", "s3://other/x", "gs://other/x"} {
+		if status, body := call(t, "GET", url+"/api/2.0/mlflow/artifacts/list?run_id="+newRun(location), nil); status != 400 {
+			t.Errorf("%s: %d %s", location, status, body)
+		}
 	}
 }
 
