@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
+	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
 
 // capability is what one part of the platform brings along.
@@ -93,7 +95,8 @@ func (a *App) buildTracking(ctx context.Context, mgr ctrl.Manager, s *services) 
 		return capability{}, err
 	}
 	s.tracking = t
-	return capability{name: "tracking", before: t.Background(), endpoints: append(t.Endpoints(), access.Elsewhere(mlwire.Codec{Log: a.logger("tracking")})...)}, nil
+	codec := mlwire.Codec{Log: a.logger("tracking")}
+	return capability{name: "tracking", before: t.Background(), endpoints: slices.Concat(t.Endpoints(), access.Elsewhere(codec), workspaces.Elsewhere(codec))}, nil
 }
 
 func (a *App) buildData(_ context.Context, _ ctrl.Manager, s *services) (capability, error) {

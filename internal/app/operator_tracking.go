@@ -24,6 +24,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
 
 // runTracking serves tracking alone until ctx ends. Who may do what is asked
@@ -115,6 +116,6 @@ func clusterUsers(cfg *rest.Config, log *slog.Logger) (*alone.Users, error) {
 	}
 	return &alone.Users{
 		Authenticator: newAuthenticator(nil, c, clock.RealClock{}), Authorizer: newAuthorizer(c, clock.RealClock{}),
-		Endpoints: access.Elsewhere(mlwire.Codec{Log: log}),
+		Endpoints: append(access.Elsewhere(mlwire.Codec{Log: log}), workspaces.Elsewhere(mlwire.Codec{Log: log})...),
 	}, nil
 }

@@ -33,7 +33,13 @@ var admin = login("admin", adminPassword)
 // guarded starts a server with users alice and bob.
 func guarded(t *testing.T, ini string) (url string, alice, bob []string) {
 	t.Helper()
+	return guardedIn(t, ini, false)
+}
+
+func guardedIn(t *testing.T, ini string, workspaces bool) (url string, alice, bob []string) {
+	t.Helper()
 	url, _ = start(t, func(o *Options) {
+		o.Workspaces = workspaces
 		o.BasicAuth, o.PasswordRounds = true, 1000
 		file := filepath.Join(o.Dir, "auth.ini")
 		if err := os.WriteFile(file, []byte(ini), 0o600); err != nil {
@@ -190,7 +196,7 @@ func TestAccess_everyEndpointIsGoverned(t *testing.T) {
 	open := map[string]bool{ // answers with nothing, or about the caller
 		"POST experiments/search": true, "GET experiments/search": true, "POST experiments/create": true, "POST registered-models/create": true,
 		"GET registered-models/search": true, "GET model-versions/search": true, "GET experiments/get-by-name": true,
-		"GET users/current": true, "GET users/current/permissions": true, "GET users/permissions/list": true, "GET users/list": true, "GET /signup": true,
+		"GET users/current": true, "GET users/current/permissions": true, "GET users/permissions/list": true, "GET users/list": true, "GET /signup": true, "GET workspaces": true,
 	}
 	governed := a.Govern(service.Endpoints())
 	endpoints := append(slices.Clip(governed), a.Endpoints()...)

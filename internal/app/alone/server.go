@@ -18,6 +18,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
+	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
 
 // Server is a running server.
@@ -82,6 +83,14 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	endpoints := append(service.Endpoints(), s.endpoints()...)
+	wrap := func(h http.Handler) http.Handler { return h } // a namespace is judged by the cluster
+	if s.o.Users == nil {
+		spaces, err := workspaces.New(ctx, workspaces.Options{DB: db, Contents: service, Codec: mlwire.Codec{Log: s.o.Logger}, Enabled: s.o.Workspaces})
+		if err != nil {
+			return nil, err
+		}
+		endpoints, wrap = append(endpoints, spaces.Endpoints()...), spaces.Wrap
+	}
 	authenticator, authorizer, err := s.guards(ctx, db, service, &endpoints)
 	if err != nil {
 		return nil, err
@@ -93,7 +102,7 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return prefixed(s.o.StaticPrefix, s.o.headers(routes, routes.KnownOrigin)), nil
+	return prefixed(s.o.StaticPrefix, s.o.headers(wrap(routes), routes.KnownOrigin)), nil
 }
 
 // artifacts opens the folder or bucket of what goes through the server.

@@ -17,6 +17,8 @@ type filter struct {
 	list  string
 	kinds []string
 	keys  func(item) []key
+	// keep judges instead of keys.
+	keep func(*caller, item) bool
 }
 
 // item is what is needed of an element.
@@ -46,9 +48,10 @@ func (i item) model() key {
 }
 
 var filters = map[string]filter{
-	"experiments/search":       {"experiments", []string{kindExperiment}, func(i item) []key { return []key{{kindExperiment, i.ID}} }},
-	"registered-models/search": {"registered_models", []string{kindRegistered, kindPrompt}, func(i item) []key { return []key{i.model()} }},
-	"model-versions/search": {"model_versions", []string{kindRegistered, kindPrompt, tierVersion, tierPrompt}, func(i item) []key {
+	"workspaces":               {list: "workspaces", keep: func(c *caller, i item) bool { return c.sees(i.Name) }},
+	"experiments/search":       {list: "experiments", kinds: []string{kindExperiment}, keys: func(i item) []key { return []key{{kindExperiment, i.ID}} }},
+	"registered-models/search": {list: "registered_models", kinds: []string{kindRegistered, kindPrompt}, keys: func(i item) []key { return []key{i.model()} }},
+	"model-versions/search": {list: "model_versions", kinds: []string{kindRegistered, kindPrompt, tierVersion, tierPrompt}, keys: func(i item) []key {
 		m := i.model()
 		return []key{{m.kind + "_version", everything}, m}
 	}},
@@ -139,6 +142,9 @@ func (c *caller) keeps(f filter, raw json.RawMessage) bool {
 	if json.Unmarshal(raw, &i) != nil {
 		return false
 	}
+	if f.keep != nil {
+		return f.keep(c, i)
+	}
 	keys := f.keys(i)
 	return c.need(actRead, keys[len(keys)-1]) == nil && c.need(actRead, keys...) == nil
 }
@@ -193,6 +199,13 @@ func (s *Service) after(method, path string, h http.Handler) http.Handler {
 			}
 			return nil
 		}
+	case "DELETE workspaces/{workspace_name}":
+		follow = func(c *caller, q *request, _ item) error {
+			return s.update(c.ctx, func(t *db.Tx) error {
+				_, err := t.Exec("DELETE FROM access_roles WHERE workspace = ?", q.PathValue("workspace_name"))
+				return err
+			})
+		}
 	default:
 		return h
 	}
@@ -204,7 +217,7 @@ func (s *Service) after(method, path string, h http.Handler) http.Handler {
 		}
 		answer := newRecorder()
 		h.ServeHTTP(answer, r)
-		if answer.status == http.StatusOK {
+		if answer.status < http.StatusMultipleChoices {
 			who, err := s.subject(r.Context(), userName(r))
 			if err == nil {
 				err = follow(&caller{s, r.Context(), who, workspaceOf(r)}, q, madeOf(answer.body.Bytes()))

@@ -76,7 +76,7 @@ func (s *Service) guard(e server.Endpoint) http.Handler {
 			codec.Error(w, r, err)
 			return
 		}
-		if f, ok := filters[path]; ok && !c.readsAll(f.kinds...) {
+		if f, ok := filters[path]; ok && (f.keep != nil || !c.readsAll(f.kinds...)) {
 			s.filtered(c, q, f, e.Handler, w)
 			return
 		}
@@ -152,17 +152,32 @@ func actionOf(e server.Endpoint, path string) (action, bool) {
 
 // special are calls whose object is not simply named.
 var special = map[string]check{
-	"POST experiments/create":       createIn(kindExperiment),
-	"GET experiments/get-by-name":   byName,
-	"POST experiments/search":       anybody, // the answer is filtered
-	"GET experiments/search":        anybody,
-	"POST registered-models/create": createIn(kindRegistered),
-	"GET registered-models/search":  anybody,
-	"GET model-versions/search":     anybody,
-	"POST model-versions/create":    newVersion,
-	"POST /graphql":                 readsEverything,
-	"GET /graphql":                  readsEverything,
-	"POST " + tracesPath:            traced,
+	"POST experiments/create":         createIn(kindExperiment),
+	"GET experiments/get-by-name":     byName,
+	"POST experiments/search":         anybody, // the answer is filtered
+	"GET experiments/search":          anybody,
+	"POST registered-models/create":   createIn(kindRegistered),
+	"GET registered-models/search":    anybody,
+	"GET model-versions/search":       anybody,
+	"POST model-versions/create":      newVersion,
+	"GET workspaces":                  anybody, // the answer is filtered
+	"GET workspaces/{workspace_name}": seesWorkspace,
+	"POST /graphql":                   readsEverything,
+	"GET /graphql":                    readsEverything,
+	"POST " + tracesPath:              traced,
+}
+
+// seesWorkspace lets those in who have any permission in a workspace.
+func seesWorkspace(c *caller, q *request) error {
+	if c.sees(q.PathValue("workspace_name")) {
+		return nil
+	}
+	return errForbidden
+}
+
+func (c *caller) sees(workspace string) bool {
+	return c.s.policy.open && workspace == defaultWorkspace ||
+		slices.ContainsFunc(c.who.grants, func(g grant) bool { return g.workspace == workspace && g.permission != Deny })
 }
 
 const tracesPath = "/v1/traces"

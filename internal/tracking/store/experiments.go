@@ -223,3 +223,14 @@ func (s *Store) DeleteExperimentTag(ctx context.Context, namespace, id, key stri
 		return changed(n, err, model.Missing("No tag with name: %s in experiment with id %d", key, e.ID))
 	})
 }
+
+// HasContent tells whether a namespace has an experiment, deleted ones too, or a registered model.
+func (s *Store) HasContent(ctx context.Context, namespace string) (has bool, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		var n int64
+		err := t.Row(`SELECT (SELECT count(*) FROM experiments WHERE namespace = ?) + (SELECT count(*) FROM registered_models WHERE namespace = ?)`, namespace, namespace).Scan(&n)
+		has = n > 0
+		return err
+	})
+	return has, err
+}

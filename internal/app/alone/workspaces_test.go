@@ -1,0 +1,62 @@
+package alone
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWorkspaces(t *testing.T) {
+	url, _ := start(t, func(o *Options) { o.Workspaces = true })
+	spaces, experiments := url+"/api/3.0/mlflow/workspaces", url+"/api/2.0/mlflow/experiments"
+	a := []string{"X-MLFLOW-WORKSPACE", "team-a"}
+	want(t, 404, "GET", experiments+"/get?experiment_id=0", nil, a)
+	want(t, 201, "POST", spaces, object{"name": "team-a", "description": "d"}, nil)
+	want(t, 400, "POST", spaces, object{"name": "team-a"}, nil)
+	for _, bad := range []string{"", "a", "Team", "-a", "default", "api"} {
+		want(t, 400, "POST", spaces, object{"name": bad}, nil)
+	}
+	if body := want(t, 200, "GET", spaces, nil, nil); !strings.Contains(body, `"default"`) || !strings.Contains(body, `"team-a"`) {
+		t.Error(body)
+	}
+	want(t, 200, "PATCH", spaces+"/team-a", object{"description": "e"}, nil)
+	if body := want(t, 200, "GET", spaces+"/team-a", nil, nil); field(t, body, "workspace", "description") != "e" {
+		t.Error(body)
+	}
+	want(t, 200, "POST", experiments+"/create", object{"name": "x"}, a)
+	want(t, 404, "GET", experiments+"/get-by-name?experiment_name=x", nil, nil)
+	want(t, 400, "DELETE", spaces+"/team-a", nil, nil)
+	want(t, 400, "DELETE", spaces+"/default", nil, nil)
+	want(t, 501, "DELETE", spaces+"/team-a?mode=CASCADE", nil, nil)
+	want(t, 201, "POST", spaces, object{"name": "team-b"}, nil)
+	want(t, 204, "DELETE", spaces+"/team-b", nil, nil)
+	want(t, 404, "GET", spaces+"/team-b", nil, nil)
+}
+
+func TestWorkspaces_off(t *testing.T) {
+	url, _ := start(t, nil)
+	if body := want(t, 200, "GET", url+"/api/3.0/mlflow/server-info", nil, []string{"X-MLFLOW-WORKSPACE", "a1"}); field(t, body, "workspaces_enabled") != "false" {
+		t.Error(body)
+	}
+	want(t, 400, "GET", url+"/api/2.0/mlflow/experiments/get?experiment_id=0", nil, []string{"X-MLFLOW-WORKSPACE", "a1"})
+	want(t, 400, "GET", url+"/api/3.0/mlflow/workspaces", nil, nil)
+}
+
+func TestWorkspaces_ofUsers(t *testing.T) {
+	url, alice, bob := guardedIn(t, "", true)
+	want(t, 201, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "team-a"}, admin)
+	want(t, 403, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "mine"}, alice)
+	role := field(t, want(t, 200, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "members", "workspace": "team-a"}, admin), "role", "id")
+	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/permissions/add", object{"role_id": role, "resource_type": "workspace", "resource_pattern": "*", "permission": "USE"}, admin)
+	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/assign", object{"role_id": role, "username": "alice"}, admin)
+	in := func(who []string) []string { return append(slices.Clone(who), "X-MLFLOW-WORKSPACE", "team-a") }
+	want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "x"}, in(alice))
+	want(t, 403, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "y"}, in(bob))
+	want(t, 403, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "y"}, alice)
+	if body := want(t, 200, "GET", url+"/api/3.0/mlflow/workspaces", nil, bob); strings.Contains(body, "team-a") {
+		t.Error(body)
+	}
+	if body := want(t, 200, "GET", url+"/api/3.0/mlflow/workspaces", nil, alice); !strings.Contains(body, "team-a") {
+		t.Error(body)
+	}
+}

@@ -1,0 +1,4 @@
+CREATE TABLE workspaces(
+	name TEXT NOT NULL PRIMARY KEY,
+	description TEXT
+);

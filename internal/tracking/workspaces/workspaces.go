@@ -1,0 +1,293 @@
+package workspaces
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Migrations is the schema.
+func Migrations() db.Migrations { return db.Migrations{Owner: "tracking-workspaces", FS: migrations} }
+
+// Contents tells whether something lies in a workspace.
+type Contents interface {
+	HasContent(ctx context.Context, namespace string) (bool, error)
+}
+
+// Options of the service; all are required, Enabled says whether there is more than one workspace.
+type Options struct {
+	DB       *db.Store
+	Contents Contents
+	Codec    mlwire.Codec
+	Enabled  bool
+}
+
+// Service knows the workspaces.
+type Service struct{ o Options }
+
+// New brings the schema up to date.
+func New(ctx context.Context, o Options) (*Service, error) {
+	if o.DB == nil || o.Contents == nil {
+		return nil, errors.New("workspaces: DB and Contents are required")
+	}
+	return &Service{o}, o.DB.Migrate(ctx, Migrations())
+}
+
+// Resource of the permissions.
+const Resource = "workspaces"
+
+const path = route.V3 + "/workspaces"
+
+// Endpoints are the routes.
+func (s *Service) Endpoints() []server.Endpoint {
+	make := func(method, pattern, verb, summary string, h func(http.ResponseWriter, *http.Request) error) []server.Endpoint {
+		return route.Both(server.Endpoint{
+			Method: method, Pattern: pattern, Permission: server.Can(verb, Resource), Summary: summary, Codec: s.o.Codec,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				err := s.enabled()
+				if err == nil {
+					err = h(w, r)
+				}
+				if err != nil {
+					s.o.Codec.Error(w, r, err)
+				}
+			}),
+		})
+	}
+	return route.Flat(
+		make("GET", path, "list", "all workspaces", s.list),
+		make("POST", path, "create", "make a workspace", s.create),
+		make("GET", path+"/{workspace_name}", "get", "one workspace", s.get),
+		make("PATCH", path+"/{workspace_name}", "update", "change a workspace", s.change),
+		make("DELETE", path+"/{workspace_name}", "delete", "delete a workspace that is empty", s.remove),
+	)
+}
+
+// Elsewhere are the same routes beside Kubernetes.
+func Elsewhere(codec mlwire.Codec) []server.Endpoint {
+	list := (&Service{Options{Codec: codec}}).Endpoints()
+	for i := range list {
+		list[i].Permission = server.Public("it only says what a workspace is here")
+		list[i].Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			e := server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "%s is not served here: a workspace is a namespace of Kubernetes", r.URL.Path)
+			e.Remedy = "list and make them with kubectl get namespaces and kubectl create namespace NAME"
+			codec.Error(w, r, e)
+		})
+	}
+	return list
+}
+
+func (s *Service) enabled() error {
+	if s.o.Enabled {
+		return nil
+	}
+	return server.Errorf(http.StatusBadRequest, "FEATURE_DISABLED", "Workspace APIs are not available: workspaces are not enabled on this server; start it with --enable-workspaces")
+}
+
+// Wrap refuses requests for a workspace that does not exist.
+func (s *Service) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimSpace(r.Header.Get(server.WorkspaceHeader))
+		if name == "" || strings.HasSuffix(r.URL.Path, "/mlflow/server-info") {
+			r.Header.Del(server.WorkspaceHeader)
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := s.enabled()
+		if err == nil {
+			_, err = s.find(r.Context(), name)
+		}
+		if err != nil {
+			s.o.Codec.Error(w, r, err)
+			return
+		}
+		r.Header.Set(server.WorkspaceHeader, name)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// workspace on the wire.
+type workspace struct {
+	Name        string  `json:"name"`
+	Description *string `json:"description,omitempty"`
+}
+
+var (
+	pattern  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])$`)
+	reserved = map[string]bool{"workspaces": true, "api": true, "ajax-api": true, "static-files": true}
+)
+
+func checkName(name string) error {
+	if !pattern.MatchString(name) {
+		return model.Invalid("Workspace name '%s' must have 2 to 63 characters and match the pattern ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ (lowercase alphanumeric with optional internal hyphens).", name)
+	}
+	if reserved[name] {
+		return model.Invalid("Workspace name '%s' is reserved and cannot be used.", name)
+	}
+	return nil
+}
+
+func (s *Service) find(ctx context.Context, name string) (workspace, error) {
+	if name != server.DefaultNamespace {
+		if err := checkName(name); err != nil {
+			return workspace{}, err
+		}
+	}
+	ws := workspace{Name: name}
+	err := s.o.DB.View(ctx, func(t *db.Tx) error {
+		err := t.Row("SELECT description FROM workspaces WHERE name = ?", name).Scan(&ws.Description)
+		if db.IsNoRows(err) && name == server.DefaultNamespace {
+			return nil
+		}
+		if db.IsNoRows(err) {
+			return model.Missing("Workspace '%s' not found", name)
+		}
+		return err
+	})
+	return ws, err
+}
+
+func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
+	all := []workspace{}
+	standard, err := s.find(r.Context(), server.DefaultNamespace)
+	if err != nil {
+		return err
+	}
+	all = append(all, standard)
+	err = s.o.DB.View(r.Context(), func(t *db.Tx) error {
+		return t.Each(func(rows db.Rows) error {
+			var ws workspace
+			err := rows.Scan(&ws.Name, &ws.Description)
+			all = append(all, ws)
+			return err
+		}, "SELECT name, description FROM workspaces WHERE name <> ? ORDER BY name", server.DefaultNamespace)
+	})
+	if err != nil {
+		return err
+	}
+	server.WriteJSON(w, http.StatusOK, map[string]any{"workspaces": all})
+	return nil
+}
+
+// wish is what a request wants a workspace to be.
+type wish struct {
+	Name        string  `ml:"name"`
+	Description *string `ml:"description"`
+	Root        *string `ml:"default_artifact_root"`
+}
+
+func (s *Service) wish(r *http.Request) (q wish, err error) {
+	if err := s.o.Codec.Decode(r, &q); err != nil {
+		return q, err
+	}
+	if q.Root != nil && *q.Root != "" {
+		err = model.Invalid("default_artifact_root of a workspace is not offered: its artifacts lie with those of the server; leave it empty.")
+	}
+	return q, err
+}
+
+func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.wish(r)
+	if err != nil {
+		return err
+	}
+	if q.Name == server.DefaultNamespace {
+		return model.Invalid("The 'default' workspace is reserved and cannot be created")
+	}
+	if err := checkName(q.Name); err != nil {
+		return err
+	}
+	err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
+		_, err := t.Exec("INSERT INTO workspaces(name, description) VALUES(?, ?)", q.Name, q.Description)
+		if errors.Is(err, db.ErrConflict) {
+			err = model.Exists("Workspace '%s' already exists.", q.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	server.WriteJSON(w, http.StatusCreated, map[string]any{"workspace": workspace{q.Name, q.Description}})
+	return nil
+}
+
+func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
+	ws, err := s.find(r.Context(), r.PathValue("workspace_name"))
+	if err != nil {
+		return err
+	}
+	server.WriteJSON(w, http.StatusOK, map[string]any{"workspace": ws})
+	return nil
+}
+
+func (s *Service) change(w http.ResponseWriter, r *http.Request) error {
+	ws, err := s.find(r.Context(), r.PathValue("workspace_name"))
+	if err != nil {
+		return err
+	}
+	q, err := s.wish(r)
+	if err != nil {
+		return err
+	}
+	if q.Description == nil && q.Root == nil {
+		return model.Invalid("Workspace update must have at least one key")
+	}
+	if q.Description != nil {
+		ws.Description = q.Description
+	}
+	err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
+		_, err := t.Exec("INSERT INTO workspaces(name, description) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET description = excluded.description", ws.Name, ws.Description)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	server.WriteJSON(w, http.StatusOK, map[string]any{"workspace": ws})
+	return nil
+}
+
+// remove deletes a workspace that is empty, which is upstream's mode RESTRICT.
+func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("workspace_name")
+	if name == server.DefaultNamespace {
+		return model.Invalid("The 'default' workspace is reserved and cannot be deleted")
+	}
+	if _, err := s.find(r.Context(), name); err != nil {
+		return err
+	}
+	switch mode := r.URL.Query().Get("mode"); mode {
+	case "", "RESTRICT":
+	case "SET_DEFAULT", "CASCADE":
+		return server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Deletion mode %s is not offered: delete or move what lies in workspace '%s', then delete it with mode RESTRICT", mode, name)
+	default:
+		return model.Invalid("Invalid deletion mode '%s'. Must be one of: SET_DEFAULT, CASCADE, RESTRICT", mode)
+	}
+	full, err := s.o.Contents.HasContent(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	if full {
+		return server.Errorf(http.StatusBadRequest, "INVALID_STATE", "Cannot delete workspace '%s': it still contains experiments or registered models", name)
+	}
+	err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
+		_, err := t.Exec("DELETE FROM workspaces WHERE name = ?", name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
