@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/migrate"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(postgres.Run(m.Run))
 }
 
 func importChild(ctx context.Context, source, target string) error {
@@ -162,6 +163,46 @@ func TestImport_revisions(t *testing.T) {
 				t.Errorf("a new experiment got number %d: %v", id, err)
 			}
 		})
+	}
+}
+
+// TestImport_postgres: from MLflow's database on PostgreSQL to ours there.
+func TestImport_postgres(t *testing.T) {
+	uri := postgres.URI(t)
+	c, err := sql.Open("pgx", uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, f := range []string{"2.0.sql", "3.17.sql"} {
+		b, err := os.ReadFile(filepath.Join("testdata", f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ExecContext(t.Context(), string(b)); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+	}
+	d, s, err := open(t.Context(), postgres.URI(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "x", Source: source(t, uri), DB: d, Store: s})
+	if err != nil || !r.Same() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	d2, s2 := target(t)
+	lite, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "y", Source: source(t, mlflow(t, newest)), DB: d2, Store: s2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(lite.Lines, r.Lines); diff != "" {
+		t.Errorf("PostgreSQL and SQLite differ: %s", diff)
+	}
+	id, err := s.CreateExperiment(t.Context(), "default", "new", "", nil)
+	if err != nil || id <= 4 {
+		t.Errorf("a new experiment got number %d: %v", id, err)
 	}
 }
 

@@ -7,7 +7,7 @@ CREATE TABLE runs(run_uuid TEXT PRIMARY KEY, name TEXT, source_type TEXT, source
 	start_time INTEGER, end_time INTEGER, source_version TEXT, lifecycle_stage TEXT, artifact_uri TEXT, experiment_id INTEGER, deleted_time INTEGER);
 CREATE TABLE params(key TEXT, value TEXT, run_uuid TEXT);
 CREATE TABLE tags(key TEXT, value TEXT, run_uuid TEXT);
-CREATE TABLE metrics(key TEXT, value REAL, timestamp INTEGER, run_uuid TEXT, step INTEGER, is_nan BOOLEAN);
+CREATE TABLE metrics(key TEXT, value DOUBLE PRECISION, timestamp INTEGER, run_uuid TEXT, step INTEGER, is_nan BOOLEAN);
 CREATE INDEX metrics_run ON metrics(run_uuid);
 CREATE TABLE registered_models(name TEXT PRIMARY KEY, creation_time INTEGER, last_updated_time INTEGER, description TEXT);
 CREATE TABLE registered_model_tags(key TEXT, value TEXT, name TEXT);
@@ -24,9 +24,9 @@ INSERT INTO runs VALUES
 INSERT INTO params VALUES('lr', '0.1', 'a0000000000000000000000000000001'), ('depth', '3', 'a0000000000000000000000000000001');
 INSERT INTO tags VALUES('mlflow.runName', 'one', 'a0000000000000000000000000000001'), ('mlflow.runName', 'two', 'a0000000000000000000000000000002'), ('note', NULL, 'a0000000000000000000000000000002');
 INSERT INTO metrics VALUES
-	('loss', 0.5, 1, 'a0000000000000000000000000000001', 0, 0), ('loss', 0.25, 2, 'a0000000000000000000000000000001', 1, 0),
-	('loss', 0, 3, 'a0000000000000000000000000000001', 2, 1), ('val/acc', 1e308, 1, 'a0000000000000000000000000000001', -5, 0),
-	('loss', 9, 1, 'a0000000000000000000000000000003', 0, 0);
+	('loss', 0.5, 1, 'a0000000000000000000000000000001', 0, FALSE), ('loss', 0.25, 2, 'a0000000000000000000000000000001', 1, FALSE),
+	('loss', 0, 3, 'a0000000000000000000000000000001', 2, TRUE), ('val/acc', 1e308, 1, 'a0000000000000000000000000000001', -5, FALSE),
+	('loss', 9, 1, 'a0000000000000000000000000000003', 0, FALSE);
 INSERT INTO registered_models VALUES('net', 10, 20, 'what'), ('empty', 11, 11, NULL);
 INSERT INTO registered_model_tags VALUES('k', 'v', 'net');
 INSERT INTO model_versions VALUES

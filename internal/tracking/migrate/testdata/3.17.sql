@@ -23,7 +23,7 @@ CREATE TABLE logged_models(model_id TEXT, experiment_id INTEGER, name TEXT, arti
 	status INTEGER, lifecycle_stage TEXT, model_type TEXT, source_run_id TEXT, status_message TEXT);
 CREATE TABLE logged_model_params(model_id TEXT, experiment_id INTEGER, param_key TEXT, param_value TEXT);
 CREATE TABLE logged_model_tags(model_id TEXT, experiment_id INTEGER, tag_key TEXT, tag_value TEXT);
-CREATE TABLE logged_model_metrics(model_id TEXT, metric_name TEXT, metric_timestamp_ms INTEGER, metric_step INTEGER, metric_value REAL, experiment_id INTEGER,
+CREATE TABLE logged_model_metrics(model_id TEXT, metric_name TEXT, metric_timestamp_ms INTEGER, metric_step INTEGER, metric_value DOUBLE PRECISION, experiment_id INTEGER,
 	run_id TEXT, dataset_uuid TEXT, dataset_name TEXT, dataset_digest TEXT);
 INSERT INTO logged_models VALUES('m-1', 3, 'net', 'mlflow-artifacts:/3/models/m-1/artifacts', 30, 31, 2, 'active', 'agent', 'a0000000000000000000000000000001', NULL);
 INSERT INTO logged_model_params VALUES('m-1', 3, 'p', '1');
