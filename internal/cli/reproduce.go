@@ -171,26 +171,7 @@ func (m *ModelLineage) Table(w io.Writer, p *text.Printer) {
 			fmt.Fprintln(w)
 		}
 		rows := [][]string{{p.Label("MODEL"), strings.TrimSpace(m.Model + "/" + v.Version + " " + strings.Join(v.Aliases, " "))}}
-		if r := v.Run; r != nil {
-			name := r.ID + " " + r.Name
-			if r.Gone {
-				name = r.ID + " " + p.T(text.LineageGone)
-			}
-			rows = append(rows, []string{p.Label("RUN"), name})
-			for _, x := range [][]string{
-				{p.Label("COMMIT"), r.Commit},
-				{p.Label("SOURCE"), r.EntryPoint},
-				{p.Label("IMAGE"), strings.TrimSpace(r.Image + " " + r.Digest)},
-				{p.Label("WORKFLOW"), strings.TrimSpace(r.Workflow + " " + r.Step)},
-			} {
-				if x[1] != "" {
-					rows = append(rows, x)
-				}
-			}
-			for _, d := range r.Data {
-				rows = append(rows, []string{p.Label("DATA"), strings.TrimSpace(d.Name + " " + d.Digest + " " + d.Use)})
-			}
-		}
+		rows = append(rows, lineageRun(p, v.Run)...)
 		for _, e := range v.Endpoints {
 			state := "NotReady"
 			if e.Ready {
@@ -200,6 +181,32 @@ func (m *ModelLineage) Table(w io.Writer, p *text.Printer) {
 		}
 		columns(w, rows)
 	}
+}
+
+// lineageRun is what leads to a version; nil is a version that no run has made.
+func lineageRun(p *text.Printer, r *lineage.Run) [][]string {
+	if r == nil {
+		return nil
+	}
+	name := r.ID + " " + r.Name
+	if r.Gone {
+		name = r.ID + " " + p.T(text.LineageGone)
+	}
+	rows := [][]string{{p.Label("RUN"), name}}
+	for _, x := range [][]string{
+		{p.Label("COMMIT"), r.Commit},
+		{p.Label("SOURCE"), r.EntryPoint},
+		{p.Label("IMAGE"), strings.TrimSpace(r.Image + " " + r.Digest)},
+		{p.Label("WORKFLOW"), strings.TrimSpace(r.Workflow + " " + r.Step)},
+	} {
+		if x[1] != "" {
+			rows = append(rows, x)
+		}
+	}
+	for _, d := range r.Data {
+		rows = append(rows, []string{p.Label("DATA"), strings.TrimSpace(d.Name + " " + d.Digest + " " + d.Use)})
+	}
+	return rows
 }
 
 func (s *trackers) modelLineage() *cobra.Command {

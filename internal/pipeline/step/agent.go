@@ -53,7 +53,7 @@ func (a *agent) run(ctx context.Context, command []string) int {
 	if err != nil {
 		dir = "/" // it was removed; nothing can be said about its repository
 	}
-	environ = withRunContext(withTrackingToken(a.environ), command, dir)
+	environ = withRunContext(withTrackingToken(a.environ), command, dir, spec.Script)
 	exit, output, err := runCommand(command, environ, spec.Result)
 	if err != nil {
 		return a.fail(err)

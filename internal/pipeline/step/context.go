@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ const (
 	tagCommit   = "mlflow.source.git.commit"
 	tagBranch   = "mlflow.source.git.branch"
 	tagCommand  = "kiwerk.code.command"
+	tagScript   = "kiwerk.code.script"
 	tagDiff     = "kiwerk.code.diff"
 	tagPackages = "kiwerk.env.packages"
 	tagPython   = "kiwerk.env.python"
@@ -36,19 +38,21 @@ const (
 // withRunContext lets MLflow's client tag each run that the command begins: the
 // variable holds JSON that becomes tags. What the author of the step has set
 // stays, and nothing is said to other tracking servers.
-func withRunContext(environ, command []string, dir string) []string {
+func withRunContext(environ, command []string, dir string, script *string) []string {
 	get := func(key string) string { return lookup(environ, key) }
 	if get(envContext) != "" || get(envURL) == "" || get("MLFLOW_TRACKING_URI") != get(envURL) {
 		return environ
 	}
-	line := strings.Join(command, " ")
-	if len(line) > maxCommand {
-		line = strings.ToValidUTF8(line[:maxCommand], "") + "…"
+	tags := map[string]string{}
+	shown := command
+	if script != nil { // its file has another name each time
+		tags[tagScript] = (*script)[:min(len(*script), maxDiff)]
+		shown = append(slices.Clone(command[:len(command)-1]), "script")
 	}
-	tags := map[string]string{tagCommand: line}
-	if seed := get("KIWERK_SEED"); seed != "" {
-		tags[tagSeed] = seed
-	} else if seed := get("PYTHONHASHSEED"); seed != "" && seed != "random" {
+	line := strings.Join(shown, " ")
+	line = line[:min(len(line), maxCommand)]
+	tags[tagCommand] = line
+	if seed := cmp.Or(get("KIWERK_SEED"), get("PYTHONHASHSEED")); seed != "" && seed != "random" {
 		tags[tagSeed] = seed
 	}
 	if python, packages := pythonOf(command, environ); packages != "" {
@@ -62,20 +66,21 @@ func withRunContext(environ, command []string, dir string) []string {
 
 // encodeTags leaves out what would make the variable too long for the command to start.
 func encodeTags(tags map[string]string) string {
-	for _, drop := range []string{tagDiff, tagPackages, ""} {
-		b, err := json.Marshal(tags)
-		if err == nil && len(b) <= maxContext {
-			return string(b)
+	b, _ := json.Marshal(tags) // strings always can be
+	for _, drop := range []string{tagDiff, tagScript, tagPackages} {
+		if len(b) <= maxContext {
+			break
 		}
 		delete(tags, drop)
+		b, _ = json.Marshal(tags)
 	}
-	return "{}"
+	return string(b)
 }
 
 // repository finds the folder with .git at or above dir.
 func repository(dir string) string {
 	for {
-		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+		if _, err := os.Stat(dir + "/.git"); err == nil {
 			return dir
 		}
 		parent := filepath.Dir(dir)
@@ -89,14 +94,12 @@ func repository(dir string) string {
 // gitTags reads the commit from the files of the repository, so that no git is
 // needed; what was changed since only git can tell.
 func gitTags(root string, environ []string, tags map[string]string) {
-	head := firstLine(filepath.Join(root, ".git", "HEAD"))
-	ref, symbolic := strings.CutPrefix(head, "ref: ")
+	head := firstLine(root + "/.git/HEAD")
 	commit := head
-	if symbolic {
+	if ref, symbolic := strings.CutPrefix(head, "ref: "); symbolic {
 		tags[tagBranch] = strings.TrimPrefix(ref, "refs/heads/")
-		commit = firstLine(filepath.Join(root, ".git", filepath.FromSlash(ref)))
-		if commit == "" {
-			commit = packedRef(filepath.Join(root, ".git", "packed-refs"), ref)
+		if commit = firstLine(root + "/.git/" + ref); commit == "" {
+			commit = packedRef(root+"/.git/packed-refs", ref)
 		}
 	}
 	if !hexadecimal(commit) {
@@ -104,7 +107,7 @@ func gitTags(root string, environ []string, tags map[string]string) {
 	}
 	tags[tagCommit] = commit
 	if diff := gitDiff(root, environ); diff != "" {
-		tags[tagDiff] = strings.ToValidUTF8(diff, "\uFFFD")
+		tags[tagDiff] = diff // json replaces what is no UTF-8
 	}
 }
 

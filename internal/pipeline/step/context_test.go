@@ -27,7 +27,7 @@ func TestWithRunContext(t *testing.T) {
 	}
 	environ := []string{"KIWERK_URL=http://p", "MLFLOW_TRACKING_URI=http://p", "PATH=" + filepath.Join(dir, "venv", "bin"), "PYTHONHASHSEED=7"}
 	command := []string{"python3", "train.py", "--epochs", "3"}
-	out := withRunContext(environ, command, filepath.Join(dir, "code"))
+	out := withRunContext(environ, command, filepath.Join(dir, "code"), nil)
 	var tags map[string]string
 	if err := json.Unmarshal([]byte(lookup(out, envContext)), &tags); err != nil {
 		t.Fatal(err)
@@ -39,10 +39,15 @@ func TestWithRunContext(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, tags[key], want)
 		}
 	}
+	script := "print(1)"
+	out = withRunContext(environ, []string{"python3", "/tmp/kiwerk-step-1/script"}, dir, &script)
+	if got := lookup(out, envContext); !strings.Contains(got, `"python3 script"`) || !strings.Contains(got, tagScript) || strings.Contains(got, "kiwerk-step-1") {
+		t.Errorf("of a script: %s", got)
+	}
 	for name, changed := range map[string][]string{
 		"OtherServer": {"MLFLOW_TRACKING_URI=http://elsewhere"}, "OwnContext": {envContext + "={}"}, "NoPlatform": {"KIWERK_URL="},
 	} {
-		if out := withRunContext(append(environ[:4:4], changed...), command, dir); len(out) != 5 {
+		if out := withRunContext(append(environ[:4:4], changed...), command, dir, nil); len(out) != 5 {
 			t.Errorf("%s: %v", name, out[4:])
 		}
 	}

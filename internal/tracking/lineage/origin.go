@@ -26,6 +26,7 @@ const (
 const (
 	TagPackages = "kiwerk.env.packages"
 	TagDiff     = "kiwerk.code.diff"
+	TagScript   = "kiwerk.code.script"
 )
 
 // Digest and file of those; the digest stays as a tag.
@@ -33,6 +34,7 @@ const (
 	digestSuffix = ".sha256"
 	PackagesFile = "kiwerk/environment.txt"
 	DiffFile     = "kiwerk/uncommitted.diff"
+	ScriptFile   = "kiwerk/script"
 )
 
 // owned are tags that only the platform writes on a new run.
@@ -45,13 +47,10 @@ type File struct{ Path, Content string }
 // says about the pod, and what is too long for a tag becomes a file.
 func Split(tags, origin []model.Pair) (kept []model.Pair, files []File) {
 	for _, t := range tags {
+		name := map[string]string{TagPackages: PackagesFile, TagDiff: DiffFile, TagScript: ScriptFile}[t.Key]
 		switch {
 		case isOwned(t.Key):
-		case t.Key == TagPackages || t.Key == TagDiff:
-			name := PackagesFile
-			if t.Key == TagDiff {
-				name = DiffFile
-			}
+		case name != "":
 			sum := sha256.Sum256([]byte(t.Value))
 			files = append(files, File{name, t.Value})
 			kept = append(kept, model.Pair{Key: t.Key + digestSuffix, Value: hex.EncodeToString(sum[:])})

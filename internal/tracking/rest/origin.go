@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/lineage"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -28,13 +29,22 @@ func (a *API) createWithOrigin(ctx context.Context, n store.NewRun) (model.Run, 
 		if !ours {
 			break
 		}
-		key, err := a.key(ctx, root+"/"+f.Path)
-		if err == nil {
-			_, err = a.o.Blobs.Create(ctx, key, strings.NewReader(f.Content))
-		}
-		if err != nil {
+		if err := a.keepFile(ctx, root+"/"+f.Path, f.Content); err != nil {
 			a.o.Logger.WarnContext(ctx, "a file about the origin of a run was not stored", "run", r.ID, "file", f.Path, "error", err)
 		}
 	}
 	return r, nil
+}
+
+// keepFile stores a file with its hash.
+func (a *API) keepFile(ctx context.Context, file, content string) error {
+	key, err := a.key(ctx, file)
+	if err != nil {
+		return err
+	}
+	info, sum, err := blob.CreateSummed(ctx, a.o.Blobs, key, strings.NewReader(content))
+	if err != nil {
+		return err
+	}
+	return a.o.Digests.Put(ctx, info, sum)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -153,7 +154,16 @@ func tagsOf(s Side, section string) map[string]string {
 	return m
 }
 
-func code(s Side) map[string]string { return tagsOf(s, SectionCode) }
+// stepScript is the file of a step's script, whose name differs each time; its hash is a tag of its own.
+var stepScript = regexp.MustCompile(`\S*/kiwerk-step-\d+/script`)
+
+func code(s Side) map[string]string {
+	m := tagsOf(s, SectionCode)
+	for k, v := range m {
+		m[k] = stepScript.ReplaceAllString(v, "script")
+	}
+	return m
+}
 
 func ownTags(s Side) map[string]string { return tagsOf(s, SectionTags) }
 

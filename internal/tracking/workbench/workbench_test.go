@@ -53,6 +53,8 @@ func TestJudge(t *testing.T) {
 		"Infinite":      {run(math.Inf(1)), run(math.Inf(1)), 0, true},
 		"MetricMissing": {run(0.5), Run{}, 1, false},
 		"OtherImage":    {run(0.5, TagImageDigest, "a"), run(0.5, TagImageDigest, "b"), 0, false},
+		"ScriptFile":    {run(0.5, "mlflow.source.name", "/tmp/kiwerk-step-1/script"), run(0.5, "mlflow.source.name", "/tmp/kiwerk-step-2/script"), 0, true},
+		"OtherScript":   {run(0.5, "kiwerk.code.script.sha256", "a"), run(0.5, "kiwerk.code.script.sha256", "b"), 0, false},
 		"OtherPod":      {run(0.5, TagPod, "a", TagWorkflow, "w"), run(0.5, TagPod, "b", TagWorkflow, "x"), 0, true},
 	}
 	for name, c := range cases {
@@ -68,8 +70,10 @@ func TestRepeats(t *testing.T) {
 	}
 	original := Run{ID: "o", Name: "fit", Tags: tags("train-a", "train-a.fit")}
 	candidates := []Run{
-		{ID: "other", Tags: tags("train-b", "train-b.score")}, {ID: "elsewhere", Tags: tags("train-c", "train-c.fit")},
-		{ID: "second", Name: "x", Tags: tags("train-b", "train-b.fit")}, {ID: "named", Name: "fit", Tags: tags("train-b", "train-b.fit")},
+		{ID: "other", Tags: tags("train-b", "train-b.score")},
+		{ID: "elsewhere", Tags: tags("train-c", "train-c.fit")},
+		{ID: "second", Name: "x", Tags: tags("train-b", "train-b.fit")},
+		{ID: "named", Name: "fit", Tags: tags("train-b", "train-b.fit")},
 	}
 	if r, err := Repeats(original, "train-b", candidates); err != nil || r.ID != "named" {
 		t.Errorf("%+v, %v", r, err)
