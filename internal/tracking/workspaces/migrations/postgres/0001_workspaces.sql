@@ -1,0 +1,4 @@
+CREATE TABLE workspaces(
+	name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	description TEXT COLLATE "C"
+);
