@@ -50,6 +50,8 @@ type Deps struct {
 	// Sources say which addresses model versions and experiments may name; the
 	// zero value has upstream's defaults.
 	Sources model.SourceRules
+	// GraphQL bounds the queries of the web page.
+	GraphQL graphql.Limits
 	// Webhooks is how they are delivered; the zero value is webhooks.DefaultConfig.
 	Webhooks webhooks.Config
 	// KeyPrefix is where artifacts lie in the bucket, e.g. [KeyPrefix]; empty is its top.
@@ -139,7 +141,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, Evaluation: s.genai, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
-	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Codec: mlwire.Codec{Log: d.Logger}})
+	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Limits: d.GraphQL, Codec: mlwire.Codec{Log: d.Logger}})
 	return s, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
+	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
@@ -139,10 +140,14 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 	if err != nil {
 		return nil, err
 	}
+	limits, err := graphql.LimitsOf(s.o.Getenv)
+	if err != nil {
+		return nil, err
+	}
 	elsewhere := &places{dir: s.o.Dir, any: !s.o.BasicAuth && !s.o.Insecure && s.o.Users == nil, open: map[string]blob.Bucket{}}
 	d := tracking.Deps{
 		Store: db, Blobs: blobs, Clock: s.o.Clock, NewID: tracking.RandomID, Logger: s.o.Logger.With("component", "tracking"),
-		Webhooks: hooks, Sources: sources,
+		Webhooks: hooks, Sources: sources, GraphQL: limits,
 		KeyPrefix: s.o.KeyPrefix,
 		Location:  func(uri string) (string, error) { return location(uri, s.o.Dir) },
 		Elsewhere: elsewhere.Open, NoProxy: !s.o.ServeArtifacts, NoWorkspaces: !s.o.Workspaces,

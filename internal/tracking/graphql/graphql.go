@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -30,10 +31,26 @@ type Call = func(ctx context.Context, request []byte) ([]byte, error)
 // Options of a handler.
 type Options struct {
 	// Calls by the name of the root field, without mlflow: GetRun, SearchRuns, …
-	Calls map[string]Call
-	// MaxRootFields and MaxAliases bound a query; 0 is 10.
-	MaxRootFields, MaxAliases int
-	Codec                     mlwire.Codec
+	Calls  map[string]Call
+	Limits Limits
+	Codec  mlwire.Codec
+}
+
+// Limits of one query; 0 is 10.
+type Limits struct{ RootFields, Aliases int }
+
+// LimitsOf reads them from upstream's variables of the environment.
+func LimitsOf(getenv func(string) string) (l Limits, err error) {
+	for name, n := range map[string]*int{"MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS": &l.RootFields, "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES": &l.Aliases} {
+		v := getenv(name)
+		if v == "" {
+			continue
+		}
+		if *n, err = strconv.Atoi(v); err != nil || *n < 1 {
+			return l, fmt.Errorf("%s is %q; it must be a number from 1", name, v)
+		}
+	}
+	return l, nil
 }
 
 // Handler answers queries.
@@ -66,7 +83,7 @@ func New(o Options) (*Handler, error) {
 			return nil, fmt.Errorf("graphql: no call for %s", name)
 		}
 	}
-	h := &Handler{calls: o.Calls, codec: o.Codec, schema: schema, roots: o.MaxRootFields, aliases: o.MaxAliases}
+	h := &Handler{calls: o.Calls, codec: o.Codec, schema: schema, roots: o.Limits.RootFields, aliases: o.Limits.Aliases}
 	if h.roots == 0 {
 		h.roots = maxRoots
 	}

@@ -156,6 +156,18 @@ func TestHandler_permission(t *testing.T) {
 	}
 }
 
+func TestLimitsOf(t *testing.T) {
+	env := map[string]string{"MLFLOW_SERVER_GRAPHQL_MAX_ROOT_FIELDS": "3", "MLFLOW_SERVER_GRAPHQL_MAX_ALIASES": "4"}
+	l, err := LimitsOf(func(name string) string { return env[name] })
+	if err != nil || l != (Limits{3, 4}) {
+		t.Errorf("%+v, %v", l, err)
+	}
+	env["MLFLOW_SERVER_GRAPHQL_MAX_ALIASES"] = "0"
+	if _, err := LimitsOf(func(name string) string { return env[name] }); err == nil {
+		t.Error("0 was taken")
+	}
+}
+
 func FuzzHandler_Execute(f *testing.F) {
 	f.Add(`{ mlflowGetRun(input: {runId: "a"}) { run { info { runId } } } }`)
 	f.Add(`query Q($a: Int = 5) { test(inputString: "\u0000") { ...F } } fragment F on Test { output }`)
