@@ -272,7 +272,7 @@ class Search(Case):
             "nonsense": "Invalid attribute key",
             "foo.bar = 'x'": "Invalid entity type",
             "params.p = 'x": "not closed",
-            "status IN ('a')": "Invalid comparator",
+            "status IN ('a')": "Only ['run_id'] attributes",
         }.items():
             with self.subTest(text):
                 self.refused("INVALID_PARAMETER_VALUE", message, self.find, text)
