@@ -144,7 +144,7 @@ func Write(w http.ResponseWriter, status int, v Appender) {
 // Error implements server.Codec.
 func (c Codec) Error(w http.ResponseWriter, r *http.Request, err error) {
 	e := server.AsError(err)
-	if e.Status >= http.StatusInternalServerError && c.Log != nil && r.Context().Err() == nil {
+	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented && c.Log != nil && r.Context().Err() == nil {
 		c.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", e)
 	}
 	status, code, message := e.Status, e.Code, e.Message
