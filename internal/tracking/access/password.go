@@ -55,8 +55,9 @@ type verifier struct {
 	secret [32]byte
 	// busy bounds how many passwords are tried at a time, so that guessing
 	// cannot take the whole machine.
-	busy  chan struct{}
-	dummy string
+	busy chan struct{}
+	// dummy is tried for users that do not exist; it is made when the first one asks.
+	dummy func() string
 
 	mu    sync.Mutex
 	right map[[sha256.Size]byte]time.Time
@@ -68,18 +69,23 @@ const (
 	maxTries    = 2
 )
 
-func newVerifier(now func() time.Time, rounds int) (*verifier, error) {
+func newVerifier(now func() time.Time, rounds int) *verifier {
 	v := &verifier{now: now, rounds: rounds, busy: make(chan struct{}, maxTries), right: map[[sha256.Size]byte]time.Time{}}
 	_, _ = rand.Read(v.secret[:]) // as above
-	var err error
-	v.dummy, err = hash(rand.Text(), rounds)
-	return v, err
+	v.dummy = sync.OnceValue(func() string {
+		h, err := hash(rand.Text(), rounds)
+		if err != nil {
+			return "" // fits no password either
+		}
+		return h
+	})
+	return v
 }
 
 // check tells whether a password fits a stored hash; none costs the same time.
 func (v *verifier) check(password, stored string) bool {
 	if stored == "" {
-		v.try(password, v.dummy)
+		v.try(password, v.dummy())
 		return false
 	}
 	h := sha256.New()

@@ -87,12 +87,8 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
 		return nil, err
 	}
-	v, err := newVerifier(o.Clock, o.Rounds)
-	if err != nil {
-		return nil, err
-	}
 	s := &Service{
-		o: o, verifier: v, known: map[string]known{},
+		o: o, verifier: newVerifier(o.Clock, o.Rounds), known: map[string]known{},
 		policy: policy{standard: o.Config.Standard, workspaces: o.Config.Workspaces, open: o.Config.OpenDefault},
 	}
 	return s, s.firstAdmin(ctx)
