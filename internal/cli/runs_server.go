@@ -22,6 +22,8 @@ import (
 type trackers struct {
 	*tree
 	uri, workspace string
+	// local says that the running platform is meant.
+	local bool
 }
 
 // connects gives a command and those below it the flags of the server.
@@ -43,6 +45,7 @@ func (s *trackers) server(ctx context.Context) (*client.Client, error) {
 	}
 	var err error
 	if o.URI == "" {
+		s.local = true
 		if o, err = s.program.TrackingServer(ctx, s.session); err != nil {
 			return nil, err
 		}
@@ -89,12 +92,12 @@ func (s *trackers) asks(do func(c *cobra.Command, server *client.Client, args []
 		if err != nil {
 			return err
 		}
-		return trackingFailure(server, do(c, server, args))
+		return s.failure(server, do(c, server, args))
 	}
 }
 
-// trackingFailure says what a person can do about an error of a server.
-func trackingFailure(server *client.Client, err error) error {
+// failure says what a person can do about an error of a server.
+func (s *trackers) failure(server *client.Client, err error) error {
 	var refused *client.Error
 	var unreachable *url.Error
 	var known *Failure
@@ -109,6 +112,8 @@ func trackingFailure(server *client.Client, err error) error {
 		return &Failure{What: text.S(text.TrackingElsewhere), Cause: err}
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &unreachable) && s.local:
+		return &Failure{Code: ExitNotReady, What: text.S(text.NotRunning, s.session.DataDir), Cause: unreachable.Err, Try: text.S(text.Verbatim, "kiwerk up")}
 	case errors.As(err, &unreachable):
 		return &Failure{Code: ExitNotReady, What: text.S(text.TrackingUnreachable, server.URI()), Cause: unreachable.Err, Try: text.S(text.Verbatim, "curl "+server.URI()+"/health")}
 	}
