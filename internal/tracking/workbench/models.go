@@ -60,6 +60,12 @@ func VersionFolder(ctx context.Context, c *client.Client, v client.ModelVersion)
 		m, err := c.LoggedModel(ctx, id)
 		return client.ModelFolder(m), err
 	}
+	if rest, ok := strings.CutPrefix(uri, "runs:"); ok {
+		id, sub, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		run, err := c.Run(ctx, id)
+		f.URI = strings.TrimSuffix(run.Info.ArtifactURI, "/") + "/" + sub
+		return f, err
+	}
 	if strings.HasPrefix(uri, "mlflow-artifacts:") {
 		return f, nil
 	}

@@ -1,7 +1,11 @@
 package workbench
 
 import (
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +33,26 @@ func TestPackages(t *testing.T) {
 	got := Packages("# lock\nNumPy==2.0 \\\n    --hash=sha256:x\nscipy==1.0 ; python_version > '3'\nmine @ file:///x\n-e .\n\n")
 	if diff := cmp.Diff(map[string]string{"numpy": "2.0", "scipy": "1.0", "mine": "file:///x"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestVersionFolder_ofARun is what a plain server says of a version that was registered by runs:/….
+func TestVersionFolder_ofARun(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := `{"artifact_uri":"runs:/r1/model"}`
+		if strings.HasSuffix(r.URL.Path, "runs/get") {
+			answer = `{"run":{"info":{"run_id":"r1","artifact_uri":"mlflow-artifacts:/0/r1/artifacts"}}}`
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer s.Close()
+	c, err := client.New(client.Options{URI: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := VersionFolder(t.Context(), c, client.ModelVersion{Name: "d", Version: "1"})
+	if err != nil || f.URI != "mlflow-artifacts:/0/r1/artifacts/model" {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
 
