@@ -33,8 +33,8 @@ func (onlyReaders) Authorize(_ context.Context, u User, p Permission, ns string)
 }
 
 type (
-	down struct{ error }
-	nul  struct{ error }
+	down struct{}
+	nul  struct{}
 )
 
 func (down) Error() string     { return "dial tcp 10.0.0.1: refused" }
