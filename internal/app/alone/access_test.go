@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
@@ -30,16 +31,25 @@ func login(name, password string) []string {
 
 var admin = login("admin", adminPassword)
 
-// guarded starts a server with users alice and bob.
-func guarded(t *testing.T, ini string) (url string, alice, bob []string) {
+func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
+
+// onBoth runs a test with the address of a new database of either kind.
+func onBoth(t *testing.T, test func(t *testing.T, database string)) {
 	t.Helper()
-	return guardedIn(t, ini, false)
+	t.Run("SQLite", func(t *testing.T) { test(t, DefaultDatabase) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, postgres.URI(t)) })
 }
 
-func guardedIn(t *testing.T, ini string, workspaces bool) (url string, alice, bob []string) {
+// guarded starts a server with users alice and bob.
+func guarded(t *testing.T, database, ini string) (url string, alice, bob []string) {
+	t.Helper()
+	return guardedIn(t, database, ini, false)
+}
+
+func guardedIn(t *testing.T, database, ini string, workspaces bool) (url string, alice, bob []string) {
 	t.Helper()
 	url, _ = start(t, func(o *Options) {
-		o.Workspaces = workspaces
+		o.Database, o.Workspaces = database, workspaces
 		o.BasicAuth, o.PasswordRounds = true, 1000
 		file := filepath.Join(o.Dir, "auth.ini")
 		if err := os.WriteFile(file, []byte(ini), 0o600); err != nil {
@@ -67,8 +77,11 @@ func want(t *testing.T, status int, method, url string, body any, who []string) 
 	return answer
 }
 
-func TestAccess_objects(t *testing.T) {
-	url, alice, bob := guarded(t, "[mlflow]\ndefault_permission = READ\n")
+func TestAccess_objects(t *testing.T) { onBoth(t, testAccessObjects) }
+
+func testAccessObjects(t *testing.T, database string) {
+	t.Helper()
+	url, alice, bob := guarded(t, database, "[mlflow]\ndefault_permission = READ\n")
 	api := url + "/api/2.0/mlflow"
 	exp := field(t, want(t, 200, "POST", api+"/experiments/create", object{"name": "e"}, alice), "experiment_id")
 	run := field(t, want(t, 200, "POST", api+"/runs/create", object{"experiment_id": exp, "start_time": 1}, alice), "run", "info", "run_id")
@@ -104,8 +117,11 @@ func TestAccess_objects(t *testing.T) {
 	want(t, 403, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "mine", "workspace": "default"}, bob)
 }
 
-func TestAccess_models(t *testing.T) {
-	url, alice, bob := guarded(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
+func TestAccess_models(t *testing.T) { onBoth(t, testAccessModels) }
+
+func testAccessModels(t *testing.T, database string) {
+	t.Helper()
+	url, alice, bob := guarded(t, database, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
 	api := url + "/api/2.0/mlflow"
 	want(t, 200, "POST", api+"/registered-models/create", object{"name": "m"}, alice)
 	want(t, 403, "GET", api+"/registered-models/get?name=m", nil, bob)
@@ -118,7 +134,12 @@ func TestAccess_models(t *testing.T) {
 }
 
 func TestAccess_searchesShowWhatMayBeRead(t *testing.T) {
-	url, alice, bob := guarded(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
+	onBoth(t, testAccessSearchesShowWhatMayBeRead)
+}
+
+func testAccessSearchesShowWhatMayBeRead(t *testing.T, database string) {
+	t.Helper()
+	url, alice, bob := guarded(t, database, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
 	api := url + "/api/2.0/mlflow"
 	for i := range 12 {
 		who := alice
@@ -144,8 +165,11 @@ func TestAccess_searchesShowWhatMayBeRead(t *testing.T) {
 	}
 }
 
-func TestAccess_users(t *testing.T) {
-	url, alice, bob := guarded(t, "")
+func TestAccess_users(t *testing.T) { onBoth(t, testAccessUsers) }
+
+func testAccessUsers(t *testing.T, database string) {
+	t.Helper()
+	url, alice, bob := guarded(t, database, "")
 	api := url + "/api/2.0/mlflow/users"
 	want(t, 403, "POST", api+"/create", object{"username": "eve", "password": "eve's long password"}, bob)
 	want(t, 400, "POST", api+"/create", object{"username": "eve", "password": "short"}, admin)

@@ -6,8 +6,11 @@ import (
 	"testing"
 )
 
-func TestWorkspaces(t *testing.T) {
-	url, _ := start(t, func(o *Options) { o.Workspaces = true })
+func TestWorkspaces(t *testing.T) { onBoth(t, testWorkspaces) }
+
+func testWorkspaces(t *testing.T, database string) {
+	t.Helper()
+	url, _ := start(t, func(o *Options) { o.Database, o.Workspaces = database, true })
 	spaces, experiments := url+"/api/3.0/mlflow/workspaces", url+"/api/2.0/mlflow/experiments"
 	a := []string{"X-MLFLOW-WORKSPACE", "team-a"}
 	want(t, 404, "GET", experiments+"/get?experiment_id=0", nil, a)
@@ -42,8 +45,11 @@ func TestWorkspaces_off(t *testing.T) {
 	want(t, 400, "GET", url+"/api/3.0/mlflow/workspaces", nil, nil)
 }
 
-func TestWorkspaces_ofUsers(t *testing.T) {
-	url, alice, bob := guardedIn(t, "", true)
+func TestWorkspaces_ofUsers(t *testing.T) { onBoth(t, testWorkspacesOfUsers) }
+
+func testWorkspacesOfUsers(t *testing.T, database string) {
+	t.Helper()
+	url, alice, bob := guardedIn(t, database, "", true)
 	want(t, 201, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "team-a"}, admin)
 	want(t, 403, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "mine"}, alice)
 	role := field(t, want(t, 200, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "members", "workspace": "team-a"}, admin), "role", "id")
