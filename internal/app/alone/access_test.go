@@ -89,9 +89,16 @@ func testAccessObjects(t *testing.T, database string) {
 	want(t, 403, "POST", api+"/runs/log-metric", object{"run_id": run, "key": "m", "value": 1, "timestamp": 1}, bob)
 	want(t, 403, "POST", api+"/runs/log-batch", `{"run_id":"`+run+`","run_\u0069d":"`+run+`"}`, bob)
 	want(t, 403, "POST", api+"/runs/create", object{"experiment_id": "0" + exp}, bob)
+	own := field(t, want(t, 200, "POST", api+"/experiments/create", object{"name": "bob's"}, bob), "experiment_id")
+	// Fields have a second spelling, and one object that is allowed must not lead to another.
+	want(t, 403, "POST", api+"/runs/log-metric", object{"runId": run, "experiment_id": own, "key": "m", "value": 1, "timestamp": 1}, bob)
+	want(t, 403, "POST", api+"/runs/delete", object{"runId": run, "experimentId": own}, bob)
+	want(t, 403, "POST", api+"/runs/create", object{"experimentId": exp, "x": object{"experiment_id": own}}, bob)
 	want(t, 403, "PUT", url+"/api/2.0/mlflow-artifacts/artifacts/"+exp+"/"+run+"/artifacts/a", "x", bob)
 	want(t, 200, "PUT", url+"/api/2.0/mlflow-artifacts/artifacts/"+exp+"/"+run+"/artifacts/a", "x", alice)
 	want(t, 200, "GET", url+"/api/2.0/mlflow-artifacts/artifacts/"+exp+"/"+run+"/artifacts/a", nil, bob)
+	// The handler takes no path from the query, so neither may the check.
+	want(t, 403, "POST", url+"/api/2.0/mlflow-artifacts/mpu/create/?path="+own, object{"path": "7", "num_parts": 1}, bob)
 	want(t, 404, "GET", api+"/experiments/get-by-name?experiment_name=none", nil, bob)
 	want(t, 403, "GET", api+"/runs/get?run_id=none", nil, bob)
 

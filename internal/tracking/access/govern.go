@@ -383,8 +383,8 @@ func (c *caller) source(uri string) error {
 func proxied(a action) check {
 	return func(c *caller, q *request) error {
 		paths := q.all("path")
-		if len(paths) == 0 {
-			return errForbidden
+		if len(paths) == 0 || strings.HasSuffix(q.Pattern, "{path...}") && q.PathValue("path") == "" {
+			return errForbidden // one in the query would not be the one that is taken
 		}
 		return nilOr(paths, func(p string) error { return c.proxy(a, p) })
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
@@ -22,6 +23,15 @@ var named = map[string]bool{
 	"name": true, "new_name": true, "source": true, "path": true, "page_token": true, "max_results": true,
 }
 
+// spellings lead from both ways to write a field, run_id and runId, to the first.
+var spellings = func() map[string]string {
+	m := map[string]string{}
+	for name := range named {
+		m[name], m[mlwire.Camel(name)] = name, name
+	}
+	return m
+}()
+
 // request is what was found in one.
 type request struct {
 	*http.Request
@@ -29,8 +39,8 @@ type request struct {
 	fields map[string][]string
 }
 
-// readRequest finds the named fields in path, query and body, at any depth and
-// however often: all of them must be allowed, so it does not matter which of
+// readRequest finds the named fields in path, query and body, at any depth, in
+// both spellings and however often: all of them must be allowed, so it does not matter which of
 // two the handler takes. The body can be read again afterwards.
 func readRequest(r *http.Request, withBody bool, pathValues []string) (*request, error) {
 	q := &request{Request: r, fields: map[string][]string{}}
@@ -58,7 +68,7 @@ func readRequest(r *http.Request, withBody bool, pathValues []string) (*request,
 }
 
 func (q *request) add(name, value string) {
-	if named[name] && value != "" {
+	if name := spellings[name]; name != "" && value != "" {
 		q.fields[name] = append(q.fields[name], value)
 	}
 }
@@ -133,7 +143,7 @@ func (s *scanner) value(field string, depth int) error {
 	case '[':
 		return s.list(field, depth)
 	case '"':
-		text, err := s.text(named[field])
+		text, err := s.text(spellings[field] != "")
 		if err == nil {
 			s.q.add(field, text)
 		}
@@ -148,7 +158,7 @@ func (s *scanner) value(field string, depth int) error {
 	if s.i == begin {
 		return errJSON
 	}
-	if word := string(s.b[begin:s.i]); named[field] && word != "null" {
+	if word := string(s.b[begin:s.i]); word != "null" {
 		s.q.add(field, word)
 	}
 	return nil

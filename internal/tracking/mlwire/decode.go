@@ -44,7 +44,7 @@ func layoutOf(t reflect.Type) []field {
 			continue
 		}
 		name, opts, _ := strings.Cut(tag, ",")
-		list = append(list, field{name: name, camel: camel(name), index: i, required: opts == "required", alias: -1})
+		list = append(list, field{name: name, camel: Camel(name), index: i, required: opts == "required", alias: -1})
 	}
 	for i, f := range list {
 		for _, other := range list {
@@ -57,7 +57,8 @@ func layoutOf(t reflect.Type) []field {
 	return list
 }
 
-func camel(s string) string {
+// Camel is the other spelling of a field that a body may use: runId for run_id.
+func Camel(s string) string {
 	parts := strings.Split(s, "_")
 	for i, p := range parts[1:] {
 		parts[i+1] = strings.ToUpper(p[:1]) + p[1:]
