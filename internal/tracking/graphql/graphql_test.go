@@ -119,6 +119,7 @@ func TestHandler(t *testing.T) {
 		"Depth":         {"{ " + strings.Repeat("a { ", 10) + "b" + strings.Repeat(" }", 11), nil, `maximum depth of 10`},
 		"Roots":         {"{ " + strings.Repeat(`test { output } `, 11) + "}", nil, `at most 10 root fields, got 11`},
 		"Aliases":       {"{ test { ...A a: output b: output c: output d: output e: output f: output } } fragment A on Test { g: output h: output i: output j: output k: output }", nil, `at most 10 aliases, got 11`},
+		"Spare":         {"{ test { output } } fragment F on Query { " + strings.Repeat("test ", 1001) + "}", nil, `maximum total selections of 1000`},
 		"Selections":    {"{ test { " + strings.Repeat("output ", 1001) + "} }", nil, `maximum total selections of 1000`},
 		"Cycle":         {"{ test { ...A } } fragment A on Test { ...B } fragment B on Test { ...A }", nil, `"data":null`},
 		"Introspection": {"{ __schema { types { name } } }", nil, `the schema cannot be asked for`},

@@ -30,6 +30,13 @@ func (h *Handler) check(doc *ast.QueryDocument) error {
 			return err
 		}
 	}
+	// Fragments that no operation uses are validated all the same.
+	var spare measure
+	for _, f := range doc.Fragments {
+		if err := spare.level(doc, f.SelectionSet, 2); err != nil {
+			return err
+		}
+	}
 	if m.roots > h.roots {
 		return tooMany("root fields", "ROOT_FIELDS", h.roots, m.roots)
 	}
