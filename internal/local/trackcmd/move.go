@@ -19,6 +19,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/migrate"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
+	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
 // openStore opens a database of ours by its URI; a closer comes with it.
@@ -99,7 +100,11 @@ func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.I
 			return nil, moveFailed(text.ImportFailed, err)
 		}
 		defer func() { err = errors.Join(err, d.Close()) }()
-		options.DB, options.Store = d, st
+		ts, err := traces.New(ctx, traces.Options{DB: d, Clock: time.Now, NewID: tracking.RandomID})
+		if err != nil {
+			return nil, moveFailed(text.ImportFailed, err)
+		}
+		options.DB, options.Store, options.Traces = d, st, ts
 		if o.Artifacts == "copy" {
 			bucket, closeBucket, err := openArtifacts(ctx, o.ArtifactsTo)
 			if err != nil {

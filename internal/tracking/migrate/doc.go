@@ -1,6 +1,6 @@
 // Package migrate brings tracking from MLflow to Kiwerk and back.
 //
-//	database.go  MLflow's SQLite or PostgreSQL ─┐
+//	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go)
 //	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
 //	kiwerk.go    our own database ──────────────┘          └─ export.go  a folder mlruns
 //
@@ -10,5 +10,6 @@
 // goes on and nothing is there twice. Afterwards it reads both sides again and
 // compares counts and sums of what they hold ([Report]).
 //
-// Webhooks are not brought (their secrets cannot be read), nor are traces.
+// A source that is [Traced] has traces, too, with spans and assessments. Webhooks
+// are not brought: their secrets cannot be read.
 package migrate

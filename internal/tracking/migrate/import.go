@@ -9,6 +9,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
+	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
 //go:embed migrations
@@ -30,6 +31,8 @@ type ImportOptions struct {
 	Source Source
 	DB     *db.Store
 	Store  *store.Store
+	// Traces takes the traces; nil leaves them behind.
+	Traces *traces.Store
 	// Artifacts brings the files; nil leaves them where they are.
 	Artifacts *Artifacts
 	// DryRun reads and counts only.
@@ -67,7 +70,7 @@ func Import(ctx context.Context, o ImportOptions) (*Report, error) {
 	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
 		return i.report, err
 	}
-	for _, step := range []func(context.Context) error{i.before, i.experiments, i.allRuns, i.models, i.registry, i.compare} {
+	for _, step := range []func(context.Context) error{i.before, i.experiments, i.allRuns, i.models, i.registry, i.traces, i.compare} {
 		if err := step(ctx); err != nil {
 			return i.report, err
 		}
@@ -225,7 +228,11 @@ func (i *importer) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here, err := take(ctx, Kiwerk(i.Store), o, false)
+	var ours Source = kiwerk{i.Store}
+	if i.Traces != nil {
+		ours = traced{kiwerk{i.Store}, i.Traces}
+	}
+	here, err := take(ctx, ours, o, false)
 	if err != nil {
 		return err
 	}

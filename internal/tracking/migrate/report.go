@@ -44,7 +44,7 @@ func (t *Tally) point(run string, m model.Metric) {
 }
 
 // Kinds that are counted, in the order of the report.
-var Kinds = []string{"experiments", "runs", "metrics", "params", "tags", "inputs", "logged models", "registered models", "model versions", "aliases"}
+var Kinds = []string{"experiments", "runs", "metrics", "params", "tags", "inputs", "logged models", "registered models", "model versions", "aliases", "traces", "spans", "assessments"}
 
 // side is what one side has.
 type side map[string]*Tally
@@ -127,10 +127,11 @@ func (s side) registered(m store.Registered) {
 type only struct {
 	experiments           map[int64]bool
 	runs, models, entries map[string]bool
+	traces                map[string]bool
 }
 
 func newOnly() *only {
-	return &only{map[int64]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}}
+	return &only{map[int64]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}}
 }
 
 // take reads all of a source. With o empty it notes what there is, else it looks at nothing else.
@@ -165,7 +166,10 @@ func take(ctx context.Context, src Source, o *only, note bool) (side, error) {
 			return nil, err
 		}
 	}
-	return s, takeModels(ctx, src, s, o, note)
+	if err := takeModels(ctx, src, s, o, note); err != nil {
+		return nil, err
+	}
+	return s, takeTraces(ctx, src, s, o, note)
 }
 
 func takeModels(ctx context.Context, src Source, s side, o *only, note bool) error {
@@ -214,7 +218,7 @@ type ArtifactReport struct {
 	Copied int64  `json:"copied"`
 	Kept   int64  `json:"kept"` // were here already with the same content
 	Bytes  int64  `json:"bytes"`
-	// Elsewhere are runs and models whose files lie where they cannot be copied from.
+	// Elsewhere are runs, models and traces whose files lie where they cannot be copied from.
 	Elsewhere int64 `json:"elsewhere"`
 	// Refused are files whose names could climb out of a folder; they stay behind.
 	Refused []string `json:"refused,omitempty"`

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
+	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
 // Run is a run without its points, and when it was deleted.
@@ -22,6 +23,11 @@ type Source interface {
 	Points(ctx context.Context, run string, fn func(model.Metric) error) error
 	Models(ctx context.Context, fn func(model.LoggedModel) error) error
 	Registry(ctx context.Context, fn func(store.Registered) error) error
+}
+
+// Traced is a source that has traces too.
+type Traced interface {
+	Traces(ctx context.Context, fn func(traces.Whole) error) error
 }
 
 // ErrUnsupported is a source that cannot be read, with the reason.
@@ -51,4 +57,14 @@ func (k kiwerk) Models(ctx context.Context, fn func(model.LoggedModel) error) er
 
 func (k kiwerk) Registry(ctx context.Context, fn func(store.Registered) error) error {
 	return k.EachRegistered(ctx, fn)
+}
+
+// traced is our own database with its traces.
+type traced struct {
+	kiwerk
+	traces *traces.Store
+}
+
+func (t traced) Traces(ctx context.Context, fn func(traces.Whole) error) error {
+	return t.traces.Each(ctx, fn)
 }

@@ -30,3 +30,34 @@ INSERT INTO logged_model_params VALUES('m-1', 3, 'p', '1');
 INSERT INTO logged_model_tags VALUES('m-1', 3, 't', '2');
 INSERT INTO logged_model_metrics VALUES('m-1', 'score', 5, 1, 0.5, 3, 'a0000000000000000000000000000001', 'd1', 'digits', 'abc'),
 	('m-1', 'score', 6, 2, NULL, 3, 'a0000000000000000000000000000001', NULL, NULL, NULL);
+CREATE TABLE trace_info(request_id TEXT, experiment_id INTEGER, timestamp_ms BIGINT, execution_time_ms BIGINT, status TEXT, client_request_id TEXT, request_preview TEXT,
+	response_preview TEXT, db_payload_generation INTEGER DEFAULT 0, trace_name TEXT, session_id TEXT, input_tokens BIGINT, output_tokens BIGINT, total_tokens BIGINT,
+	cache_read_input_tokens BIGINT, cache_creation_input_tokens BIGINT, input_cost DOUBLE PRECISION, output_cost DOUBLE PRECISION, total_cost DOUBLE PRECISION);
+CREATE TABLE trace_tags(key TEXT, value TEXT, request_id TEXT);
+CREATE TABLE trace_request_metadata(key TEXT, value TEXT, request_id TEXT);
+CREATE TABLE spans(trace_id TEXT, experiment_id INTEGER, span_id TEXT, parent_span_id TEXT, name TEXT, type TEXT, status TEXT, start_time_unix_nano BIGINT,
+	end_time_unix_nano BIGINT, content TEXT);
+CREATE TABLE assessments(assessment_id TEXT, trace_id TEXT, name TEXT, assessment_type TEXT, value TEXT, error TEXT, created_timestamp BIGINT, last_updated_timestamp BIGINT,
+	source_type TEXT, source_id TEXT, run_id TEXT, span_id TEXT, rationale TEXT, overrides TEXT, valid BOOLEAN, assessment_metadata TEXT);
+CREATE TABLE entity_associations(association_id TEXT, source_type TEXT, source_id TEXT, destination_type TEXT, destination_id TEXT, created_time BIGINT);
+INSERT INTO trace_info VALUES
+	('tr-00000000000000000000000000000001', 3, 100, 40, 'OK', 'c1', '{"q": 1}', '"a"', 0, 'answer', 's1', 3, 4, 7, NULL, NULL, 0.5, 0.25, 0.75),
+	('tr-00000000000000000000000000000002', 3, 200, NULL, 'IN_PROGRESS', NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	('old3', 4, 300, 1, 'TRACE_STATUS_UNSPECIFIED', NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO trace_tags VALUES('mlflow.artifactLocation', 'mlflow-artifacts:/3/traces/tr-00000000000000000000000000000001/artifacts', 'tr-00000000000000000000000000000001'),
+	('mlflow.trace.spansLocation', 'TRACKING_STORE', 'tr-00000000000000000000000000000001'), ('mlflow.traceName', 'stale', 'tr-00000000000000000000000000000001'),
+	('empty', NULL, 'old3'), ('mlflow.traceName', 'old', 'old3');
+INSERT INTO trace_request_metadata VALUES('mlflow.trace.user', 'kim', 'tr-00000000000000000000000000000001'), ('mlflow.sourceRun', 'a0000000000000000000000000000001', 'old3'),
+	('mlflow.trace.tokenUsage', '{"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}', 'old3'), ('mlflow.trace.session', 's0', 'old3');
+INSERT INTO spans VALUES
+	('tr-00000000000000000000000000000001', 3, '0000000000000001', NULL, 'ask', 'LLM', 'OK', 100000000, 140000000,
+		'{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAE=", "parent_span_id": null, "name": "ask", "start_time_unix_nano": 100000000, "end_time_unix_nano": 140000000, "events": [], "status": {"code": "STATUS_CODE_OK", "message": ""}, "attributes": {"mlflow.spanType": "\"LLM\"", "mlflow.llm.model": "\"gpt\"", "mlflow.chat.tokenUsage": "{\"input_tokens\": 3, \"output_tokens\": 4, \"total_tokens\": 7}"}, "links": []}'),
+	('tr-00000000000000000000000000000001', 3, '0000000000000002', '0000000000000001', 'tool', NULL, 'ERROR', 110000000, NULL,
+		'{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAI=", "parent_span_id": "AAAAAAAAAAE=", "name": "tool", "start_time_unix_nano": 110000000, "end_time_unix_nano": null, "events": [], "status": {"code": "STATUS_CODE_ERROR", "message": "no"}, "attributes": {}, "links": []}'),
+	('old3', 4, '0000000000000003', NULL, 'archived', NULL, 'OK', 1, 2, '');
+INSERT INTO assessments VALUES
+	('a-1', 'tr-00000000000000000000000000000001', 'correct', 'feedback', 'true', NULL, 101, 102, 'HUMAN', 'kim', NULL, NULL, 'because', NULL, false, NULL),
+	('a-2', 'tr-00000000000000000000000000000001', 'correct', 'feedback', '0.5', NULL, 103, 104, 'LLM_JUDGE', NULL, NULL, '0000000000000001', NULL, 'a-1', true, '{"k": "v", "n": 1}'),
+	('a-3', 'old3', 'text', 'expectation', '"hello"', NULL, 105, 105, 'HUMAN', 'kim', NULL, NULL, NULL, NULL, true, NULL);
+INSERT INTO entity_associations VALUES('e1', 'trace', 'tr-00000000000000000000000000000002', 'run', 'a0000000000000000000000000000001', 1),
+	('e2', 'trace', 'tr-00000000000000000000000000000002', 'prompt_version', 'greet/1', 1), ('e3', 'evaluation_dataset', 'tr-00000000000000000000000000000002', 'experiment', '3', 1);

@@ -168,3 +168,21 @@ func Attribute(content, key string) (text string, ok bool) {
 	}
 	return Plain(Plain(string(raw))), true // a JSON text inside of JSON
 }
+
+// Dimensions are what a span is grouped and summed up by.
+type Dimensions struct {
+	Model, Provider string
+	Usage, Cost     Amounts
+}
+
+// DimensionsOf reads a stored span; one that cannot be read has none.
+func DimensionsOf(content string) Dimensions {
+	var c struct {
+		Attributes map[string]string `json:"attributes"`
+	}
+	if json.Unmarshal([]byte(content), &c) != nil {
+		return Dimensions{}
+	}
+	s := Span{Attributes: c.Attributes}
+	return Dimensions{s.Model(), s.Provider(), s.Usage(), s.Cost()}
+}

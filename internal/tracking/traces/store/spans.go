@@ -111,11 +111,7 @@ func (t *tx) log(namespace string, e model.Experiment, b batch) error {
 	for i, r := range b.rows {
 		rows[i] = append([]any{k.row}, r...)
 	}
-	err = t.insert("trace_spans(trace, span_id, parent, name, type, status, start, finish, model, provider, usage, cost, input_cost, output_cost, total_cost, content)",
-		spanColumns, `ON CONFLICT(trace, span_id) DO UPDATE SET parent = excluded.parent, name = excluded.name, type = excluded.type, status = excluded.status,
-			start = excluded.start, finish = excluded.finish, model = excluded.model, provider = excluded.provider, usage = excluded.usage, cost = excluded.cost,
-			input_cost = excluded.input_cost, output_cost = excluded.output_cost, total_cost = excluded.total_cost, content = excluded.content`, rows)
-	if err != nil {
+	if err := t.putSpans(rows); err != nil {
 		return err
 	}
 	if err := t.updateTrace(k, b.summary); err != nil {
@@ -132,6 +128,14 @@ func (t *tx) log(namespace string, e model.Experiment, b batch) error {
 		tags[TagLocation] = Location(e, b.trace)
 	}
 	return t.put(k.row, tags, nil)
+}
+
+// putSpans writes rows of trace_spans, or over those with their ids.
+func (t *tx) putSpans(rows [][]any) error {
+	return t.insert("trace_spans(trace, span_id, parent, name, type, status, start, finish, model, provider, usage, cost, input_cost, output_cost, total_cost, content)",
+		spanColumns, `ON CONFLICT(trace, span_id) DO UPDATE SET parent = excluded.parent, name = excluded.name, type = excluded.type, status = excluded.status,
+			start = excluded.start, finish = excluded.finish, model = excluded.model, provider = excluded.provider, usage = excluded.usage, cost = excluded.cost,
+			input_cost = excluded.input_cost, output_cost = excluded.output_cost, total_cost = excluded.total_cost, content = excluded.content`, rows)
 }
 
 // known finds the trace of spans, or begins it.
