@@ -136,10 +136,14 @@ func (a *App) Start(ctx context.Context, cfg *rest.Config) error {
 }
 
 // clientConfig drops the loopback client's protobuf: our kinds know JSON only,
-// and controller-runtime picks per type.
+// and controller-runtime picks per type. Nor does it wait by itself: the API
+// server says when it is busy, and five reviews a second would hold up logins.
 func clientConfig(cfg *rest.Config) *rest.Config {
 	cfg = rest.CopyConfig(cfg)
 	cfg.ContentType, cfg.AcceptContentTypes = "", ""
+	if cfg.QPS == 0 {
+		cfg.QPS = -1
+	}
 	return cfg
 }
 

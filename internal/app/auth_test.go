@@ -3,9 +3,11 @@ package app
 import (
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -17,6 +19,8 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kube"
 	"github.com/kiwerk/kiwerk/internal/kwtest"
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
 
 // account makes a service account and a token for it.
@@ -93,6 +97,55 @@ func TestAuthenticator_serviceAccount(t *testing.T) {
 				if err := authorizer.Authorize(t.Context(), user, server.Can(denied.verb, "experiments"), denied.namespace); !errors.Is(err, errDenied) {
 					t.Errorf("%+v: %v", denied, err)
 				}
+			}
+		})
+	}
+}
+
+func TestNamespaces_asUsersSeeThem(t *testing.T) {
+	ns, c := kwtest.Namespace(t), kwtest.Client(t, nil)
+	reader, stranger := account(t, ns, "reader"), account(t, ns, "stranger")
+	mayRead(t, ns, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "reader"})
+	authorizer := newAuthorizer(c, clock.RealClock{})
+	s, err := server.New(server.Options{
+		Authenticator: newAuthenticator(&Local{Token: "local"}, c, clock.RealClock{}), Authorizer: authorizer, Logger: slog.New(slog.DiscardHandler),
+		Endpoints: workspaces.Elsewhere(mlwire.Codec{}, namespaces{c, authorizer}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = "/api/3.0/mlflow/workspaces"
+	one := func(name string) string { return `{"workspace":{"name":"` + name + `"}}` }
+	cases := map[string]struct {
+		method, path, token string
+		status              int
+		has, hasNot         string
+	}{
+		"All":            {"GET", path, "local", 200, `"kube-system"`, ""},
+		"Own":            {"GET", path, reader, 200, `{"workspaces":[{"name":"` + ns + `"}]}`, ""},
+		"None":           {"GET", path, stranger, 200, `{"workspaces":[]}`, ""},
+		"Nobody":         {"GET", path, "", 401, "UNAUTHENTICATED", ns},
+		"One":            {"GET", path + "/" + ns, reader, 200, one(ns), ""},
+		"OneOfAll":       {"GET", path + "/kube-system", "local", 200, one("kube-system"), ""},
+		"OneOfOthers":    {"GET", path + "/kube-system", reader, 404, "RESOURCE_DOES_NOT_EXIST", ""},
+		"OneThatIsNot":   {"GET", path + "/nothing", "local", 404, "RESOURCE_DOES_NOT_EXIST", ""},
+		"OneThatCannot":  {"GET", path + "/a%2Fb", "local", 404, "RESOURCE_DOES_NOT_EXIST", ""},
+		"OneUnknownUser": {"GET", path + "/" + ns, "wrong", 401, "UNAUTHENTICATED", ""},
+		"Create":         {"POST", path, reader, 501, "kubectl create namespace", ""},
+		"Change":         {"PATCH", path + "/" + ns, reader, 501, "kubectl create namespace", ""},
+		"Delete":         {"DELETE", path + "/" + ns, reader, 501, "kubectl delete namespace", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), tc.method, "http://127.0.0.1"+tc.path, http.NoBody)
+			if tc.token != "" {
+				r.Header.Set("Authorization", "Bearer "+tc.token)
+			}
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			body := w.Body.String()
+			if w.Code != tc.status || !strings.Contains(body, tc.has) || tc.hasNot != "" && strings.Contains(body, tc.hasNot) {
+				t.Errorf("%d %s", w.Code, body)
 			}
 		})
 	}

@@ -96,7 +96,8 @@ func (a *App) buildTracking(ctx context.Context, mgr ctrl.Manager, s *services) 
 	}
 	s.tracking = t
 	codec := mlwire.Codec{Log: a.logger("tracking")}
-	return capability{name: "tracking", before: t.Background(), endpoints: slices.Concat(t.Endpoints(), access.Elsewhere(codec), workspaces.Elsewhere(codec))}, nil
+	spaces := namespaces{mgr.GetAPIReader(), newAuthorizer(mgr.GetClient(), a.opts.Clock)}
+	return capability{name: "tracking", before: t.Background(), endpoints: slices.Concat(t.Endpoints(), access.Elsewhere(codec), workspaces.Elsewhere(codec, spaces))}, nil
 }
 
 func (a *App) buildData(_ context.Context, _ ctrl.Manager, s *services) (capability, error) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+
 	"github.com/kiwerk/kiwerk/internal/kwtest"
 )
 
@@ -57,6 +59,23 @@ func serveCluster(t *testing.T, components string) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a token: %s, want 401: on a cluster nobody is trusted for where he comes from", resp.Status)
+	}
+	// A user of the cluster sees a namespace in which a role says so.
+	ns := kwtest.Namespace(t)
+	token := account(t, ns, "reader")
+	mayRead(t, ns, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: ns, Name: "reader"})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/api/3.0/mlflow/workspaces", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	seen, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seen.Body.Close()
+	if body, err := io.ReadAll(seen.Body); err != nil || string(body) != `{"workspaces":[{"name":"`+ns+`"}]}`+"\n" {
+		t.Errorf("workspaces: %s %q, %v", seen.Status, body, err)
 	}
 	cancel()
 	if got := <-code; got != 0 {

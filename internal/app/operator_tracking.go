@@ -14,6 +14,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -100,7 +101,7 @@ func firstOf(list ...string) string {
 // clusterUsers are those of Kubernetes.
 func clusterUsers(cfg *rest.Config, log *slog.Logger) (*alone.Users, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{authenticationv1.AddToScheme, authorizationv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{authenticationv1.AddToScheme, authorizationv1.AddToScheme, corev1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
@@ -114,8 +115,9 @@ func clusterUsers(cfg *rest.Config, log *slog.Logger) (*alone.Users, error) {
 	if err != nil {
 		return nil, err
 	}
+	codec, authorizer := mlwire.Codec{Log: log}, newAuthorizer(c, clock.RealClock{})
 	return &alone.Users{
-		Authenticator: newAuthenticator(nil, c, clock.RealClock{}), Authorizer: newAuthorizer(c, clock.RealClock{}),
-		Endpoints: append(access.Elsewhere(mlwire.Codec{Log: log}), workspaces.Elsewhere(mlwire.Codec{Log: log})...),
+		Authenticator: newAuthenticator(nil, c, clock.RealClock{}), Authorizer: authorizer,
+		Endpoints: append(access.Elsewhere(codec), workspaces.Elsewhere(codec, namespaces{c, authorizer})...),
 	}, nil
 }

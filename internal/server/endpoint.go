@@ -13,7 +13,7 @@ type Permission struct {
 	Group    string // API group, mostly kiwerk.dev
 	Resource string // experiments, registeredmodels, predictions, …
 
-	public string
+	public, known string
 }
 
 // GroupKiwerk is the API group of resources that exist only as permissions.
@@ -28,17 +28,24 @@ func Can(verb, resource string) Permission {
 // reason is printed in the list of routes.
 func Public(reason string) Permission { return Permission{public: reason} }
 
+// Known lets everybody who can be identified call a route, which shows each
+// caller what is theirs. The reason is printed in the list of routes.
+func Known(reason string) Permission { return Permission{known: reason} }
+
 // IsPublic tells whether no identity is needed.
 func (p Permission) IsPublic() bool { return p.public != "" }
 
 func (p Permission) valid() bool {
-	return p.public != "" || (p.Verb != "" && p.Group != "" && p.Resource != "")
+	return p.public != "" || p.known != "" || (p.Verb != "" && p.Group != "" && p.Resource != "")
 }
 
 // String is the permission as the list of routes shows it.
 func (p Permission) String() string {
 	if p.IsPublic() {
 		return "public: " + p.public
+	}
+	if p.known != "" {
+		return "every user: " + p.known
 	}
 	return p.Verb + " " + p.Resource + "." + p.Group
 }

@@ -71,6 +71,7 @@ func newServer(t *testing.T) *Server {
 		Endpoints: []Endpoint{
 			Typed("POST", "/echo", Can("create", "echoes"), JSONCodec{}, echo),
 			Typed("GET", "/projects/{namespace}/echo", Can("get", "echoes"), JSONCodec{}, echo),
+			Typed("GET", "/mine", Known("for the test"), JSONCodec{}, echo),
 			Typed("POST", "/models/{model}:predict", Can("create", "predictions"), JSONCodec{}, echo),
 			{Method: "GET", Pattern: "/models/{model}", Permission: Public("for the test"), Handler: http.HandlerFunc(
 				func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.PathValue("model")) },
@@ -96,6 +97,8 @@ func TestServer_answers(t *testing.T) {
 		"OtherProject":     {"GET", "/projects/team-b/echo", "", "reader", nil, 403, `team-b`},
 		"OwnProject":       {"GET", "/projects/team-a/echo", "", "reader", nil, 200, `"Namespace":"team-a"`},
 		"Workspace":        {"POST", "/echo", `{}`, "admin", map[string]string{"X-MLFLOW-WORKSPACE": "w"}, 200, `"Namespace":"w"`},
+		"AnyKnownUser":     {"GET", "/mine", "", "reader", nil, 200, `"User":"reader"`},
+		"UnknownUser":      {"GET", "/mine", "", "x", nil, 401, "UNAUTHENTICATED"},
 		"ForeignHost":      {"POST", "/echo", `{}`, "admin", map[string]string{"Host": "evil.example"}, 421, "FOREIGN_HOST"},
 		"ForeignOrigin":    {"POST", "/echo", `{}`, "admin", map[string]string{"Origin": "https://evil.example"}, 403, "FOREIGN_ORIGIN"},
 		"OpaqueOrigin":     {"POST", "/echo", `{}`, "admin", map[string]string{"Origin": "null"}, 403, "FOREIGN_ORIGIN"},

@@ -75,20 +75,6 @@ func (s *Service) Endpoints() []server.Endpoint {
 	)
 }
 
-// Elsewhere are the same routes beside Kubernetes.
-func Elsewhere(codec mlwire.Codec) []server.Endpoint {
-	list := (&Service{Options{Codec: codec}}).Endpoints()
-	for i := range list {
-		list[i].Permission = server.Public("it only says what a workspace is here")
-		list[i].Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			e := server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "%s is not served here: a workspace is a namespace of Kubernetes", r.URL.Path)
-			e.Remedy = "list and make them with kubectl get namespaces and kubectl create namespace NAME"
-			codec.Error(w, r, e)
-		})
-	}
-	return list
-}
-
 func (s *Service) enabled() error {
 	if s.o.Enabled {
 		return nil
