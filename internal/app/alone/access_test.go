@@ -48,8 +48,13 @@ func guarded(t *testing.T, database, ini string) (url string, alice, bob []strin
 
 func guardedIn(t *testing.T, database, ini string, workspaces bool) (url string, alice, bob []string) {
 	t.Helper()
+	return guardedWith(t, ini, func(o *Options) { o.Database, o.Workspaces = database, workspaces })
+}
+
+func guardedWith(t *testing.T, ini string, change func(*Options)) (url string, alice, bob []string) {
+	t.Helper()
 	url, _ = start(t, func(o *Options) {
-		o.Database, o.Workspaces = database, workspaces
+		change(o)
 		o.BasicAuth, o.PasswordRounds = true, 1000
 		file := filepath.Join(o.Dir, "auth.ini")
 		if err := os.WriteFile(file, []byte(ini), 0o600); err != nil {
@@ -138,6 +143,22 @@ func testAccessModels(t *testing.T, database string) {
 	want(t, 200, "DELETE", api+"/registered-models/delete", object{"name": "n"}, alice)
 	want(t, 200, "POST", api+"/registered-models/create", object{"name": "n"}, bob)
 	want(t, 403, "GET", api+"/registered-models/get?name=n", nil, alice) // her grant went with the old one
+}
+
+// The server reads below its artifact root with its own credentials, so the
+// source of a version must not lead to what its maker may not read.
+func TestAccess_sourceBelowTheArtifactRoot(t *testing.T) {
+	url, alice, bob := guardedWith(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n", func(o *Options) { o.ArtifactRoot = "s3://bucket/root/" })
+	api := url + "/api/2.0/mlflow"
+	theirs := field(t, want(t, 200, "POST", api+"/experiments/create", object{"name": "alice's"}, alice), "experiment_id")
+	own := field(t, want(t, 200, "POST", api+"/experiments/create", object{"name": "bob's"}, bob), "experiment_id")
+	want(t, 200, "POST", api+"/registered-models/create", object{"name": "m"}, bob)
+	for source, status := range map[string]int{
+		"s3://bucket/root/" + theirs + "/run/artifacts/m": 403, "s3://bucket/root//" + theirs + "/run": 403, "s3://bucket/root": 403, "s3://bucket/root/other": 403,
+		"s3://bucket/root/" + own + "/run/artifacts/m": 200, "s3://bucket/elsewhere/m": 200,
+	} {
+		want(t, status, "POST", api+"/model-versions/create", object{"name": "m", "source": source}, bob)
+	}
 }
 
 func TestAccess_searchesShowWhatMayBeRead(t *testing.T) {

@@ -30,6 +30,8 @@ type Server struct {
 	group  *lifecycle.Group
 	close  []func() error
 	closed bool
+	// root is the address below which new experiments keep their artifacts, unless the server has them.
+	root string
 }
 
 // Open starts the server and returns when it answers.
@@ -166,6 +168,7 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 			elsewhere.bucket = strings.TrimSuffix(root, "/")
 		}
 	}
+	s.root = d.ArtifactRoot
 	return tracking.New(ctx, d)
 }
 
@@ -183,7 +186,7 @@ func (s *Server) guards(ctx context.Context, db *store.Store, t *tracking.Servic
 		}
 		c.Workspaces = s.o.Workspaces
 		a, err := access.New(ctx, access.Options{
-			DB: db, Objects: t, Config: c, Clock: s.o.Clock, Codec: mlwire.Codec{Log: s.o.Logger}, Rounds: s.o.PasswordRounds,
+			DB: db, Objects: t, Config: c, Clock: s.o.Clock, Codec: mlwire.Codec{Log: s.o.Logger}, Rounds: s.o.PasswordRounds, Root: s.root,
 		})
 		if err != nil {
 			return nil, nil, err

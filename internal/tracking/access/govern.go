@@ -361,6 +361,11 @@ func newVersion(c *caller, q *request) error {
 
 // source is the address that a version is made from.
 func (c *caller) source(uri string) error {
+	if root := strings.TrimRight(c.s.o.Root, "/"); root != "" {
+		if rest, ok := strings.CutPrefix(uri, root); ok && (rest == "" || rest[0] == '/') {
+			return c.proxy(actRead, rest)
+		}
+	}
 	scheme, rest, _ := strings.Cut(uri, ":")
 	rest = strings.TrimLeft(rest, "/")
 	first, _, _ := strings.Cut(rest, "/")

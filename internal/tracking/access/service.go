@@ -36,7 +36,7 @@ const (
 	OfName  = "name"
 )
 
-// Options of the service; all but Rounds are required.
+// Options of the service; all but Rounds and Root are required.
 type Options struct {
 	DB      *db.Store
 	Objects Objects
@@ -45,6 +45,9 @@ type Options struct {
 	Codec   mlwire.Codec
 	// Rounds of the password hash; 0 takes the number that is safe.
 	Rounds int
+	// Root is the address below which experiments keep artifacts that the
+	// server reads with its own credentials; empty is none.
+	Root string
 }
 
 // Service knows the users.
