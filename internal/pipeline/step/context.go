@@ -50,7 +50,7 @@ func withRunContext(environ, command []string, dir string, script *string) []str
 		shown = append(slices.Clone(command[:len(command)-1]), "script")
 	}
 	line := strings.Join(shown, " ")
-	line = line[:min(len(line), maxCommand)]
+	line = strings.ToValidUTF8(line[:min(len(line), maxCommand)], "")
 	tags[tagCommand] = line
 	if seed := cmp.Or(get("KIWERK_SEED"), get("PYTHONHASHSEED")); seed != "" && seed != "random" {
 		tags[tagSeed] = seed
@@ -66,13 +66,13 @@ func withRunContext(environ, command []string, dir string, script *string) []str
 
 // encodeTags leaves out what would make the variable too long for the command to start.
 func encodeTags(tags map[string]string) string {
-	b, _ := json.Marshal(tags) // strings always can be
+	b, _ := json.Marshal(tags) //nolint:errchkjson // A map of strings always can be.
 	for _, drop := range []string{tagDiff, tagScript, tagPackages} {
 		if len(b) <= maxContext {
 			break
 		}
 		delete(tags, drop)
-		b, _ = json.Marshal(tags)
+		b, _ = json.Marshal(tags) //nolint:errchkjson // As above.
 	}
 	return string(b)
 }
