@@ -44,7 +44,11 @@ func (d *sqlite) session(ctx context.Context, writes bool) (session, error) {
 		return nil, err
 	}
 	if writes {
-		if err := prepareFile(ctx, c); err != nil {
+		err := prepareFile(ctx, c)
+		if err == nil { // before, the mode would change a file that is not ours
+			_, err = c.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+		}
+		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
@@ -95,7 +99,7 @@ func (d *sqlite) close() error {
 // steady stream.
 func sqliteWriterDSN(path string) string {
 	return sqliteDSN(path, "rwc",
-		"journal_mode(WAL)", "synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16384)")
+		"synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16384)")
 }
 
 func sqliteReaderDSN(path string) string {
