@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -316,8 +317,11 @@ func (f *Files) Points(_ context.Context, run string, fn func(model.Metric) erro
 	return f.points(path.Join(f.where[run], "metrics"), false, fn)
 }
 
+// points leaves out what a file says twice: MLflow writes the last point of
+// each metric again when a run logs a model.
 func (f *Files) points(dir string, ofModel bool, fn func(model.Metric) error) error {
 	return f.each(dir, func(key, name string) error {
+		seen := map[place]bool{}
 		file, err := f.fsys.Open(name)
 		if err != nil {
 			return err
@@ -328,6 +332,11 @@ func (f *Files) points(dir string, ofModel bool, fn func(model.Metric) error) er
 			if err != nil {
 				return err
 			}
+			at := placeOf(m, ofModel)
+			if seen[at] {
+				return nil
+			}
+			seen[at] = true
 			m.Key = key
 			return fn(m)
 		}); err != nil {
@@ -335,6 +344,25 @@ func (f *Files) points(dir string, ofModel bool, fn func(model.Metric) error) er
 		}
 		return nil
 	})
+}
+
+// place is what tells the points of a metric apart.
+type place struct {
+	timestamp, step int64
+	value           uint64
+	of              string
+}
+
+func placeOf(m model.Metric, ofModel bool) place {
+	value, nan := model.Sanitize(m.Value)
+	if nan {
+		value = math.NaN()
+	}
+	p := place{timestamp: m.Timestamp, step: m.Step, value: math.Float64bits(value + 0)} // + 0 makes -0 a 0
+	if ofModel {
+		p.of = m.RunUUID + "\x00" + m.DatasetName + "\x00" + m.DatasetDigest
+	}
+	return p
 }
 
 func eachLine(r io.Reader, fn func(string) error) error {

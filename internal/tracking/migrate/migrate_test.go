@@ -324,6 +324,39 @@ func TestImport_kill(t *testing.T) {
 	}
 }
 
+// TestImport_repeatedPoints: MLflow writes points into a folder again that are there.
+func TestImport_repeatedPoints(t *testing.T) {
+	dir := t.TempDir()
+	const run = "a0000000000000000000000000000001"
+	for name, content := range map[string]string{
+		"7/meta.yaml":                "experiment_id: '7'\nname: seven\nartifact_location: file:///nowhere/7\nlifecycle_stage: active\ncreation_time: 1\nlast_update_time: 1\n",
+		"7/" + run + "/meta.yaml":    "run_id: " + run + "\nrun_uuid: " + run + "\nexperiment_id: '7'\nrun_name: r\nuser_id: me\nstatus: 3\nstart_time: 1\nend_time: 2\nlifecycle_stage: active\nartifact_uri: file:///nowhere/7/" + run + "/artifacts\n",
+		"7/" + run + "/metrics/acc":  "10 0.5 0\n11 0.7 1\n10 0.5 0\n11 0.7 1 iris d1\n11 0.8 1\n",
+		"7/" + run + "/metrics/nan":  "10 nan 0\n10 nan 0\n",
+		"7/" + run + "/metrics/zero": "10 0.0 0\n10 -0.0 0\n",
+		"7/models/m-1/meta.yaml":     "model_id: m-1\nexperiment_id: '7'\nname: m\nmodel_type: ''\nartifact_location: file:///nowhere/7/models/m-1/artifacts\nsource_run_id: " + run + "\nstatus: 2\ncreation_timestamp: 1\nlast_updated_timestamp: 2\nlifecycle_stage: active\n",
+		"7/models/m-1/metrics/acc":   "11 0.7 1 " + run + "\n11 0.7 1 " + run + "\n11 0.7 1 " + run + " iris d1\n",
+	} {
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	src, err := migrate.OpenFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	d, s := target(t)
+	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "twice", Source: src, DB: d, Store: s})
+	if err != nil || !r.Same() || counts(r)["metrics"] != 5 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // TestExport: what goes out as mlruns and comes in again is the same, artifacts too.
 func TestExport(t *testing.T) {
 	files := t.TempDir()
