@@ -2,6 +2,7 @@ package tracking_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
+	"github.com/kiwerk/kiwerk/internal/tracking"
 )
 
 // onEach runs a test with each kind of bucket.
@@ -252,4 +254,43 @@ func TestArtifacts_presigned(t *testing.T) {
 			t.Errorf("%v", down)
 		}
 	})
+}
+
+// TestArtifacts_otherProjectsElsewhere: the source of a version leads to nothing of another project.
+func TestArtifacts_otherProjectsElsewhere(t *testing.T) {
+	ctx, bucket := t.Context(), openBucket(t)
+	p := startAt(t, filepath.Join(t.TempDir(), "kiwerk.db"), t.TempDir(), nil, func(d *tracking.Deps) {
+		d.ArtifactRoot = "s3://bucket/root"
+		d.Elsewhere = func(_ context.Context, uri string) (blob.Bucket, string, error) {
+			return bucket, strings.Trim(strings.TrimPrefix(uri, "s3://bucket/root"), "/"), nil
+		}
+	})
+	ours, theirs := []string{"X-MLFLOW-WORKSPACE", "ours"}, []string{"X-MLFLOW-WORKSPACE", "theirs"}
+	file := func(project []string) (key string) {
+		e := p.must("POST", "experiments/create", `{"name":"e"}`, project...)["experiment_id"].(string)
+		info := dig(p.must("POST", "runs/create", `{"experiment_id":"`+e+`"}`, project...), "run", "info").(map[string]any)
+		key = strings.TrimPrefix(info["artifact_uri"].(string), "s3://bucket/root/") + "/f"
+		if _, err := bucket.Create(ctx, key, strings.NewReader("of "+project[1])); err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	own, foreign := file(ours), file(theirs)
+	p.must("POST", "registered-models/create", `{"name":"m"}`, ours...)
+	p.must("POST", "model-versions/create", `{"name":"m","source":"s3://bucket/root"}`, ours...)
+	for key, want := range map[string]int{own: http.StatusOK, foreign: http.StatusNotFound} {
+		if status, out := p.do("GET", "/model-versions/get-artifact?name=m&version=1&path="+key, "", ours...); status != want {
+			t.Errorf("%s: %d %v, want %d", key, status, out, want)
+		}
+	}
+}
+
+func openBucket(t *testing.T) blob.Bucket {
+	t.Helper()
+	b, err := blob.OpenFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
 }

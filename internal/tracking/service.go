@@ -120,7 +120,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	}
 	s := &Service{store: st, digests: sums, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
 	s.api, err = rest.New(rest.Options{
-		Store: st, Blobs: d.Blobs, Digests: sums, Secret: secret, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Version: Version,
+		Store: st, Blobs: d.Blobs, Digests: sums, Secret: secret, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Root: d.ArtifactRoot, Version: Version,
 		Elsewhere: d.Elsewhere, NoProxy: d.NoProxy, Origin: d.Origin, NoWorkspaces: d.NoWorkspaces,
 		Clock: d.Clock, Logger: d.Logger, MaxArtifact: d.MaxArtifact,
 		Changed:  func(namespace, name string) { s.changes.send(Change{Namespace: namespace, Model: name}) },

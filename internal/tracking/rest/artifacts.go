@@ -80,16 +80,34 @@ func (a *API) key(ctx context.Context, p string) (string, error) {
 	if first == partsFolder {
 		return "", fmt.Errorf("%w: %q is reserved", blob.ErrKey, first)
 	}
+	if err := a.owned(ctx, first); err != nil {
+		return "", err
+	}
+	return path.Join(a.o.KeyPrefix, p), nil
+}
+
+// owned tells whether a folder below a root of artifacts belongs to the namespace.
+func (a *API) owned(ctx context.Context, folder string) error {
 	owner := server.DefaultNamespace
-	if n, err := strconv.ParseInt(first, 10, 64); err == nil {
+	if n, err := strconv.ParseInt(folder, 10, 64); err == nil {
 		if owner, err = a.store.ExperimentNamespace(ctx, n); err != nil {
-			return "", err
+			return err
 		}
 	}
 	if owner != server.NamespaceOf(ctx) {
-		return "", model.Missing("No Experiment with id=%s exists, so it has no artifacts", first)
+		return model.Missing("No Experiment with id=%s exists, so it has no artifacts", folder)
 	}
-	return path.Join(a.o.KeyPrefix, p), nil
+	return nil
+}
+
+// ownedElsewhere is owned for what lies below the root that is not in the server's own store.
+func (a *API) ownedElsewhere(ctx context.Context, uri, file string) error {
+	below, ok := strings.CutPrefix(uri, strings.TrimRight(a.o.Root, "/"))
+	if a.o.Root == "" || !ok || below != "" && below[0] != '/' {
+		return nil
+	}
+	first, _, _ := strings.Cut(strings.TrimLeft(below+"/"+file, "/"), "/")
+	return a.owned(ctx, first)
 }
 
 // checkFile accepts a path below an address; the empty one is the address itself.
@@ -129,6 +147,9 @@ func (a *API) placeOf(ctx context.Context, uri, file string) (place, error) {
 		return place{}, err
 	}
 	if a.o.Elsewhere != nil && !strings.HasPrefix(uri, a.o.ArtifactRoot) {
+		if err := a.ownedElsewhere(ctx, uri, file); err != nil {
+			return place{}, err
+		}
 		bucket, key, err := a.o.Elsewhere(ctx, uri)
 		return place{bucket, path.Join(key, file)}, err
 	}

@@ -29,6 +29,8 @@ type Options struct {
 	KeyPrefix string
 	// ArtifactRoot is how their addresses begin, e.g. "mlflow-artifacts:".
 	ArtifactRoot string
+	// Root is where new experiments keep their artifacts, if it is not ArtifactRoot.
+	Root string
 	// Version is the release of MLflow whose API this is.
 	Version string
 	Clock   func() time.Time
