@@ -5,13 +5,13 @@ CREATE TEMP TABLE fill AS
 INSERT INTO runs(uuid, exp, start, "end", status, name, user, uri)
 	SELECT run, {experiment}, 1000 + i, 2000 + i, 3, 'run ' || i, 'bench', 'mlflow-artifacts:/{experiment}/' || run || '/artifacts' FROM fill ORDER BY i;
 CREATE TEMP TABLE filled AS SELECT r.id, r.start - 1000 AS i FROM runs r WHERE r.exp = {experiment} AND r.start > 1000 ORDER BY r.id;
-INSERT INTO run_latest(run, k, exp, value, nan, step, ts)
-	SELECT f.id, k.id, {experiment}, ((f.i * 7919 + m.value) % 1000) / 1000.0, 0, 0, 1 FROM filled f, json_each('[0,1,2,3,4]') m JOIN run_keys k ON k.key = 'm' || m.value;
-INSERT INTO run_params(run, k, exp, v)
-	SELECT f.id, k.id, {experiment}, CAST((f.i + p.value) % 10 AS TEXT) FROM filled f, json_each('[0,1,2,3,4]') p JOIN run_keys k ON k.key = 'p' || p.value;
-INSERT INTO run_tags(run, k, exp, v)
-	SELECT f.id, k.id, {experiment}, 'value ' || (f.i % 5) FROM filled f, json_each('[0,1,2]') g JOIN run_keys k ON k.key = 't' || g.value;
-INSERT INTO run_tags(run, k, exp, v)
-	SELECT f.id, k.id, {experiment}, 'run ' || f.i FROM filled f JOIN run_keys k ON k.key = 'mlflow.runName';
+INSERT INTO run_latest(run, k, exp, start, value, nan, step, ts)
+	SELECT f.id, k.id, {experiment}, 1000 + f.i, ((f.i * 7919 + m.value) % 1000) / 1000.0, 0, 0, 1 FROM filled f, json_each('[0,1,2,3,4]') m JOIN run_keys k ON k.key = 'm' || m.value;
+INSERT INTO run_params(run, k, exp, start, v)
+	SELECT f.id, k.id, {experiment}, 1000 + f.i, CAST((f.i + p.value) % 10 AS TEXT) FROM filled f, json_each('[0,1,2,3,4]') p JOIN run_keys k ON k.key = 'p' || p.value;
+INSERT INTO run_tags(run, k, exp, start, v)
+	SELECT f.id, k.id, {experiment}, 1000 + f.i, 'value ' || (f.i % 5) FROM filled f, json_each('[0,1,2]') g JOIN run_keys k ON k.key = 't' || g.value;
+INSERT INTO run_tags(run, k, exp, start, v)
+	SELECT f.id, k.id, {experiment}, 1000 + f.i, 'run ' || f.i FROM filled f JOIN run_keys k ON k.key = 'mlflow.runName';
 DROP TABLE filled;
 DROP TABLE fill;

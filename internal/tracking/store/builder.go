@@ -19,6 +19,15 @@ type clause struct {
 
 func sqlf(text string, args ...any) clause { return clause{text, args} }
 
+// thisRun stands in conditions of runs for the column with the run's number.
+const thisRun = "{run}"
+
+// of puts a column for [thisRun]. What is known of a run without its row is
+// looked at before the row is read.
+func (c clause) of(run string) clause {
+	return clause{strings.ReplaceAll(c.sql, thisRun, run), c.args}
+}
+
 var (
 	always = sqlf("1 = 1")
 	never  = sqlf("1 = 0")

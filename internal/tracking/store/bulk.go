@@ -18,8 +18,8 @@ type runKey struct{ run, k int64 }
 
 // pairRow is a row of run_params or run_tags.
 type pairRow struct {
-	run, k, exp int64
-	v           string
+	run, k, exp, start int64
+	v                  string
 }
 
 func rowsOf(m map[runKey]pairRow) []pairRow { return sortedPairs(slices.Collect(maps.Values(m))) }
@@ -34,14 +34,14 @@ func unique(list []int64) []int64 {
 	return slices.Compact(list)
 }
 
-// runPoint is a row of run_metrics, with the experiment for run_latest.
+// runPoint is a row of run_metrics, with the experiment and the start of the run for run_latest.
 type runPoint struct {
-	run, exp int64
+	run, exp, start int64
 	point
 }
 
 func newRunPoint(r model.RunInfo, k int64, m model.Metric) runPoint {
-	p := runPoint{r.Row, r.ExperimentID, point{k: k, ts: m.Timestamp, step: m.Step}}
+	p := runPoint{r.Row, r.ExperimentID, r.Start, point{k: k, ts: m.Timestamp, step: m.Step}}
 	var nan bool
 	if p.value, nan = model.Sanitize(m.Value); nan {
 		p.nan = 1
@@ -69,15 +69,15 @@ var (
 		"run_metrics", "run, k, ts, step, value, nan", []string{"bigint", "bigint", "bigint", "bigint", "float8", "bigint"}, " ON CONFLICT DO NOTHING",
 	}
 	upsertLatest = statement{
-		"run_latest", "run, k, exp, value, nan, step, ts",
-		[]string{"bigint", "bigint", "bigint", "float8", "bigint", "bigint", "bigint"},
+		"run_latest", "run, k, exp, start, value, nan, step, ts",
+		[]string{"bigint", "bigint", "bigint", "bigint", "float8", "bigint", "bigint", "bigint"},
 		` ON CONFLICT(run, k) DO UPDATE SET value = excluded.value, nan = excluded.nan, step = excluded.step, ts = excluded.ts
 		WHERE (excluded.step, excluded.ts, excluded.value) > (run_latest.step, run_latest.ts, run_latest.value)`,
 	}
-	insertParams = statement{"run_params", "run, k, exp, v", []string{"bigint", "bigint", "bigint", "text"}, " ON CONFLICT DO NOTHING"}
+	insertParams = statement{"run_params", "run, k, exp, start, v", []string{"bigint", "bigint", "bigint", "bigint", "text"}, " ON CONFLICT DO NOTHING"}
 	upsertTags   = statement{
-		"run_tags", "run, k, exp, v",
-		[]string{"bigint", "bigint", "bigint", "text"},
+		"run_tags", "run, k, exp, start, v",
+		[]string{"bigint", "bigint", "bigint", "bigint", "text"},
 		" ON CONFLICT(run, k) DO UPDATE SET v = excluded.v WHERE run_tags.v <> excluded.v",
 	}
 )
@@ -174,7 +174,7 @@ func (s statement) transpose(n int, row func(i int, args []any) []any) []any {
 func pairValues(list []pairRow) (int, func(i int, args []any) []any) {
 	return len(list), func(i int, args []any) []any {
 		p := list[i]
-		return append(args, p.run, p.k, p.exp, p.v)
+		return append(args, p.run, p.k, p.exp, p.start, p.v)
 	}
 }
 
@@ -201,7 +201,7 @@ func (t *tx) putPoints(points []runPoint) error {
 	}
 	return t.putMany(upsertLatest, len(latest), func(i int, args []any) []any {
 		p := latest[i]
-		return append(args, p.run, p.k, p.exp, p.value, p.nan, p.step, p.ts)
+		return append(args, p.run, p.k, p.exp, p.start, p.value, p.nan, p.step, p.ts)
 	})
 }
 

@@ -88,6 +88,13 @@ func (rs *runSearch) metricPart(part int, k int64, driver clause, limits []claus
 	if rs.token.Part == part {
 		conditions = append(conditions, rs.token.behindValue(desc))
 	}
+	run := "o.run"
+	switch {
+	case part == without && driver.sql == "":
+		run = "r.id"
+	case part == without:
+		run = "d.run"
+	}
 	args := slices.Clone(driver.args)
 	from := " FROM run_latest o" + rs.t.by("run_latest_value") + " " + rs.t.then() + " runs r ON r.id = o.run"
 	switch {
@@ -98,7 +105,7 @@ func (rs *runSearch) metricPart(part int, k int64, driver clause, limits []claus
 	case driver.sql != "":
 		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " run_latest o ON o.run = d.run " + rs.t.then() + " runs r ON r.id = o.run"
 	}
-	where := all(conditions)
+	where := all(conditions).of(run)
 	if part == without {
 		args = append(append(args, rs.experiments[0], k), where.args...)
 		return "SELECT " + runColumns + from + " WHERE r.exp = ? AND NOT EXISTS(SELECT 1 FROM run_latest o WHERE o.run = r.id AND o.k = ?) AND " +
@@ -106,19 +113,21 @@ func (rs *runSearch) metricPart(part int, k int64, driver clause, limits []claus
 	}
 	args = append(append(args, rs.experiments[0], k), where.args...)
 	return "SELECT " + runColumns + from + fmt.Sprintf(" WHERE o.exp = ? AND o.k = ? AND o.nan = %d AND ", part-numbers) + where.sql +
-		" ORDER BY o.value" + direction(desc) + ", r.start DESC, r.uuid LIMIT ? OFFSET ?", args
+		" ORDER BY o.value" + direction(desc) + ", o.start DESC, r.uuid LIMIT ? OFFSET ?", args
 }
 
 // behindValue continues within a part.
 func (t token) behindValue(desc bool) clause {
-	if t.Part != numbers {
-		return t.behind()
+	switch {
+	case t.Part == without:
+		return t.behind("r.start")
+	case t.Part == notNumbers:
+		return t.behind("o.start")
+	case desc: // a range of the index
+		return sqlf("(o.value, o.start) <= (?, ?) AND NOT (o.value = ? AND o.start = ? AND r.uuid <= ?)", t.Value, t.Start, t.Value, t.Start, t.ID)
+	default:
+		return sqlf("o.value >= ? AND NOT (o.value = ? AND o.start > ?) AND NOT (o.value = ? AND o.start = ? AND r.uuid <= ?)", t.Value, t.Value, t.Start, t.Value, t.Start, t.ID)
 	}
-	op := " >= "
-	if desc {
-		op = " <= "
-	}
-	return sqlf("o.value"+op+"? AND NOT (o.value = ? AND (r.start > ? OR r.start = ? AND r.uuid <= ?))", t.Value, t.Value, t.Start, t.Start, t.ID)
 }
 
 // count tells how many rows a part has that lies before the page.

@@ -85,7 +85,7 @@ func (i Import) Run(r *model.Run, deletedAt int64) error {
 		return err
 	}
 	var experiment int64
-	if err := t.Row("SELECT id, exp FROM runs WHERE uuid = ?", r.ID).Scan(&r.Row, &experiment); err != nil {
+	if err := t.Row("SELECT id, exp, start FROM runs WHERE uuid = ?", r.ID).Scan(&r.Row, &experiment, &r.Start); err != nil {
 		return err
 	}
 	if experiment != r.ExperimentID {

@@ -168,11 +168,11 @@ func (t *tx) logTogether(list []*entry) error {
 		}
 		for _, p := range e.added {
 			k := t.known(p.Key)
-			params[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, p.Value}
+			params[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, r.Start, p.Value}
 		}
 		for _, g := range e.batch.Tags {
 			k := t.known(g.Key)
-			tags[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, g.Value} // the last one counts
+			tags[runKey{r.Row, k}] = pairRow{r.Row, k, r.ExperimentID, r.Start, g.Value} // the last one counts
 		}
 	}
 	n, row := pairValues(rowsOf(params))

@@ -194,7 +194,7 @@ func (t *tx) putPair(table string, r model.RunInfo, p model.Pair) error {
 	if err != nil {
 		return err
 	}
-	return t.Later("INSERT INTO "+table+"(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT(run, k) DO UPDATE SET v = excluded.v", r.Row, k, r.ExperimentID, p.Value)
+	return t.Later("INSERT INTO "+table+"(run, k, exp, start, v) VALUES(?, ?, ?, ?, ?) ON CONFLICT(run, k) DO UPDATE SET v = excluded.v", r.Row, k, r.ExperimentID, r.Start, p.Value)
 }
 
 func (t *tx) putTags(r model.RunInfo, tags []model.Pair) error {
@@ -219,7 +219,7 @@ func (t *tx) putParams(r model.RunInfo, params []model.Pair) error {
 		if err != nil {
 			return err
 		}
-		n, err := t.Exec("INSERT INTO run_params(run, k, exp, v) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", r.Row, k, r.ExperimentID, p.Value)
+		n, err := t.Exec("INSERT INTO run_params(run, k, exp, start, v) VALUES(?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", r.Row, k, r.ExperimentID, r.Start, p.Value)
 		if err != nil {
 			return err
 		}

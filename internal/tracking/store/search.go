@@ -1,12 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
@@ -104,12 +107,15 @@ func (rs *runSearch) find() ([]model.RunInfo, error) {
 	if !rs.byMetric() && !rs.byStart() {
 		return rs.findSorted()
 	}
-	driver, err := rs.driver()
+	text, driver, err := rs.driver()
 	if err != nil {
 		return nil, err
 	}
 	if rs.byMetric() {
 		return rs.findByMetric(driver)
+	}
+	if text != nil {
+		return rs.findByText(text)
 	}
 	rs.keyset()
 	if driver.sql != "" {
@@ -120,6 +126,8 @@ func (rs *runSearch) find() ([]model.RunInfo, error) {
 
 // compile makes conditions of the comparisons.
 func (rs *runSearch) compile() error {
+	// Looked at first what few runs have.
+	slices.SortStableFunc(rs.comparisons, func(a, b filter.Comparison) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, c := range rs.comparisons {
 		if rs.bounds(c) {
 			continue
@@ -133,14 +141,36 @@ func (rs *runSearch) compile() error {
 	return nil
 }
 
+func rank(c filter.Comparison) int {
+	if isText(c) {
+		return 0
+	}
+	return 1
+}
+
+// isText tells whether a comparison is with the whole text of a param or tag.
+func isText(c filter.Comparison) bool {
+	return (c.Entity == filter.Param || c.Entity == filter.Tag) && c.Op == filter.Eq
+}
+
 var runTables = map[filter.Entity]string{filter.Param: "run_params", filter.Tag: "run_tags"}
+
+// has is a condition on a side table. Where a list is walked in order,
+// PostgreSQL must look at run after run (OFFSET forbids it to join), as its
+// statistics know nothing of how keys and values go together.
+func (rs *runSearch) has(not bool, text string, args ...any) clause {
+	if rs.t.Dialect() == db.Postgres && (rs.byStart() || rs.byMetric()) {
+		text += " OFFSET 0"
+	}
+	return has(not, text, args...)
+}
 
 func (rs *runSearch) condition(c filter.Comparison) (clause, error) {
 	switch c.Entity {
 	case filter.Attribute:
 		return runAttribute(c), nil
 	case filter.Dataset:
-		return datasetCondition(c), nil
+		return rs.datasetCondition(c), nil
 	default:
 	}
 	k, err := rs.t.keyID(c.Key)
@@ -148,17 +178,17 @@ func (rs *runSearch) condition(c filter.Comparison) (clause, error) {
 		return clause{}, err
 	}
 	if c.Op == filter.IsNull || c.Op == filter.IsNotNull {
-		return has(c.Op == filter.IsNull, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = r.id AND c.k = ?", k), nil
+		return rs.has(c.Op == filter.IsNull, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = "+thisRun+" AND c.k = ?", k), nil
 	}
 	if k == 0 {
 		return never, nil
 	}
 	if c.Entity == filter.Metric {
 		v := metricCondition(c)
-		return has(false, "SELECT 1 FROM run_latest c WHERE c.run = r.id AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
+		return rs.has(false, "SELECT 1 FROM run_latest c WHERE c.run = "+thisRun+" AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
 	}
 	v := textCondition("c.v", c)
-	return has(false, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = r.id AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
+	return rs.has(false, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = "+thisRun+" AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
 }
 
 var runAttributes = map[string]string{
@@ -182,17 +212,17 @@ func runAttribute(c filter.Comparison) clause {
 	return sqlf("r.status IN (??)", fits)
 }
 
-func datasetCondition(c filter.Comparison) clause {
+func (rs *runSearch) datasetCondition(c filter.Comparison) clause {
 	if c.Key == "context" {
 		v := textCondition("c.value", c)
-		return has(false, "SELECT 1 FROM run_input_tags c WHERE c.run = r.id AND c.key = ? AND "+v.sql, append([]any{model.TagContext}, v.args...)...)
+		return rs.has(false, "SELECT 1 FROM run_input_tags c WHERE c.run = "+thisRun+" AND c.key = ? AND "+v.sql, append([]any{model.TagContext}, v.args...)...)
 	}
 	column := "d.name"
 	if c.Key == "digest" {
 		column = "d.digest"
 	}
 	v := textCondition(column, c)
-	return has(false, "SELECT 1 FROM run_inputs c JOIN run_datasets d ON d.id = c.dataset WHERE c.run = r.id AND "+v.sql, v.args...)
+	return rs.has(false, "SELECT 1 FROM run_inputs c JOIN run_datasets d ON d.id = c.dataset WHERE c.run = "+thisRun+" AND "+v.sql, v.args...)
 }
 
 func (rs *runSearch) byStart() bool {
@@ -208,12 +238,12 @@ func (rs *runSearch) byMetric() bool {
 // SQLite would not use it as a range of the index.
 func (rs *runSearch) keyset() {
 	if rs.token.ID != "" {
-		rs.conditions = append(rs.conditions, rs.token.behind())
+		rs.conditions = append(rs.conditions, rs.token.behind("r.start"))
 	}
 }
 
-func (t token) behind() clause {
-	return sqlf("r.start <= ? AND NOT (r.start = ? AND r.uuid <= ?)", t.Start, t.Start, t.ID)
+func (t token) behind(start string) clause {
+	return sqlf(start+" <= ? AND NOT ("+start+" = ? AND r.uuid <= ?)", t.Start, t.Start, t.ID)
 }
 
 func (rs *runSearch) next(page []model.Run) string {
@@ -229,70 +259,14 @@ func (rs *runSearch) next(page []model.Run) string {
 	return token{Query: rs.token.Query, Offset: rs.token.Offset + len(page)}.encode()
 }
 
-// fewRows bounds the counting of what a condition selects.
-const fewRows = 5000
-
-// driver finds the condition whose index gives the fewest runs, as a query of
-// their numbers. There is none if all give many, or if so large a share of all
-// runs fits that walking the list finds a page sooner.
-func (rs *runSearch) driver() (best clause, err error) {
-	if len(rs.comparisons) == 0 {
-		return clause{}, nil
-	}
-	var total int
-	if err := rs.t.Row("SELECT coalesce(max(id), 0) FROM runs").Scan(&total); err != nil {
-		return clause{}, err
-	}
-	fewest, walk := fewRows, float64(rs.limit)
-	for _, c := range rs.comparisons {
-		candidate, err := rs.indexed(c)
-		if err != nil {
-			return clause{}, err
-		}
-		if candidate.sql == "" {
-			continue
-		}
-		var n int
-		if err := rs.t.Row("SELECT count(*) FROM ("+candidate.sql+" LIMIT ?) n", append(slices.Clone(candidate.args), fewRows)...).Scan(&n); err != nil {
-			return clause{}, err
-		}
-		if n < fewRows {
-			walk *= float64(total) / float64(max(n, 1))
-		}
-		if n < fewest {
-			fewest, best = n, candidate
-		}
-	}
-	if walk < float64(fewest) {
-		return clause{}, nil
-	}
-	return best, nil
-}
-
-// indexed is a comparison as a range of a value index.
-func (rs *runSearch) indexed(c filter.Comparison) (clause, error) {
-	metric := c.Entity == filter.Metric && c.Op != filter.Ne
-	text := (c.Entity == filter.Param || c.Entity == filter.Tag) && c.Op == filter.Eq
-	if !metric && !text {
-		return clause{}, nil
-	}
-	k, err := rs.t.keyID(c.Key)
-	if err != nil || k == 0 {
-		return clause{}, err
-	}
-	exps := rs.experiments
-	if metric {
-		return sqlf("SELECT run FROM run_latest"+rs.t.by("run_latest_value")+" WHERE exp IN (??) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
-	}
-	table := runTables[c.Entity]
-	return sqlf("SELECT run FROM "+table+rs.t.by(table+"_value")+" WHERE exp IN (??) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
-}
+// indexedText is how many characters of a text an index holds.
+const indexedText = 100
 
 const newestFirst = " ORDER BY r.start DESC, r.uuid"
 
 // findFrom starts from the few runs of a driver.
 func (rs *runSearch) findFrom(driver clause) ([]model.RunInfo, error) {
-	where := all(append(rs.conditions, rs.stage()))
+	where := all(append(rs.conditions, rs.stage())).of("o.run")
 	args := append(slices.Clone(driver.args), where.args...)
 	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+") c) o "+rs.t.then()+" runs r ON r.id = o.run WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
 		append(args, rs.limit, rs.token.Offset)...)
@@ -318,7 +292,7 @@ func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
 	if len(rs.experiments)*len(rs.stages) > manyLists {
 		return rs.findSorted()
 	}
-	where := all(rs.conditions)
+	where := all(rs.conditions).of("r.id")
 	var parts []string
 	var args []any
 	for _, e := range rs.experiments {
@@ -326,6 +300,33 @@ func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
 			parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM runs r"+rs.t.by("runs_list")+" WHERE r.exp = ? AND r.stage = ? AND "+where.sql+newestFirst+" LIMIT ?) p"+strconv.Itoa(len(parts)))
 			args = append(append(append(args, e, st), where.args...), rs.limit+rs.token.Offset)
 		}
+	}
+	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
+}
+
+// findByText walks the runs with a text in each experiment and merges them.
+func (rs *runSearch) findByText(c *candidate) ([]model.RunInfo, error) {
+	k, err := rs.t.keyID(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	conditions := slices.Delete(slices.Clone(rs.conditions), c.at, c.at+1)
+	if rs.t.Dialect() != db.Postgres || utf8.RuneCountInString(c.Text) >= indexedText { // SQLite's substr ends at a NUL
+		conditions = append(conditions, rs.conditions[c.at])
+	}
+	conditions = append(conditions, rs.stage())
+	if rs.token.ID != "" {
+		conditions = append(conditions, rs.token.behind("o.start"))
+	}
+	where := all(conditions).of("o.run")
+	table := runTables[c.Entity]
+	var parts []string
+	var args []any
+	for _, e := range rs.experiments {
+		parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM "+table+" o"+rs.t.by(table+"_value")+" "+rs.t.then()+
+			" runs r ON r.id = o.run WHERE o.exp = ? AND o.k = ? AND substr(o.v, 1, 100) = substr(?, 1, 100) AND "+where.sql+
+			" ORDER BY o.start DESC, r.uuid LIMIT ?) p"+strconv.Itoa(len(parts)))
+		args = append(append(append(args, e, k, c.Text), where.args...), rs.limit+rs.token.Offset)
 	}
 	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
 }
@@ -363,7 +364,7 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 		orders = append(orders, "r.start DESC")
 	}
 	orders = append(orders, "r.uuid")
-	where := all(append(rs.conditions, rs.scope()))
+	where := all(append(rs.conditions, rs.scope())).of("r.id")
 	return rs.query("SELECT "+runColumns+" FROM runs r"+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
 		append(append(args, where.args...), rs.limit, rs.token.Offset)...)
 }

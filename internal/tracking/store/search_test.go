@@ -16,6 +16,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
@@ -285,7 +286,7 @@ func testRunSearch_driver(t *testing.T, open opener) {
 				return err
 			}
 			rs := &runSearch{t: x, experiments: []int64{0}, stages: []int64{0}, comparisons: comparisons, limit: 101}
-			driver, err := rs.driver()
+			_, driver, err := rs.driver()
 			if got := driver.sql != ""; got != want {
 				t.Errorf("%s: driver %q", text, driver.sql)
 			}
@@ -294,6 +295,58 @@ func testRunSearch_driver(t *testing.T, open opener) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	metric := func(n int) candidate {
+		return candidate{filter.Comparison{Entity: filter.Metric, Op: ">"}, sqlf("metric"), 0, n}
+	}
+	param := func(n int) candidate {
+		return candidate{filter.Comparison{Entity: filter.Param, Op: filter.Eq}, sqlf("param"), 0, n}
+	}
+	for name, c := range map[string]struct {
+		candidates []candidate
+		ordered    bool
+		text, best string
+	}{
+		"Many":            {candidates: []candidate{metric(fewRows), param(fewRows)}},
+		"Few":             {candidates: []candidate{metric(100), param(fewRows)}, best: "metric"},
+		"Fewer":           {candidates: []candidate{metric(100), param(50)}, best: "param"},
+		"ListIsShorter":   {candidates: []candidate{metric(4900)}},
+		"Text":            {candidates: []candidate{metric(fewRows), param(fewRows)}, ordered: true, text: "param"},
+		"ShorterText":     {candidates: []candidate{metric(900), param(800)}, ordered: true, text: "param"},
+		"LongerText":      {candidates: []candidate{metric(100), param(fewRows)}, ordered: true, best: "metric"},
+		"FewerOfTwoTexts": {candidates: []candidate{metric(500), param(400), param(fewRows)}, ordered: true, text: "param"},
+	} {
+		text, best := choose(c.candidates, c.ordered, 100, 200_000)
+		got := ""
+		if text != nil {
+			got = text.sql
+		}
+		if got != c.text || best.sql != c.best {
+			t.Errorf("%s: text %q, driver %q", name, got, best.sql)
+		}
+	}
+}
+
+func TestRemembered(t *testing.T) {
+	t.Parallel()
+	var r remembered
+	now := time.UnixMilli(1_700_000_000_000)
+	if r.has("a", now) {
+		t.Error("it knows what it was not told")
+	}
+	r.add("a", now.Add(time.Minute))
+	if !r.has("a", now) || r.has("a", now.Add(time.Minute)) {
+		t.Error("it must hold for a minute")
+	}
+	for i := range 1000 {
+		r.add(fmt.Sprint(i), now.Add(time.Minute))
+	}
+	if r.has("a", now) || len(r.until) > 1000 {
+		t.Errorf("%d are remembered", len(r.until))
 	}
 }
 

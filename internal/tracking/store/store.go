@@ -50,6 +50,8 @@ type Store struct {
 	keys keys
 	// intake holds what is being logged.
 	intake intake
+	// many are the conditions of searches that fit many runs.
+	many remembered
 	// maxEntries is the constant, smaller in tests.
 	maxEntries int
 	// searched hears of the queries of searches; tests look how they are done.

@@ -12,9 +12,9 @@ INSERT INTO run_metrics(run, k, ts, step, value, nan)
 	SELECT r.id, k.id, p.ts, p.step, p.value, p.nan FROM runs r, run_keys k,
 		(SELECT 1 AS ts, 0 AS step, 0.5 AS value, 0 AS nan UNION ALL SELECT 2, 1, 0.25, 0 UNION ALL SELECT 3, 2, 0, 1) p
 	WHERE r.name = 'a run' AND k.key = 'loss';
-INSERT INTO run_latest(run, k, exp, value, nan, step, ts) SELECT r.id, k.id, r.exp, 0, 1, 2, 3 FROM runs r, run_keys k WHERE r.name = 'a run' AND k.key = 'loss';
-INSERT INTO run_params(run, k, exp, v) SELECT r.id, k.id, r.exp, '0.01' FROM runs r, run_keys k WHERE r.name = 'a run' AND k.key = 'lr';
-INSERT INTO run_tags(run, k, exp, v) SELECT r.id, k.id, r.exp, 'a run' FROM runs r, run_keys k WHERE r.name = 'a run' AND k.key = 'mlflow.runName';
+INSERT INTO run_latest(run, k, exp, start, value, nan, step, ts) SELECT r.id, k.id, r.exp, r.start, 0, 1, 2, 3 FROM runs r, run_keys k WHERE r.name = 'a run' AND k.key = 'loss';
+INSERT INTO run_params(run, k, exp, start, v) SELECT r.id, k.id, r.exp, r.start, '0.01' FROM runs r, run_keys k WHERE r.name = 'a run' AND k.key = 'lr';
+INSERT INTO run_tags(run, k, exp, start, v) SELECT r.id, k.id, r.exp, r.start, 'a run' FROM runs r, run_keys k WHERE r.name = 'a run' AND k.key = 'mlflow.runName';
 INSERT INTO logged_models(uuid, exp, name, type, source_run, uri, status, created, updated)
 	SELECT 'm-0001', id, 'net', 'onnx', '0123456789abcdef0123456789abcdef', 'mlflow-artifacts:/1/models/m-0001/artifacts', 2, 1000, 1000 FROM experiments WHERE name = 'first';
 INSERT INTO registered_models(namespace, name, description, created, updated) VALUES ('default', 'net', 'what it does', 1000, 1000);

@@ -43,24 +43,25 @@ CREATE TABLE run_metrics(
 	run INTEGER NOT NULL, k INTEGER NOT NULL, ts INTEGER NOT NULL, step INTEGER NOT NULL, value REAL NOT NULL, nan INTEGER NOT NULL,
 	PRIMARY KEY(run, k, ts, step, value, nan)
 ) WITHOUT ROWID;
--- The newest point of each metric (highest step, then time, then value).
+-- The newest point of each metric (highest step, then time, then value). Start
+-- is that of the run and never changes: the indexes of values are in the order of searches.
 CREATE TABLE run_latest(
-	run INTEGER NOT NULL, k INTEGER NOT NULL, exp INTEGER NOT NULL, value REAL NOT NULL, nan INTEGER NOT NULL, step INTEGER NOT NULL, ts INTEGER NOT NULL,
+	run INTEGER NOT NULL, k INTEGER NOT NULL, exp INTEGER NOT NULL, start INTEGER NOT NULL, value REAL NOT NULL, nan INTEGER NOT NULL, step INTEGER NOT NULL, ts INTEGER NOT NULL,
 	PRIMARY KEY(run, k)
 ) WITHOUT ROWID;
-CREATE INDEX run_latest_value ON run_latest(exp, k, nan, value, run);
+CREATE INDEX run_latest_value ON run_latest(exp, k, nan, value, start, run);
 
 -- Values reach 6,000 and 8,000 characters; the index holds their beginning.
 CREATE TABLE run_params(
-	run INTEGER NOT NULL, k INTEGER NOT NULL, exp INTEGER NOT NULL, v TEXT NOT NULL,
+	run INTEGER NOT NULL, k INTEGER NOT NULL, exp INTEGER NOT NULL, start INTEGER NOT NULL, v TEXT NOT NULL,
 	PRIMARY KEY(run, k)
 ) WITHOUT ROWID;
-CREATE INDEX run_params_value ON run_params(exp, k, substr(v, 1, 100), run);
+CREATE INDEX run_params_value ON run_params(exp, k, substr(v, 1, 100), start DESC, run);
 CREATE TABLE run_tags(
-	run INTEGER NOT NULL, k INTEGER NOT NULL, exp INTEGER NOT NULL, v TEXT NOT NULL,
+	run INTEGER NOT NULL, k INTEGER NOT NULL, exp INTEGER NOT NULL, start INTEGER NOT NULL, v TEXT NOT NULL,
 	PRIMARY KEY(run, k)
 ) WITHOUT ROWID;
-CREATE INDEX run_tags_value ON run_tags(exp, k, substr(v, 1, 100), run);
+CREATE INDEX run_tags_value ON run_tags(exp, k, substr(v, 1, 100), start DESC, run);
 
 CREATE TABLE run_datasets(
 	id INTEGER PRIMARY KEY,

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+)
+
+// fewRows bounds the counting of what a condition selects.
+const fewRows = 5000
+
+// driver finds the condition whose index gives the fewest runs, as a query of
+// their numbers. There is none if all give many, or if so large a share of all
+// runs fits that walking a list finds a page sooner. That list is the runs with
+// a text, if the filter names one and the index has them in the order asked for.
+func (rs *runSearch) driver() (text *candidate, best clause, err error) {
+	candidates, err := rs.candidates()
+	if err != nil || len(candidates) == 0 {
+		return nil, clause{}, err
+	}
+	ordered := rs.byStart() && len(rs.experiments) <= manyLists
+	if ordered && len(candidates) == 1 && isText(candidates[0].Comparison) {
+		return &candidates[0], clause{}, nil
+	}
+	var total int
+	if err := rs.t.Row("SELECT coalesce(max(id), 0) FROM runs").Scan(&total); err != nil {
+		return nil, clause{}, err
+	}
+	for i := range candidates {
+		if candidates[i].n, err = rs.few(candidates[i].clause); err != nil {
+			return nil, clause{}, err
+		}
+	}
+	text, best = choose(candidates, ordered, float64(rs.limit), float64(total))
+	return text, best, nil
+}
+
+// choose compares the candidates. Ordered: the runs with a text can be walked
+// in the order asked for; that reads at most all of them.
+func choose(candidates []candidate, ordered bool, page, total float64) (text *candidate, best clause) {
+	fewest, walk := fewRows, page
+	for i, c := range candidates {
+		if ordered && isText(c.Comparison) {
+			if text == nil || c.n < text.n {
+				text = &candidates[i]
+			}
+			continue
+		}
+		if c.n < fewRows {
+			walk *= total / float64(max(c.n, 1))
+		}
+		if c.n < fewest {
+			fewest, best = c.n, c.clause
+		}
+	}
+	if text != nil {
+		walk = min(walk, float64(text.n))
+	}
+	if best.sql == "" || walk < float64(fewest) {
+		return text, clause{}
+	}
+	return nil, best
+}
+
+// candidate is a comparison that is a range of a value index.
+type candidate struct {
+	filter.Comparison
+	clause
+	at int // among the comparisons
+	n  int // runs that it selects, up to fewRows
+}
+
+// few counts what a candidate selects, up to fewRows. What was many is not
+// counted again for a minute: it only decides where a search starts.
+func (rs *runSearch) few(c clause) (n int, err error) {
+	what, now := fmt.Sprint(c.sql, c.args), rs.t.s.o.Clock()
+	if rs.t.s.many.has(what, now) {
+		return fewRows, nil
+	}
+	// To skip rows is much faster than to count them.
+	err = rs.t.Row(c.sql+" LIMIT 1 OFFSET ?", append(slices.Clone(c.args), fewRows-1)...).Scan(&n)
+	if err == nil {
+		rs.t.s.many.add(what, now.Add(time.Minute))
+		return fewRows, nil
+	}
+	if !db.IsNoRows(err) {
+		return 0, err
+	}
+	err = rs.t.Row("SELECT count(*) FROM ("+c.sql+") n", c.args...).Scan(&n)
+	return n, err
+}
+
+// remembered is a bounded set of what holds for a while.
+type remembered struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func (r *remembered) has(s string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Before(r.until[s])
+}
+
+func (r *remembered) add(s string, until time.Time) {
+	const most, longest = 1000, 1000
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.until == nil || len(r.until) >= most {
+		r.until = map[string]time.Time{}
+	}
+	if len(s) <= longest {
+		r.until[s] = until
+	}
+}
+
+func (rs *runSearch) candidates() (list []candidate, err error) {
+	for i, c := range rs.comparisons {
+		q, err := rs.indexed(c)
+		if err != nil {
+			return nil, err
+		}
+		if q.sql != "" {
+			list = append(list, candidate{c, q, i, 0})
+		}
+	}
+	return list, nil
+}
+
+// indexed is a comparison as a range of a value index.
+func (rs *runSearch) indexed(c filter.Comparison) (clause, error) {
+	metric := c.Entity == filter.Metric && c.Op != filter.Ne
+	if !metric && !isText(c) {
+		return clause{}, nil
+	}
+	k, err := rs.t.keyID(c.Key)
+	if err != nil || k == 0 {
+		return clause{}, err
+	}
+	exps := rs.experiments
+	if metric {
+		return sqlf("SELECT run FROM run_latest"+rs.t.by("run_latest_value")+" WHERE exp IN (??) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
+	}
+	table := runTables[c.Entity]
+	return sqlf("SELECT run FROM "+table+rs.t.by(table+"_value")+" WHERE exp IN (??) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
+}
