@@ -4,15 +4,19 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kiwerk/kiwerk/internal/text"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
 )
 
 // ImportOptions of kiwerk tracking import.
 type ImportOptions struct {
 	Source string
+	// Server is the source where Source is an http or https address.
+	Server *client.Client
 	// To is the database, ArtifactsTo the folder or bucket, as kiwerk tracking serve takes them.
 	To, ArtifactsTo string
 	// Artifacts is copy or reference.
@@ -104,11 +108,18 @@ func (t *tree) trackingImport() *cobra.Command {
 		Example: "  kiwerk tracking import sqlite:///mlflow.db --artifacts-from ./mlartifacts --dry-run\n" +
 			"  kiwerk tracking import sqlite:///mlflow.db --artifacts-from ./mlartifacts --to sqlite:///kiwerk.db\n" +
 			"  kiwerk tracking import postgresql://mlflow@db/mlflow --artifacts reference --to postgresql://kiwerk@db/kiwerk\n" +
-			"  kiwerk tracking import ./mlruns",
+			"  kiwerk tracking import ./mlruns\n" +
+			"  kiwerk tracking import https://mlflow.example --to sqlite:///kiwerk.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Source = args[0]
 			if o.Artifacts != "copy" && o.Artifacts != "reference" {
 				return usage(text.S(text.ImportArtifactsUsage, o.Artifacts), "kiwerk tracking import "+text.Quote(o.Source)+" --artifacts copy")
+			}
+			if strings.HasPrefix(o.Source, "http://") || strings.HasPrefix(o.Source, "https://") {
+				var err error
+				if o.Server, err = (&trackers{tree: t, uri: o.Source}).server(c.Context()); err != nil {
+					return err
+				}
 			}
 			r, err := t.program.Tracking.Import(c.Context(), t.session, o)
 			if r != nil {

@@ -16,7 +16,6 @@ const (
 	ImportFailed         Key = "tracking.import.failed"
 	ImportTaken          Key = "tracking.import.taken"
 	ImportArtifactsUsage Key = "tracking.import.artifacts"
-	ImportNoServer       Key = "tracking.import.noServer"
 	FlagImportTo         Key = "flag.import.to"
 	FlagImportArtifacts  Key = "flag.import.artifacts"
 	FlagImportFrom       Key = "flag.import.from"
@@ -33,8 +32,8 @@ const (
 var trackingMoveTexts = map[Key]entry{
 	ImportShort: {"Bring experiments, runs and models over from MLflow", "Experimente, Läufe und Modelle von MLflow übernehmen"},
 	ImportLong: {
-		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts; from a database also traces with spans and assessments; with their ids, times and states. Webhooks stay behind.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
-		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts; aus einer Datenbank auch Traces mit Spans und Bewertungen; mit ihren Kennungen, Zeiten und Zuständen. Webhooks bleiben zurück.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
+		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2), from a running server (http://… or https://…, with the environment variables of MLflow's clients) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts; from a database also traces with spans and assessments; with their ids, times and states. Webhooks stay behind.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
+		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2), von einem laufenden Server (http://… oder https://…, mit den Umgebungsvariablen der MLflow-Clients) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts; aus einer Datenbank auch Traces mit Spans und Bewertungen; mit ihren Kennungen, Zeiten und Zuständen. Webhooks bleiben zurück.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
 	},
 	ImportSame:           {"yes", "ja"},
 	ImportDiffers:        {"NO", "NEIN"},
@@ -48,7 +47,6 @@ var trackingMoveTexts = map[Key]entry{
 	ImportFailed:         {"the import did not finish", "die Übernahme wurde nicht fertig"},
 	ImportTaken:          {"an id or a name is in use here", "eine Kennung oder ein Name wird hier schon verwendet"},
 	ImportArtifactsUsage: {"--artifacts %q: it is copy or reference", "--artifacts %q: möglich sind copy und reference"},
-	ImportNoServer:       {"a running server cannot be the source yet: name its database or its folder mlruns", "ein laufender Server kann noch nicht die Quelle sein: seine Datenbank oder sein Ordner mlruns ist anzugeben"},
 	FlagImportTo:         {"database that is filled, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gefüllt wird, wie bei kiwerk tracking serve --backend-store-uri"},
 	FlagImportArtifacts:  {"copy files that lie on this machine, or reference them where they are", "copy kopiert Dateien auf diesem Rechner, reference lässt sie, wo sie sind"},
 	FlagImportFrom:       {"folder that MLflow's server had as --artifacts-destination", "Ordner, den MLflows Server als --artifacts-destination hatte"},

@@ -63,11 +63,12 @@ func openArtifacts(ctx context.Context, uri string) (blob.Bucket, func() error, 
 }
 
 // openSource finds out what a source is.
-func openSource(ctx context.Context, source string) (migrate.Source, func() error, error) {
-	scheme, _, found := strings.Cut(source, "://")
-	if found && (scheme == "http" || scheme == "https") {
-		return nil, nil, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ImportNoServer), Try: text.S(text.Verbatim, "kiwerk tracking import sqlite:///mlflow.db")}
+func openSource(ctx context.Context, o cli.ImportOptions) (migrate.Source, func() error, error) {
+	if o.Server != nil {
+		src, err := migrate.OpenServer(ctx, o.Server)
+		return src, func() error { return nil }, err
 	}
+	source := o.Source
 	dir := strings.TrimPrefix(source, "file://")
 	if i, err := os.Stat(dir); err == nil && i.IsDir() {
 		f, err := migrate.OpenFiles(dir)
@@ -84,12 +85,12 @@ func openSource(ctx context.Context, source string) (migrate.Source, func() erro
 }
 
 func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.Imported, err error) {
-	src, closeSource, err := openSource(ctx, o.Source)
+	src, closeSource, err := openSource(ctx, o)
 	if err != nil {
 		return nil, moveFailed(text.ImportFailed, err)
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
-	options := migrate.ImportOptions{Name: name(o.Source), Source: src, DryRun: o.DryRun, Progress: func(runs, points int64) {
+	options := migrate.ImportOptions{Name: sourceName(o), Source: src, DryRun: o.DryRun, Progress: func(runs, points int64) {
 		if !s.Quiet {
 			_ = s.Text.Fprintln(s.Err, text.ImportProgress, runs, points) // talk only
 		}
@@ -112,6 +113,7 @@ func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.I
 			}
 			defer func() { err = errors.Join(err, closeBucket()) }()
 			options.Artifacts = &migrate.Artifacts{Bucket: bucket, Served: o.ArtifactsFrom, Dir: baseOf(o.Source)}
+			options.Artifacts.Server, _ = src.(*migrate.Server)
 		}
 	}
 	r, err := migrate.Import(ctx, options)
@@ -127,6 +129,14 @@ func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.I
 			text.Quote(alone.Redact(o.To)), text.Quote(alone.Redact(o.ArtifactsTo)))) // talk only
 	}
 	return done, nil
+}
+
+// sourceName says which workspace of a server it is: each is imported by itself.
+func sourceName(o cli.ImportOptions) string {
+	if o.Server == nil || o.Server.Workspace() == "" {
+		return name(o.Source)
+	}
+	return name(o.Source) + " workspace " + o.Server.Workspace()
 }
 
 // name of a source that does not depend on where the command was called, without a password.

@@ -37,8 +37,8 @@ var ErrElsewhere = errors.New("the artifacts lie where the tracking server does 
 
 const proxyPath = "/api/2.0/mlflow-artifacts/artifacts"
 
-// proxied is the path below the proxy's root of an address that the proxy serves.
-func (f Folder) proxied() (string, bool) {
+// Proxied is the path below the proxy's root of an address that the proxy serves.
+func (f Folder) Proxied() (string, bool) {
 	rest, ok := strings.CutPrefix(f.URI, "mlflow-artifacts:")
 	if !ok {
 		return "", false
@@ -56,7 +56,7 @@ func (f Folder) proxied() (string, bool) {
 // List a folder below f; an empty sub lists f itself.
 func (c *Client) List(ctx context.Context, f Folder, sub string) ([]File, error) {
 	q := Request{Method: http.MethodGet}
-	root, proxied := f.proxied()
+	root, proxied := f.Proxied()
 	switch {
 	case f.Run != "":
 		q.Path, q.Query = MLflow("artifacts/list"), url.Values{"run_id": {f.Run}}
@@ -189,7 +189,7 @@ func (f Folder) download(file string) (Request, error) {
 		return Request{}, fmt.Errorf("%w: %q", ErrPath, file)
 	}
 	q := Request{Method: http.MethodGet}
-	root, proxied := f.proxied()
+	root, proxied := f.Proxied()
 	switch {
 	case proxied:
 		q.Path = proxyPath + "/" + path.Join(root, file)

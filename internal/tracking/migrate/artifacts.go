@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
 )
 
 // proxied begins addresses of files that the server keeps itself.
@@ -29,6 +30,8 @@ type Artifacts struct {
 	Served string
 	// Dir is what relative addresses start at.
 	Dir string
+	// Server gives files out where the source is one; nothing of this machine is read then.
+	Server *Server
 	// places are addresses that became others, the longest first wins.
 	places map[string]string
 }
@@ -73,7 +76,13 @@ func localPath(uri, dir string) (string, bool) {
 
 // address is the one that files of uri have after they were copied into folder.
 func (a *Artifacts) address(uri, folder string) string {
-	if a == nil || strings.HasPrefix(uri, proxied) {
+	if a == nil {
+		return uri
+	}
+	if root, ok := (client.Folder{URI: uri}).Proxied(); ok {
+		if a.Server != nil && root != "" { // without the host that it may name
+			return proxied + "/" + root
+		}
 		return uri
 	}
 	if _, ok := a.folder(uri); !ok {
@@ -101,12 +110,13 @@ func (a *Artifacts) moved(uri string) string {
 }
 
 // bring copies the files of an address below folder.
-func (a *Artifacts) bring(ctx context.Context, uri, folder string, report *ArtifactReport) error {
-	if a == nil {
+func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string, report *ArtifactReport) error {
+	uri := from.URI
+	if a == nil || uri == "" { // runs of old releases may have none
 		return nil
 	}
-	if uri == "" {
-		return nil // runs of old releases may have none
+	if a.Server != nil {
+		return a.download(ctx, from, folder, report)
 	}
 	dir, ok := a.folder(uri)
 	if !ok {
@@ -135,6 +145,43 @@ func (a *Artifacts) bring(ctx context.Context, uri, folder string, report *Artif
 		}
 		return a.copy(ctx, root, p, key, report)
 	})
+}
+
+// download copies what the server gives out; what lies in buckets stays there.
+func (a *Artifacts) download(ctx context.Context, from client.Folder, folder string, report *ArtifactReport) error {
+	if root, ok := from.Proxied(); ok {
+		folder = root
+	} else if _, ok := localPath(from.URI, "/"); !ok || from.Run == "" && from.Model == "" {
+		report.Elsewhere++
+		return nil
+	}
+	return a.Server.c.Walk(ctx, from, "", func(f client.File) error {
+		if err := blob.CheckKey(folder + "/" + f.Path); err != nil {
+			report.Refused = append(report.Refused, err.Error())
+			return nil
+		}
+		return a.fetch(ctx, from, f.Path, path.Join(a.Prefix, folder, f.Path), report)
+	})
+}
+
+// fetch stores one file of the server and reads it back.
+func (a *Artifacts) fetch(ctx context.Context, from client.Folder, file, key string, report *ArtifactReport) error {
+	content, err := a.Server.c.Open(ctx, from, file, 0, "")
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	h := sha256.New()
+	info, err := a.Bucket.Create(ctx, key, io.TeeReader(content, h))
+	if err != nil {
+		return err
+	}
+	if !a.has(ctx, key, [sha256.Size]byte(h.Sum(nil))) {
+		return fmt.Errorf("%s: the copy %s has another content than was sent", file, key)
+	}
+	report.Copied++
+	report.Bytes += info.Size
+	return nil
 }
 
 // copy stores one file unless the same is there, and reads it back.

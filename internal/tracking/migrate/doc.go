@@ -1,6 +1,7 @@
 // Package migrate brings tracking from MLflow to Kiwerk and back.
 //
 //	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go)
+//	server.go    a running server           ────┤
 //	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
 //	kiwerk.go    our own database ──────────────┘          └─ export.go  a folder mlruns
 //

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
@@ -120,7 +121,7 @@ func (i *importer) allRuns(ctx context.Context) error {
 			return nil
 		}
 		folder := fmt.Sprintf("%d/%s/artifacts", r.ExperimentID, r.ID)
-		if err := i.Artifacts.bring(ctx, r.ArtifactURI, folder, &i.report.Artifacts); err != nil {
+		if err := i.Artifacts.bring(ctx, client.Folder{URI: r.ArtifactURI, Run: r.ID}, folder, &i.report.Artifacts); err != nil {
 			return fmt.Errorf("artifacts of run %s: %w", r.ID, err)
 		}
 		r.ArtifactURI = i.Artifacts.address(r.ArtifactURI, folder)
@@ -196,7 +197,7 @@ func (i *importer) models(ctx context.Context) error {
 			return nil
 		}
 		folder := fmt.Sprintf("%d/models/%s/artifacts", m.ExperimentID, m.ID)
-		if err := i.Artifacts.bring(ctx, m.ArtifactURI, folder, &i.report.Artifacts); err != nil {
+		if err := i.Artifacts.bring(ctx, client.Folder{URI: m.ArtifactURI, Model: m.ID}, folder, &i.report.Artifacts); err != nil {
 			return fmt.Errorf("artifacts of model %s: %w", m.ID, err)
 		}
 		m.ArtifactURI = i.Artifacts.address(m.ArtifactURI, folder)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
@@ -260,7 +261,7 @@ func (i *importer) traceFiles(ctx context.Context, w *traces.Whole) error {
 		return nil
 	}
 	w.Tags[traces.TagLocation] = i.Artifacts.address(uri, folder)
-	return i.Artifacts.bring(ctx, uri, folder, &i.report.Artifacts)
+	return i.Artifacts.bring(ctx, client.Folder{URI: uri}, folder, &i.report.Artifacts)
 }
 
 func (i *importer) writeTraces(ctx context.Context, list []traces.Whole) error {
