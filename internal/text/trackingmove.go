@@ -16,6 +16,8 @@ const (
 	ImportFailed         Key = "tracking.import.failed"
 	ImportTaken          Key = "tracking.import.taken"
 	ImportArtifactsUsage Key = "tracking.import.artifacts"
+	ImportTakenTry       Key = "tracking.import.taken.try"
+	ImportNoSource       Key = "tracking.import.noSource"
 	FlagImportTo         Key = "flag.import.to"
 	FlagImportArtifacts  Key = "flag.import.artifacts"
 	FlagImportFrom       Key = "flag.import.from"
@@ -25,6 +27,7 @@ const (
 	ExportDone           Key = "tracking.export.done"
 	ExportRefused        Key = "tracking.export.refused"
 	ExportFailed         Key = "tracking.export.failed"
+	ExportEmpty          Key = "tracking.export.empty"
 	FlagExportFrom       Key = "flag.export.from"
 	FlagExportWorkspace  Key = "flag.export.workspace"
 )
@@ -47,6 +50,8 @@ var trackingMoveTexts = map[Key]entry{
 	ImportFailed:         {"the import did not finish", "die Übernahme wurde nicht fertig"},
 	ImportTaken:          {"an id or a name is in use here", "eine Kennung oder ein Name wird hier schon verwendet"},
 	ImportArtifactsUsage: {"--artifacts %q: it is copy or reference", "--artifacts %q: möglich sind copy und reference"},
+	ImportTakenTry:       {"kiwerk tracking import SOURCE --to sqlite:///another.db", "kiwerk tracking import QUELLE --to sqlite:///eine-andere.db"},
+	ImportNoSource:       {"databases of %q cannot be the source; SQLite, PostgreSQL, servers and folders mlruns can", "Datenbanken von %q können nicht die Quelle sein, SQLite, PostgreSQL, Server und Ordner mlruns schon"},
 	FlagImportTo:         {"database that is filled, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gefüllt wird, wie bei kiwerk tracking serve --backend-store-uri"},
 	FlagImportArtifacts:  {"copy files that lie on this machine, or reference them where they are", "copy kopiert Dateien auf diesem Rechner, reference lässt sie, wo sie sind"},
 	FlagImportFrom:       {"folder that MLflow's server had as --artifacts-destination", "Ordner, den MLflows Server als --artifacts-destination hatte"},
@@ -59,6 +64,7 @@ var trackingMoveTexts = map[Key]entry{
 	ExportDone:          {"%s: %d experiments, %d runs (and %d that were there), %d metric points, %d logged models, %d registered models, %d files", "%s: %d Experimente, %d Läufe (und %d vorhandene), %d Metrikpunkte, %d protokollierte Modelle, %d registrierte Modelle, %d Dateien"},
 	ExportRefused:       {"left out, because no file can have this name here: %s", "ausgelassen, weil hier keine Datei so heißen kann: %s"},
 	ExportFailed:        {"the export did not finish", "der Export wurde nicht fertig"},
+	ExportEmpty:         {"the project %q has neither experiments nor models", "das Projekt %q hat weder Experimente noch Modelle"},
 	FlagExportFrom:      {"database that is read, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gelesen wird, wie bei kiwerk tracking serve --backend-store-uri"},
 	FlagExportWorkspace: {"project that is exported", "Projekt, das exportiert wird"},
 }

@@ -19,10 +19,10 @@ import (
 // ErrURI is an address that is not understood, or not served yet.
 var ErrURI = errors.New("address")
 
-// databasePath is what the store opens: a URI of PostgreSQL, or the file of a
+// DatabasePath is what the store opens: a URI of PostgreSQL, or the file of a
 // sqlite URI, which has three slashes and a path that begins at dir, or four
 // and an absolute one, as SQLAlchemy has them.
-func databasePath(uri, dir string) (string, error) {
+func DatabasePath(uri, dir string) (string, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	switch driver, _, _ := strings.Cut(scheme, "+"); {
 	case !ok, driver == "file":
@@ -53,7 +53,7 @@ func Redact(uri string) string {
 }
 
 func openStore(ctx context.Context, o *Options) (*store.Store, error) {
-	file, err := databasePath(o.Database, o.Dir)
+	file, err := DatabasePath(o.Database, o.Dir)
 	if err != nil {
 		return nil, err
 	}

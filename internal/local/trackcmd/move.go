@@ -22,11 +22,16 @@ import (
 	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
-// openStore opens a database of ours by its URI; a closer comes with it.
-func openStore(ctx context.Context, uri string) (*db.Store, *store.Store, error) {
-	path := uri
-	if file, ok := strings.CutPrefix(uri, "sqlite:///"); ok {
-		path, _, _ = strings.Cut(file, "?")
+// openStore opens a database of ours by its URI. One that is read must exist.
+func openStore(ctx context.Context, uri string, read bool) (*db.Store, *store.Store, error) {
+	path, err := alone.DatabasePath(uri, ".")
+	if err != nil {
+		return nil, nil, err
+	}
+	if read && !strings.Contains(path, "://") {
+		if _, err := os.Stat(path); err != nil { // opening would make an empty one
+			return nil, nil, err
+		}
 	}
 	d, err := db.Open(ctx, db.Options{Path: path})
 	if err != nil {
@@ -68,6 +73,12 @@ func openSource(ctx context.Context, o cli.ImportOptions) (migrate.Source, func(
 		src, err := migrate.OpenServer(ctx, o.Server)
 		return src, func() error { return nil }, err
 	}
+	scheme, _, found := strings.Cut(o.Source, "://")
+	switch driver, _, _ := strings.Cut(scheme, "+"); {
+	case !found, driver == "file", driver == "sqlite", driver == "postgresql", driver == "postgres":
+	default:
+		return nil, nil, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ImportNoSource, driver), Try: text.S(text.Verbatim, "kiwerk tracking import sqlite:///mlflow.db")}
+	}
 	source := o.Source
 	dir := strings.TrimPrefix(source, "file://")
 	if i, err := os.Stat(dir); err == nil && i.IsDir() {
@@ -96,7 +107,7 @@ func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.I
 		}
 	}}
 	if !o.DryRun {
-		d, st, err := openStore(ctx, o.To)
+		d, st, err := openStore(ctx, o.To, false)
 		if err != nil {
 			return nil, moveFailed(text.ImportFailed, err)
 		}
@@ -165,16 +176,16 @@ func imported(r *migrate.Report) *cli.Imported {
 }
 
 func export(ctx context.Context, _ cli.Session, o cli.ExportOptions) (done *cli.Exported, err error) {
-	if file, ok := strings.CutPrefix(o.From, "sqlite:///"); ok {
-		if _, err := os.Stat(file); err != nil { // opening would make an empty one
-			return nil, moveFailed(text.ExportFailed, err)
-		}
-	}
-	d, st, err := openStore(ctx, o.From)
+	d, st, err := openStore(ctx, o.From, true)
 	if err != nil {
 		return nil, moveFailed(text.ExportFailed, err)
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	if has, err := st.HasContent(ctx, o.Workspace); err != nil {
+		return nil, moveFailed(text.ExportFailed, err)
+	} else if !has {
+		return nil, &cli.Failure{Code: cli.ExitNotFound, What: text.S(text.ExportEmpty, o.Workspace)}
+	}
 	bucket, closeBucket, err := openArtifacts(ctx, o.Artifacts)
 	if err != nil {
 		return nil, moveFailed(text.ExportFailed, err)
@@ -195,7 +206,11 @@ func moveFailed(what text.Key, err error) error {
 		return err
 	}
 	if errors.Is(err, store.ErrTaken) {
-		return &cli.Failure{What: text.S(text.ImportTaken), Cause: err, Try: text.S(text.Verbatim, "kiwerk tracking import --to sqlite:///another.db --help")}
+		return &cli.Failure{What: text.S(text.ImportTaken), Cause: err, Try: text.S(text.ImportTakenTry)}
 	}
-	return &cli.Failure{What: text.S(what), Cause: err}
+	f = &cli.Failure{What: text.S(what), Cause: err}
+	if errors.Is(err, alone.ErrURI) {
+		f.Code = cli.ExitUsage
+	}
+	return f
 }

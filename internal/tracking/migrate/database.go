@@ -49,7 +49,10 @@ func OpenDatabase(ctx context.Context, uri string) (d *Database, err error) {
 		d.postgres = true
 		d.db, err = sql.Open("pgx", "postgresql://"+rest)
 	} else {
-		file := strings.TrimPrefix(uri, "sqlite:///")
+		file := uri
+		if found {
+			_, file, _ = strings.Cut(uri, ":///")
+		}
 		if _, err := os.Stat(file); err != nil {
 			return nil, err
 		}
