@@ -36,6 +36,7 @@ type Imported struct {
 	Copied    int64    `json:"copied"`
 	Bytes     int64    `json:"bytes"`
 	Elsewhere int64    `json:"elsewhere"`
+	Missing   int64    `json:"missing"`
 	Refused   []string `json:"refused,omitempty"`
 }
 
@@ -64,6 +65,9 @@ func (i *Imported) Table(w io.Writer, p *text.Printer) {
 	columns(w, rows)
 	if i.Copied > 0 {
 		fmt.Fprintln(w, p.T(text.ImportCopied, i.Copied, p.Bytes(i.Bytes)))
+	}
+	if i.Missing > 0 {
+		fmt.Fprintln(w, p.T(text.ImportMissing, i.Missing))
 	}
 	if i.Elsewhere > 0 {
 		fmt.Fprintln(w, p.T(text.ImportElsewhere, i.Elsewhere))

@@ -8,6 +8,7 @@ const (
 	ImportDiffers        Key = "tracking.import.differs"
 	ImportCopied         Key = "tracking.import.copied"
 	ImportElsewhere      Key = "tracking.import.elsewhere"
+	ImportMissing        Key = "tracking.import.missing"
 	ImportRefused        Key = "tracking.import.refused"
 	ImportProgress       Key = "tracking.import.progress"
 	ImportServe          Key = "tracking.import.serve"
@@ -41,6 +42,7 @@ var trackingMoveTexts = map[Key]entry{
 	ImportSame:           {"yes", "ja"},
 	ImportDiffers:        {"NO", "NEIN"},
 	ImportCopied:         {"%d files copied (%s), each read back and compared", "%d Dateien kopiert (%s), jede zurückgelesen und verglichen"},
+	ImportMissing:        {"Files of %d runs and models are not where the source says, and were not copied: was its folder moved? Make a link at the old place to the new one, and import into a new database", "Dateien von %d Läufen und Modellen liegen nicht dort, wo die Quelle sagt, und wurden nicht kopiert: wurde ihr Ordner verschoben? Am alten Ort eine Verknüpfung auf den neuen anlegen und in eine neue Datenbank übernehmen"},
 	ImportElsewhere:      {"Files of %d runs, models and traces lie elsewhere and stay there; with --artifacts-from DIR those of mlflow-artifacts: are copied", "Dateien von %d Läufen, Modellen und Traces liegen anderswo und bleiben dort; mit --artifacts-from ORDNER werden die von mlflow-artifacts: kopiert"},
 	ImportRefused:        {"left behind: %s", "zurückgelassen: %s"},
 	ImportProgress:       {"%d runs, %d metric points", "%d Läufe, %d Metrikpunkte"},

@@ -128,7 +128,11 @@ func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was logged
+		// Nothing was logged; but where the folder of the experiment is gone as well, all of it was moved.
+		if _, err := os.Stat(filepath.Dir(filepath.Dir(dir))); errors.Is(err, fs.ErrNotExist) && from.Run+from.Model != "" {
+			report.Missing++
+		}
+		return nil
 	}
 	if err != nil {
 		return err

@@ -220,6 +220,8 @@ type ArtifactReport struct {
 	Bytes  int64  `json:"bytes"`
 	// Elsewhere are runs, models and traces whose files lie where they cannot be copied from.
 	Elsewhere int64 `json:"elsewhere"`
+	// Missing are runs and models whose files are not where the source says: its folder was moved.
+	Missing int64 `json:"missing"`
 	// Refused are files whose names could climb out of a folder; they stay behind.
 	Refused []string `json:"refused,omitempty"`
 }
