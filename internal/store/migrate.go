@@ -40,20 +40,29 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS kiwerk_migrations(
 // migrationLock makes several programs that start on one PostgreSQL change the schema one after the other.
 const migrationLock = 0x6b697765726b
 
-// Migrate applies what is missing. All of one owner are applied or none.
+// Migrate applies what is missing, all of it or nothing: one transaction, so
+// that a new database waits for the disk once.
 func (s *Store) Migrate(ctx context.Context, owners ...Migrations) error {
 	s.schema.Lock()
 	defer s.schema.Unlock()
-	for _, m := range owners {
-		list, err := m.read(s.Dialect())
-		if err != nil {
+	if len(owners) == 0 {
+		return nil
+	}
+	lists := make([][]migration, len(owners))
+	for i, m := range owners {
+		var err error
+		if lists[i], err = m.read(s.Dialect()); err != nil {
 			return err
 		}
-		if err := s.Update(ctx, func(t *Tx) error { return apply(t, m.Owner, list) }); err != nil {
-			return fmt.Errorf("schema of %s: %w", m.Owner, err)
-		}
 	}
-	return nil
+	return s.Update(ctx, func(t *Tx) error {
+		for i, m := range owners {
+			if err := apply(t, m.Owner, lists[i]); err != nil {
+				return fmt.Errorf("schema of %s: %w", m.Owner, err)
+			}
+		}
+		return nil
+	})
 }
 
 func (m Migrations) read(d Dialect) ([]migration, error) {

@@ -13,7 +13,10 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
 
 // ErrURI is an address that is not understood, or not served yet.
@@ -57,7 +60,14 @@ func openStore(ctx context.Context, o *Options) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Options{Path: file, Logger: o.Logger.With("component", "store")})
+	migrations := tracking.Migrations()
+	if o.Users == nil {
+		migrations = append(migrations, workspaces.Migrations())
+	}
+	if o.BasicAuth {
+		migrations = append(migrations, access.Migrations())
+	}
+	return store.Open(ctx, store.Options{Path: file, Migrations: migrations, Logger: o.Logger.With("component", "store")})
 }
 
 // localFolder is the folder that an address names, or false if it names something else.

@@ -249,12 +249,14 @@ func migrate(t *testing.T, at func(testing.TB) string) {
 		"Next":    {things(thingsTable), things(thingsTable, more), nil, ""},
 		"Newer":   {things(thingsTable, more), things(thingsTable), store.ErrNewer, "its schema is 2, this program knows 1"},
 		"Changed": {things(thingsTable), things(thingsTable + "-- edited"), nil, "differs from the one that was applied"},
-		"Broken":  {things(thingsTable), things(thingsTable, "CREATE TABLE other(id INTEGER); nonsense;"), nil, "nonsense"},
+		"Broken":  {things(thingsTable), things(thingsTable, "CREATE TABLE half(id INTEGER); nonsense;"), nil, "nonsense"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, at, c.first)
-			err := s.Migrate(t.Context(), c.second)
+			neighbour := things("CREATE TABLE other(id INTEGER);")
+			neighbour.Owner = "neighbour"
+			err := s.Migrate(t.Context(), neighbour, c.second)
 			if c.want == nil && c.message == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -264,11 +266,19 @@ func migrate(t *testing.T, at func(testing.TB) string) {
 			if err == nil || !strings.Contains(err.Error(), c.message) || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("got %v", err)
 			}
-			var n int
-			if err := s.View(t.Context(), func(tx *store.Tx) error { return tx.Row("SELECT count(*) FROM other").Scan(&n) }); err == nil {
-				t.Error("half of a migration was kept")
-			}
+			notThere(t, s, "half", "other")
 		})
+	}
+}
+
+// notThere: nothing of migrations of which one fails is kept.
+func notThere(t *testing.T, s *store.Store, tables ...string) {
+	t.Helper()
+	for _, table := range tables {
+		var n int
+		if err := s.View(t.Context(), func(tx *store.Tx) error { return tx.Row("SELECT count(*) FROM " + table).Scan(&n) }); err == nil {
+			t.Errorf("%s was kept", table)
+		}
 	}
 }
 
