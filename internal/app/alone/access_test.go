@@ -204,6 +204,7 @@ func testAccessUsers(t *testing.T, database string) {
 	want(t, 400, "POST", api+"/create", object{"username": "bob", "password": "another password"}, admin)
 	want(t, 403, "GET", api+"/get?username=alice", nil, bob)
 	want(t, 200, "GET", api+"/get?username=bob", nil, bob)
+	want(t, 200, "GET", url+"/api/3.0/mlflow/users/permissions/list", "null", bob)
 	want(t, 400, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password"}, bob)
 	want(t, 200, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password", "current_password": "bob's password"}, bob)
 	want(t, 401, "GET", api+"/current", nil, bob)

@@ -41,6 +41,9 @@ func readParams(r *http.Request) (params, error) {
 			return nil, model.Invalid("The request body is not a JSON object: %w.", err)
 		}
 	}
+	if p == nil { // null is one for the decoder
+		p = params{}
+	}
 	return p, nil
 }
 
