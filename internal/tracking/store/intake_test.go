@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -215,15 +216,21 @@ func TestLog_copies(t *testing.T) {
 	}
 }
 
-// TestVersions_copies: two copies of the program do not give a number twice.
-func TestVersions_copies(t *testing.T) {
+// twoCopies of the program on one PostgreSQL.
+func twoCopies(t *testing.T) []*Store {
+	t.Helper()
 	first := storetest.Postgres(t)
 	second, err := db.Open(t.Context(), db.Options{Path: first.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = second.Close() })
-	copies := []*Store{newStore(t, first), newStore(t, second)}
+	return []*Store{newStore(t, first), newStore(t, second)}
+}
+
+// TestVersions_copies: two copies of the program do not give a number twice.
+func TestVersions_copies(t *testing.T) {
+	copies := twoCopies(t)
 	if _, err := copies[0].CreateRegisteredModel(t.Context(), "default", "m", "", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -250,4 +257,39 @@ func TestVersions_copies(t *testing.T) {
 	if len(seen) != 80 {
 		t.Errorf("%d numbers for 80 versions", len(seen))
 	}
+}
+
+// TestChangeVersion_copies: what one copy of the program changes does not take
+// back what another changes at the same moment.
+func TestChangeVersion_copies(t *testing.T) {
+	ctx := t.Context()
+	copies := twoCopies(t)
+	if _, err := copies[0].CreateRegisteredModel(ctx, "default", "m", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copies[0].CreateModelVersion(ctx, "default", NewVersion{Name: "m", Source: "s3://b/m"}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for c, change := range []func(s *Store, round string) (model.ModelVersion, error){
+		func(s *Store, round string) (model.ModelVersion, error) {
+			return s.DescribeModelVersion(ctx, "default", "m", "1", &round)
+		},
+		func(s *Store, _ string) (model.ModelVersion, error) {
+			return s.TransitionStage(ctx, "default", "m", "1", "Staging", false)
+		},
+	} {
+		wg.Go(func() {
+			for i := range 200 {
+				round := strconv.Itoa(i)
+				_, err := change(copies[c], round)
+				v, readErr := copies[c].ModelVersion(ctx, "default", "m", "1")
+				if err != nil || readErr != nil || c == 0 && *v.Description != round || c == 1 && v.Stage != "Staging" {
+					t.Errorf("round %d: %+v, %v, %v", i, v, err, readErr)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

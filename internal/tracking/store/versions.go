@@ -181,6 +181,10 @@ func (s *Store) changeVersion(ctx context.Context, namespace, name, version stri
 		if err != nil {
 			return err
 		}
+		// First, because it lets no other copy of the program change a version meanwhile.
+		if err := t.touchRegistered(m.Row); err != nil {
+			return err
+		}
 		if v, err = t.version(namespace, name, version); err != nil {
 			return err
 		}
@@ -188,10 +192,8 @@ func (s *Store) changeVersion(ctx context.Context, namespace, name, version stri
 			return err
 		}
 		v.Updated = t.now
-		if _, err := t.Exec("UPDATE model_versions SET description = ?, stage = ?, updated = ? WHERE id = ?", v.Description, v.Stage, v.Updated, v.Row); err != nil {
-			return err
-		}
-		return t.touchRegistered(m.Row)
+		_, err = t.Exec("UPDATE model_versions SET description = ?, stage = ?, updated = ? WHERE id = ?", v.Description, v.Stage, v.Updated, v.Row)
+		return err
 	})
 	return v, err
 }
