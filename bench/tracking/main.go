@@ -34,9 +34,16 @@ type options struct {
 // list is a flag with commas.
 type list []string
 
-func (l *list) String() string     { return strings.Join(*l, ",") }
-func (l *list) Set(s string) error { *l = strings.Split(s, ","); return nil }
-func (l list) has(s string) bool   { return slices.Contains(l, s) }
+func (l *list) String() string   { return strings.Join(*l, ",") }
+func (l list) has(s string) bool { return slices.Contains(l, s) }
+
+// Set takes an empty text for an empty list.
+func (l *list) Set(s string) error {
+	if *l = nil; s != "" {
+		*l = strings.Split(s, ",")
+	}
+	return nil
+}
 
 func main() {
 	o := options{
