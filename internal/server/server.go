@@ -132,6 +132,9 @@ func (s *Server) guard(e Endpoint) http.Handler {
 
 func (s *Server) admit(ctx context.Context, r *http.Request, p Permission, ns string) (User, error) {
 	u, err := s.opts.Authenticator.Authenticate(r)
+	if err != nil && AsError(err).Status == http.StatusServiceUnavailable {
+		return User{}, err // nobody can say whose request it is, so it may come again
+	}
 	if err != nil {
 		e := Errorf(http.StatusUnauthorized, "UNAUTHENTICATED", "this route needs a token: %w", err)
 		e.Remedy = "send Authorization: Bearer TOKEN; the token of a local platform lies in its data directory, file token"
@@ -145,8 +148,8 @@ func (s *Server) admit(ctx context.Context, r *http.Request, p Permission, ns st
 
 func (s *Server) authorize(ctx context.Context, u User, p Permission, ns string) error {
 	err := s.opts.Authorizer.Authorize(ctx, u, p, ns)
-	if err == nil {
-		return nil
+	if err == nil || AsError(err).Status == http.StatusServiceUnavailable {
+		return err
 	}
 	s.opts.Logger.InfoContext(ctx, "refused", "user", u.Name, "permission", p.String(), "namespace", ns, "reason", err)
 	e := Errorf(http.StatusForbidden, "PERMISSION_DENIED", "user %q may not %s in project %q", u.Name, p, ns)

@@ -16,7 +16,11 @@ import (
 type tokens map[string]User
 
 func (t tokens) Authenticate(r *http.Request) (User, error) {
-	u, ok := t[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if token == "down" {
+		return User{}, fmt.Errorf("look up: %w", down{})
+	}
+	u, ok := t[token]
 	if !ok {
 		return User{}, ErrUnauthenticated
 	}
@@ -26,6 +30,9 @@ func (t tokens) Authenticate(r *http.Request) (User, error) {
 type onlyReaders struct{}
 
 func (onlyReaders) Authorize(_ context.Context, u User, p Permission, ns string) error {
+	if u.Name == "lost" {
+		return down{}
+	}
 	if u.Local || p.Verb == "get" && ns == "team-a" {
 		return nil
 	}
@@ -65,7 +72,7 @@ func echo(ctx context.Context, r *echoRequest) (*echoResponse, error) {
 func newServer(t *testing.T) *Server {
 	t.Helper()
 	s, err := New(Options{
-		Authenticator: tokens{"admin": {Name: "admin", Local: true}, "reader": {Name: "reader"}},
+		Authenticator: tokens{"lost": {Name: "lost"}, "admin": {Name: "admin", Local: true}, "reader": {Name: "reader"}},
 		Authorizer:    onlyReaders{},
 		Logger:        slog.New(slog.DiscardHandler),
 		Endpoints: []Endpoint{
@@ -110,6 +117,8 @@ func TestServer_answers(t *testing.T) {
 		"TooLarge":         {"POST", "/echo", `{"Text":"` + strings.Repeat("a", 2<<20) + `"}`, "admin", nil, 413, "larger than"},
 		"DiskFull":         {"POST", "/echo", `{"Text":"disk"}`, "admin", nil, 507, "nothing was stored"},
 		"Unavailable":      {"POST", "/echo", `{"Text":"down"}`, "admin", nil, 503, "TEMPORARILY_UNAVAILABLE"},
+		"LoginUnavailable": {"POST", "/echo", `{}`, "down", nil, 503, "TEMPORARILY_UNAVAILABLE"},
+		"RightUnavailable": {"POST", "/echo", `{}`, "lost", nil, 503, "TEMPORARILY_UNAVAILABLE"},
 		"InvalidValue":     {"POST", "/echo", `{"Text":"nul"}`, "admin", nil, 400, "INVALID_PARAMETER_VALUE"},
 		"InternalIsHidden": {"POST", "/echo", `{"Text":"secret"}`, "admin", nil, 500, "internal error"},
 		"Verb":             {"POST", "/models/m:predict", `{"Text":"v"}`, "admin", nil, 200, `"v"`},
