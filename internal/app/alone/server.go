@@ -86,7 +86,7 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	endpoints := append(service.Endpoints(), s.endpoints()...)
-	wrap := func(h http.Handler) http.Handler { return h } // a namespace is judged by the cluster
+	wrap := func(h http.Handler, _ server.Authenticator) http.Handler { return h } // a namespace is judged by the cluster
 	if s.o.Users == nil {
 		spaces, err := workspaces.New(ctx, workspaces.Options{DB: db, Contents: service, Codec: mlwire.Codec{Log: s.o.Logger}, Enabled: s.o.Workspaces})
 		if err != nil {
@@ -105,7 +105,7 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return prefixed(s.o.StaticPrefix, s.o.headers(wrap(routes), routes.KnownOrigin)), nil
+	return prefixed(s.o.StaticPrefix, s.o.headers(wrap(routes, authenticator), routes.KnownOrigin)), nil
 }
 
 // artifacts opens the folder or bucket of what goes through the server.

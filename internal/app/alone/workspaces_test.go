@@ -52,6 +52,9 @@ func testWorkspacesOfUsers(t *testing.T, database string) {
 	url, alice, bob := guardedIn(t, database, "", true)
 	want(t, 201, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "team-a"}, admin)
 	want(t, 403, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "mine"}, alice)
+	for _, name := range []string{"team-a", "nobody-made-it"} { // a stranger cannot tell which one exists
+		want(t, 401, "GET", url+"/api/2.0/mlflow/experiments/get?experiment_id=0", nil, []string{"X-MLFLOW-WORKSPACE", name})
+	}
 	role := field(t, want(t, 200, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "members", "workspace": "team-a"}, admin), "role", "id")
 	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/permissions/add", object{"role_id": role, "resource_type": "workspace", "resource_pattern": "*", "permission": "USE"}, admin)
 	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/assign", object{"role_id": role, "username": "alice"}, admin)

@@ -82,8 +82,9 @@ func (s *Service) enabled() error {
 	return server.Errorf(http.StatusBadRequest, "FEATURE_DISABLED", "Workspace APIs are not available: workspaces are not enabled on this server; start it with --enable-workspaces")
 }
 
-// Wrap refuses requests for a workspace that does not exist.
-func (s *Service) Wrap(next http.Handler) http.Handler {
+// Wrap refuses requests for a workspace that does not exist. Who has not
+// logged in does not learn which ones do: next refuses those.
+func (s *Service) Wrap(next http.Handler, login server.Authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimSpace(r.Header.Get(server.WorkspaceHeader))
 		if name == "" || strings.HasSuffix(r.URL.Path, "/mlflow/server-info") {
@@ -94,6 +95,12 @@ func (s *Service) Wrap(next http.Handler) http.Handler {
 		err := s.enabled()
 		if err == nil {
 			_, err = s.find(r.Context(), name)
+		}
+		if model.IsMissing(err) {
+			if _, stranger := login.Authenticate(r); stranger != nil {
+				next.ServeHTTP(w, r)
+				return
+			}
 		}
 		if err != nil {
 			s.o.Codec.Error(w, r, err)
