@@ -20,6 +20,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
+	"github.com/kiwerk/kiwerk/internal/tracking/lineage"
 )
 
 const adminPassword = "a long password"
@@ -137,6 +138,8 @@ func testAccessModels(t *testing.T, database string) {
 	api := url + "/api/2.0/mlflow"
 	want(t, 200, "POST", api+"/registered-models/create", object{"name": "m"}, alice)
 	want(t, 403, "GET", api+"/registered-models/get?name=m", nil, bob)
+	want(t, 200, "POST", api+"/registered-models/create", object{"name": "bob's"}, bob)
+	want(t, 403, "GET", url+lineage.Path+"?model=m&name=bob%27s", nil, bob) // it also shows runs and data
 	want(t, 403, "POST", api+"/registered-models/set-tag", object{"name": "m", "key": "k", "value": "v"}, bob)
 	want(t, 200, "POST", api+"/registered-models/rename", object{"name": "m", "new_name": "n"}, alice)
 	want(t, 200, "GET", api+"/registered-models/get?name=n", nil, alice)

@@ -162,6 +162,7 @@ var special = map[string]check{
 	"POST model-versions/create":      newVersion,
 	"GET workspaces":                  anybody, // the answer is filtered
 	"GET workspaces/{workspace_name}": seesWorkspace,
+	"GET /kiwerk/v1/lineage":          forAdmins, // models, runs and data together
 	"POST /graphql":                   readsEverything,
 	"GET /graphql":                    readsEverything,
 	"POST " + tracesPath:              traced,
