@@ -55,6 +55,8 @@ class Webhooks(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        # Other suites register models on the same server meanwhile, and would be heard here.
+        mlflow.set_workspace(name("hooks"))
         cls.server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
         cls.server.calls, cls.server.answers = queue.Queue(), {}
         cls.url = f"http://127.0.0.1:{cls.server.server_port}"
@@ -62,6 +64,7 @@ class Webhooks(Case):
 
     @classmethod
     def tearDownClass(cls):
+        mlflow.set_workspace(None)
         cls.server.shutdown()
         cls.server.server_close()
 

@@ -29,6 +29,16 @@ func (t *Tx) Exec(query string, args ...any) (int64, error) {
 	return n, t.fault(err)
 }
 
+// Hold keeps other copies of the program from changing the rows that a SELECT
+// finds until the update ends, so that what is read next stays true. On SQLite
+// there is one writer anyway.
+func (t *Tx) Hold(query string, args ...any) error {
+	if t.Dialect() != Postgres {
+		return nil
+	}
+	return t.Later(query+" FOR UPDATE", args...)
+}
+
 // Later runs a statement whose answer nobody needs: on PostgreSQL it saves a
 // round trip. A failure shows at a later statement or at the commit, and is
 // then that of the update as a whole.

@@ -17,7 +17,8 @@ func (s *Service) remover(elsewhere func(context.Context, string) (blob.Bucket, 
 			if err := blob.CheckKey(p); err != nil {
 				return errors.Join(gc.ErrElsewhere, err)
 			}
-			return s.blobs.Delete(ctx, path.Join(s.prefix, p))
+			key := path.Join(s.prefix, p)
+			return errors.Join(s.blobs.Delete(ctx, key), s.digests.Forget(ctx, key))
 		}
 		if elsewhere == nil {
 			return gc.ErrElsewhere

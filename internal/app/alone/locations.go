@@ -52,6 +52,10 @@ func Redact(uri string) string {
 	if err != nil {
 		return "…"
 	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
 	return u.Redacted()
 }
 

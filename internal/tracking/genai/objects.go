@@ -101,6 +101,9 @@ func (k kind[T]) load(ctx context.Context, s *Service, namespace, id string) (o 
 // change runs fn on an object and stores what it has made of it.
 func (k kind[T]) change(ctx context.Context, s *Service, namespace, id string, fn func(*db.Tx, *object[T]) error) (o object[T], err error) {
 	err = s.db.Update(ctx, func(t *db.Tx) error {
+		if err := t.Hold("SELECT id FROM genai_objects WHERE id = ?", id); err != nil {
+			return err
+		}
 		if o, err = k.get(t, namespace, id); err != nil {
 			return err
 		}

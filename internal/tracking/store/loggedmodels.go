@@ -115,10 +115,18 @@ func (t *tx) fillLoggedModel(m *model.LoggedModel) (err error) {
 	}, "SELECT key, dataset, digest, run, ts, step, value, nan FROM logged_model_metrics WHERE model = ?", m.Row)
 }
 
+// changingModel is a logged model that no other copy of the program changes until the commit.
+func (t *tx) changingModel(namespace, id string, deleted bool) (model.LoggedModel, error) {
+	if err := t.Hold("SELECT id FROM logged_models WHERE uuid = ?", id); err != nil {
+		return model.LoggedModel{}, err
+	}
+	return t.loggedModel(namespace, id, deleted)
+}
+
 // changeLoggedModel runs fn on a logged model, also a deleted one, and returns it as it is then.
 func (s *Store) changeLoggedModel(ctx context.Context, namespace, id string, fn func(*tx, *model.LoggedModel) error) (m model.LoggedModel, err error) {
 	err = s.update(ctx, func(t *tx) error {
-		if m, err = t.loggedModel(namespace, id, true); err != nil {
+		if m, err = t.changingModel(namespace, id, true); err != nil {
 			return err
 		}
 		if err := fn(t, &m); err != nil {

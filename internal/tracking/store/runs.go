@@ -38,10 +38,8 @@ func (t *tx) activeRun(namespace, id string) (model.RunInfo, error) {
 
 // changingRun is an active run that no other copy of the program changes until the commit.
 func (t *tx) changingRun(namespace, id string) (model.RunInfo, error) {
-	if t.Dialect() == db.Postgres {
-		if err := t.Later("SELECT id FROM runs WHERE uuid = ? FOR UPDATE", id); err != nil {
-			return model.RunInfo{}, err
-		}
+	if err := t.Hold("SELECT id FROM runs WHERE uuid = ?", id); err != nil {
+		return model.RunInfo{}, err
 	}
 	return t.activeRun(namespace, id)
 }

@@ -137,7 +137,7 @@ func (t *tx) noteRegistration(namespace string, n NewVersion, version int64) err
 	if n.ModelID == "" {
 		return nil
 	}
-	m, err := t.loggedModel(namespace, n.ModelID, false)
+	m, err := t.changingModel(namespace, n.ModelID, false)
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,9 @@ func (s *Service) get(ctx context.Context, namespace, id string) (w webhook, err
 // change runs fn on a webhook and stores what it has made of it.
 func (s *Service) change(ctx context.Context, namespace, id string, fn func(*webhook)) (w webhook, err error) {
 	err = s.db.Update(ctx, func(t *db.Tx) error {
+		if err := t.Hold("SELECT id FROM webhooks WHERE id = ?", id); err != nil {
+			return err
+		}
 		if w, err = find(t, namespace, id); err != nil {
 			return err
 		}
