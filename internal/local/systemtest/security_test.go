@@ -64,7 +64,7 @@ func TestSecurity_everyRouteNeedsItsPermission(t *testing.T) {
 		method, path := r.example()
 		status, body := p.request(method, path, bearer(powerless))
 		// A route that shows every user what is theirs shows nothing to one without rights.
-		nothing := strings.HasPrefix(r.Permission, "every user: ") && (status == http.StatusNotFound || strings.Contains(string(body), `"workspaces":[]`))
+		nothing := strings.HasPrefix(r.Permission, "every user: ") && (status == http.StatusNotFound || strings.Contains(body, `"workspaces":[]`))
 		if status != http.StatusForbidden && !nothing {
 			t.Errorf("%s %s without the permission %q: %d %.200s", method, path, r.Permission, status, body)
 		}
