@@ -86,7 +86,8 @@ type labelRef struct {
 	ID string `ml:"schema_id,required"`
 }
 
-type labelName struct {
+// nameRef finds an object of an experiment by its name.
+type nameRef struct {
 	Experiment string `ml:"experiment_id,required"`
 	Name       string `ml:"name,required"`
 }
@@ -255,8 +256,8 @@ func (s *Service) labels() []server.Endpoint {
 		call(s, "GET", "/label-schemas/get", read, "one label schema", func(ctx context.Context, q *labelRef) (*route.One[labelJSON], error) {
 			return answer(labelKind.load(ctx, s, server.NamespaceOf(ctx), q.ID))
 		}),
-		call(s, "GET", "/label-schemas/get-by-name", read, "the label schema with a name", func(ctx context.Context, q *labelName) (*route.One[labelJSON], error) {
-			return answer(s.labelByName(ctx, q))
+		call(s, "GET", "/label-schemas/get-by-name", read, "the label schema with a name", func(ctx context.Context, q *nameRef) (*route.One[labelJSON], error) {
+			return answer(labelKind.byName(ctx, s, q.Experiment, q.Name))
 		}),
 		call(s, "GET", "/label-schemas/list", read, "label schemas of an experiment", func(ctx context.Context, q *listLabels) (*route.Many[labelJSON], error) {
 			list, next, err := s.listLabels(ctx, q)
@@ -301,24 +302,6 @@ func (s *Service) createLabel(ctx context.Context, q *createLabel) (o object[lab
 	}
 	o = s.newLabel(ctx, exp, label{Name: q.Name, Type: string(q.Type), Instruction: q.Instruction, Comment: q.Comment, Input: *q.Input})
 	return o, s.db.Update(ctx, func(t *db.Tx) error { return labelKind.put(t, o) })
-}
-
-func (s *Service) labelByName(ctx context.Context, q *labelName) (out object[label], err error) {
-	exp, err := s.active(ctx, q.Experiment)
-	if err != nil {
-		return out, err
-	}
-	err = s.db.View(ctx, func(t *db.Tx) error {
-		o, err := labelKind.find(t, server.NamespaceOf(ctx), exp, q.Name)
-		if err == nil && o == nil {
-			err = model.Missing("Label schema with name '%s' not found for experiment '%d'.", model.Cut(q.Name, 100), exp)
-		}
-		if err == nil {
-			out = *o
-		}
-		return err
-	})
-	return out, err
 }
 
 // listLabels makes the default question of an experiment when it is first asked for.

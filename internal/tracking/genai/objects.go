@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
@@ -96,6 +97,25 @@ func (k kind[T]) load(ctx context.Context, s *Service, namespace, id string) (o 
 		return err
 	})
 	return o, err
+}
+
+// byName finds the object of an experiment by its key.
+func (k kind[T]) byName(ctx context.Context, s *Service, experiment, key string) (out object[T], err error) {
+	exp, err := s.active(ctx, experiment)
+	if err != nil {
+		return out, err
+	}
+	err = s.db.View(ctx, func(t *db.Tx) error {
+		o, err := k.find(t, server.NamespaceOf(ctx), exp, key)
+		if err == nil && o == nil {
+			err = model.Missing("%s with name '%s' not found for experiment '%d'.", k.said, model.Cut(key, 100), exp)
+		}
+		if err == nil {
+			out = *o
+		}
+		return err
+	})
+	return out, err
 }
 
 // change runs fn on an object and stores what it has made of it.

@@ -68,11 +68,6 @@ type queueRef struct {
 	ID string `ml:"queue_id,required"`
 }
 
-type queueName struct {
-	Experiment string `ml:"experiment_id,required"`
-	Name       string `ml:"name,required"`
-}
-
 type listQueues struct {
 	Experiment string `ml:"experiment_id,required"`
 	User       string `ml:"user"`
@@ -122,8 +117,8 @@ func (s *Service) queues() []server.Endpoint {
 		call(s, "GET", "/review-queues/get", read, "one review queue", func(ctx context.Context, q *queueRef) (*route.One[queueJSON], error) {
 			return answer(queueKind.load(ctx, s, server.NamespaceOf(ctx), q.ID))
 		}),
-		call(s, "GET", "/review-queues/get-by-name", read, "the review queue with a name", func(ctx context.Context, q *queueName) (*route.One[queueJSON], error) {
-			return answer(s.queueByName(ctx, q.Experiment, q.Name))
+		call(s, "GET", "/review-queues/get-by-name", read, "the review queue with a name", func(ctx context.Context, q *nameRef) (*route.One[queueJSON], error) {
+			return answer(queueKind.byName(ctx, s, q.Experiment, strings.ToLower(q.Name)))
 		}),
 		call(s, "GET", "/review-queues/list", read, "review queues of an experiment", func(ctx context.Context, q *listQueues) (*route.Many[queueJSON], error) {
 			list, next, err := s.listQueues(ctx, q)
@@ -258,29 +253,11 @@ func (s *Service) queueOfUser(ctx context.Context, q *queueOfUser) (object[queue
 	if err == nil || server.AsError(err).Code != model.CodeExists {
 		return o, err
 	}
-	o, err = s.queueByName(ctx, q.Experiment, name)
+	o, err = queueKind.byName(ctx, s, q.Experiment, strings.ToLower(name))
 	if err == nil && o.Doc.Type != userQueue {
 		err = model.Exists("A non-user queue named '%s' already exists; cannot get-or-create a user queue with that name.", name)
 	}
 	return o, err
-}
-
-func (s *Service) queueByName(ctx context.Context, experiment, name string) (out object[queue], err error) {
-	exp, err := s.active(ctx, experiment)
-	if err != nil {
-		return out, err
-	}
-	err = s.db.View(ctx, func(t *db.Tx) error {
-		o, err := queueKind.find(t, server.NamespaceOf(ctx), exp, strings.ToLower(name))
-		if err == nil && o == nil {
-			err = model.Missing("Review queue with name '%s' not found for experiment '%d'.", model.Cut(name, 100), exp)
-		}
-		if err == nil {
-			out = *o
-		}
-		return err
-	})
-	return out, err
 }
 
 func (s *Service) listQueues(ctx context.Context, q *listQueues) (list []object[queue], next string, err error) {

@@ -259,6 +259,44 @@ func TestVersions_copies(t *testing.T) {
 	}
 }
 
+// TestNoteRegistration_copies: a logged model knows every version that several
+// copies of the program have made of it at the same moment.
+func TestNoteRegistration_copies(t *testing.T) {
+	ctx := t.Context()
+	copies := twoCopies(t)
+	m, err := copies[0].CreateLoggedModel(ctx, "default", "0", model.LoggedModel{Name: "net"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = 100
+	var wg sync.WaitGroup
+	for c, s := range copies {
+		name := "m" + strconv.Itoa(c)
+		if _, err := s.CreateRegisteredModel(ctx, "default", name, "", nil); err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			for range each {
+				if _, err := s.CreateModelVersion(ctx, "default", NewVersion{Name: name, Source: "models:/" + m.ID, ModelID: m.ID}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	m, err = copies[0].LoggedModel(ctx, "default", m.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range m.Tags {
+		if n := strings.Count(tag.Value, `"version"`); tag.Key == model.TagVersionOf && n == len(copies)*each {
+			return
+		}
+	}
+	t.Errorf("expected %d versions in %v", len(copies)*each, m.Tags)
+}
+
 // TestChangeVersion_copies: what one copy of the program changes does not take
 // back what another changes at the same moment.
 func TestChangeVersion_copies(t *testing.T) {
