@@ -111,7 +111,7 @@ func (w *Writer) Bool(name string, v bool) {
 // Float writes a field.
 func (w *Writer) Float(name string, v float64) {
 	w.Name(name)
-	w.buf = appendFloat(w.buf, v)
+	w.buf = AppendFloat(w.buf, v)
 }
 
 // BareFloat writes a field whose NaN is written as JavaScript does, which no
@@ -192,7 +192,7 @@ func (w *Writer) any(v any) {
 	case json.Number:
 		w.buf = append(w.buf, t...)
 	case float64:
-		w.buf = appendFloat(w.buf, t)
+		w.buf = AppendFloat(w.buf, t)
 	case []any:
 		w.BeginList()
 		for _, e := range t {
@@ -212,9 +212,9 @@ func (w *Writer) any(v any) {
 	}
 }
 
-// appendFloat writes the shortest digits that give v again, in the form that
+// AppendFloat writes the shortest digits that give v again, in the form that
 // Python has for them: always with a point or an exponent.
-func appendFloat(b []byte, v float64) []byte {
+func AppendFloat(b []byte, v float64) []byte {
 	switch abs := math.Abs(v); {
 	case math.IsNaN(v):
 		return append(b, `"NaN"`...)

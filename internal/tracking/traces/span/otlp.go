@@ -16,6 +16,8 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 )
 
 // TracePrefix begins the ids of traces.
@@ -282,7 +284,7 @@ func appendAny(b []byte, v *commonpb.AnyValue, depth int) (_ []byte, err error) 
 	case *commonpb.AnyValue_IntValue:
 		return strconv.AppendInt(b, t.IntValue, 10), nil
 	case *commonpb.AnyValue_DoubleValue:
-		return appendFloat(b, t.DoubleValue), nil
+		return mlwire.AppendFloat(b, t.DoubleValue), nil
 	case *commonpb.AnyValue_BytesValue:
 		return append(b, quoted(base64.StdEncoding.EncodeToString(t.BytesValue))...), nil
 	case *commonpb.AnyValue_ArrayValue:
@@ -312,24 +314,6 @@ func appendAny(b []byte, v *commonpb.AnyValue, depth int) (_ []byte, err error) 
 	return append(b, "null"...), nil
 }
 
-// appendFloat writes a number; what JSON has no number for becomes a text.
-func appendFloat(b []byte, v float64) []byte {
-	switch abs := math.Abs(v); {
-	case math.IsNaN(v):
-		return append(b, `"NaN"`...)
-	case math.IsInf(v, 1):
-		return append(b, `"Infinity"`...)
-	case math.IsInf(v, -1):
-		return append(b, `"-Infinity"`...)
-	case abs != 0 && (abs < 1e-4 || abs >= 1e16):
-		return strconv.AppendFloat(b, v, 'e', -1, 64)
-	case v == math.Trunc(v):
-		return strconv.AppendFloat(b, v, 'f', 1, 64)
-	default:
-		return strconv.AppendFloat(b, v, 'f', -1, 64)
-	}
-}
-
 // quoted is a JSON string with its letters left as they are, so that searches
 // for a text find it.
 func quoted(s string) string {
@@ -351,7 +335,7 @@ func AppendValue(b []byte, v any) (_ []byte, ok bool) {
 		return append(b, quoted(t)...), true
 	case json.Number:
 		f, err := t.Float64()
-		return appendFloat(b, f), err == nil
+		return mlwire.AppendFloat(b, f), err == nil
 	case []any:
 		b = append(b, '[')
 		for i, e := range t {

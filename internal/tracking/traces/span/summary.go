@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
@@ -258,4 +259,4 @@ func lastMessage(list []map[string]any, role string) string {
 }
 
 // Number writes a number as it stands in metadata.
-func Number(v float64) string { return string(appendFloat(nil, v)) }
+func Number(v float64) string { return string(mlwire.AppendFloat(nil, v)) }
