@@ -355,6 +355,7 @@ func TestTracking_failures(t *testing.T) {
 		"NoSuchRun":     {"runs show nobody", nil, ExitNotFound, "nobody"},
 		"NobodyThere":   {"runs list --tracking-uri " + gone.URL, nil, ExitNotReady, "/health"},
 		"NoSuchModel":   {"models show nobody", nil, ExitNotFound, "nobody"},
+		"NoSuchAlias":   {"models show digits@nobody", nil, ExitNotFound, "nobody"},
 		"NotAnAddress":  {"runs list --tracking-uri sqlite:///x.db", nil, ExitUsage, "http://"},
 		"Environment":   {"runs list", map[string]string{"MLFLOW_TRACKING_URI": "mlruns"}, ExitUsage, `"mlruns"`},
 		"Login":         {"runs list --tracking-uri " + refuse(401), nil, ExitNotAllowed, "MLFLOW_TRACKING_TOKEN"},

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
@@ -137,6 +138,15 @@ func (c *Client) ModelVersionByAlias(ctx context.Context, name, alias string) (M
 		Version ModelVersion `json:"model_version"`
 	}
 	err := c.get(ctx, "registered-models/alias", url.Values{"name": {name}, "alias": {alias}}, &a)
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
+		return a.Version, err
+	}
+	// MLflow calls a missing alias an invalid request. The model knows which it is.
+	m, modelErr := c.RegisteredModel(ctx, name)
+	if modelErr == nil && !slices.ContainsFunc(m.Aliases, func(a Alias) bool { return a.Alias == alias }) {
+		refused.Status, refused.Code = http.StatusNotFound, "RESOURCE_DOES_NOT_EXIST"
+	}
 	return a.Version, err
 }
 
