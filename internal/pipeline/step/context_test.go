@@ -65,7 +65,7 @@ func TestEncodeTags_fits(t *testing.T) {
 func TestGitTags_diff(t *testing.T) {
 	git, err := exec.LookPath("git")
 	if err != nil {
-		t.Skip("there is no git")
+		t.Fatal("git is needed, as it is to fetch the sources: ", err)
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "train.py")
