@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,16 +22,8 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
+	"github.com/kiwerk/kiwerk/internal/tracking/trackingtest"
 )
-
-// anybody may do everything.
-type anybody struct{}
-
-func (anybody) Authenticate(*http.Request) (server.User, error) {
-	return server.User{Name: "anna"}, nil
-}
-
-func (anybody) Authorize(context.Context, server.User, server.Permission, string) error { return nil }
 
 // tracked is a tracking server with two runs, r1 and r2, and versions of the model digits.
 type tracked struct {
@@ -95,16 +86,10 @@ func startTracking(dir string) (tracked, error) {
 		ids = ids[1:]
 		return id
 	}
-	log := slog.New(slog.DiscardHandler)
-	svc, err := tracking.New(ctx, tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: newID, Logger: log})
+	s, err := trackingtest.Serve(ctx, tracking.Deps{Store: db, Blobs: blobs, NewID: newID})
 	if err != nil {
 		return tracked{}, err
 	}
-	h, err := server.New(server.Options{Authenticator: anybody{}, Authorizer: anybody{}, Logger: log, Endpoints: svc.Endpoints()})
-	if err != nil {
-		return tracked{}, err
-	}
-	s := httptest.NewServer(h)
 	t := tracked{url: s.URL, stop: func() error {
 		s.Close()
 		return errors.Join(db.Close(), blobs.Close())

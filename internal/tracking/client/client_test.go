@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -23,16 +22,8 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
+	"github.com/kiwerk/kiwerk/internal/tracking/trackingtest"
 )
-
-// anybody may do everything.
-type anybody struct{}
-
-func (anybody) Authenticate(*http.Request) (server.User, error) {
-	return server.User{Name: "anna"}, nil
-}
-
-func (anybody) Authorize(context.Context, server.User, server.Permission, string) error { return nil }
 
 // platform starts tracking on a loopback port.
 func platform(t *testing.T) *client.Client {
@@ -46,16 +37,10 @@ func platform(t *testing.T) *client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	svc, err := tracking.New(t.Context(), tracking.Deps{Store: db, Blobs: blobs, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
+	s, err := trackingtest.Serve(t.Context(), tracking.Deps{Store: db, Blobs: blobs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := server.New(server.Options{Authenticator: anybody{}, Authorizer: anybody{}, Logger: log, Endpoints: svc.Endpoints()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(h)
 	t.Cleanup(func() {
 		s.Close()
 		if err := errors.Join(db.Close(), blobs.Close()); err != nil {

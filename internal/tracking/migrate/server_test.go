@@ -1,50 +1,32 @@
 package migrate_test
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
-	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/migrate"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/trackingtest"
 )
-
-// anybody may do everything.
-type anybody struct{}
-
-func (anybody) Authenticate(*http.Request) (server.User, error) {
-	return server.User{Name: "anna"}, nil
-}
-
-func (anybody) Authorize(context.Context, server.User, server.Permission, string) error { return nil }
 
 // serve a database and a bucket; the client belongs to it.
 func serve(t *testing.T, d *db.Store, bucket blob.Bucket) *client.Client {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	svc, err := tracking.New(t.Context(), tracking.Deps{Store: d, Blobs: bucket, Clock: time.Now, NewID: tracking.RandomID, Logger: log})
+	s, err := trackingtest.Serve(t.Context(), tracking.Deps{Store: d, Blobs: bucket})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := server.New(server.Options{Authenticator: anybody{}, Authorizer: anybody{}, Logger: log, Endpoints: svc.Endpoints()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	c, err := client.New(client.Options{URI: s.URL})
 	if err != nil {

@@ -1,0 +1,2 @@
+// Package trackingtest starts tracking behind HTTP for tests of what speaks to it.
+package trackingtest
