@@ -22,7 +22,9 @@ type Pod struct{ Namespace, Name, UID, Node string }
 
 // Authenticator finds out who sent a request.
 type Authenticator interface {
-	// Authenticate returns ErrUnauthenticated (perhaps wrapped) when it cannot tell.
+	// Authenticate returns ErrUnauthenticated (perhaps wrapped) when it cannot
+	// tell. An Error is sent as it is: with status 401 by those who do not take
+	// tokens, with 503 when nobody can look up who asks.
 	Authenticate(r *http.Request) (User, error)
 }
 

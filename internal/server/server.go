@@ -132,8 +132,8 @@ func (s *Server) guard(e Endpoint) http.Handler {
 
 func (s *Server) admit(ctx context.Context, r *http.Request, p Permission, ns string) (User, error) {
 	u, err := s.opts.Authenticator.Authenticate(r)
-	if err != nil && AsError(err).Status == http.StatusServiceUnavailable {
-		return User{}, err // nobody can say whose request it is, so it may come again
+	if status := AsError(err).Status; err != nil && (status == http.StatusServiceUnavailable || status == http.StatusUnauthorized) {
+		return User{}, err
 	}
 	if err != nil {
 		e := Errorf(http.StatusUnauthorized, "UNAUTHENTICATED", "this route needs a token: %w", err)

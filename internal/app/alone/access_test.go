@@ -219,7 +219,11 @@ func testAccessUsers(t *testing.T, database string) {
 	want(t, 200, "DELETE", api+"/delete", object{"username": "alice"}, admin)
 	want(t, 401, "GET", api+"/current", nil, alice)
 	for name, who := range map[string][]string{"Nobody": nil, "Unknown": login("x", "y"), "NoPassword": login("admin", ""), "Bearer": {"Authorization", "Bearer x"}} {
-		t.Run(name, func(t *testing.T) { want(t, 401, "GET", api+"/current", nil, who) })
+		t.Run(name, func(t *testing.T) {
+			if answer := want(t, 401, "GET", api+"/current", nil, who); !strings.Contains(answer, "MLFLOW_TRACKING_USERNAME") || strings.Contains(answer, "token") {
+				t.Errorf("the answer does not say what to send: %s", answer)
+			}
+		})
 	}
 	want(t, 403, "POST", api+"/create-ui", nil, admin) // no page of ours sent it
 }

@@ -199,16 +199,22 @@ func (s *Service) subject(ctx context.Context, name string) (subject, error) {
 func (s *Service) Authenticate(r *http.Request) (server.User, error) {
 	name, password, ok := r.BasicAuth()
 	if !ok {
-		return server.User{}, fmt.Errorf("%w: send a name and a password", server.ErrUnauthenticated)
+		return server.User{}, unauthenticated("this server needs a login")
 	}
 	u, err := s.subject(r.Context(), name)
 	if err != nil && !model.IsMissing(err) {
 		return server.User{}, err
 	}
 	if !s.verifier.check(password, u.password) || u.Admin && password == legacyPassword {
-		return server.User{}, fmt.Errorf("%w: the name or the password is wrong", server.ErrUnauthenticated)
+		return server.User{}, unauthenticated("the name or the password is wrong")
 	}
 	return server.User{Name: u.Name}, nil
+}
+
+func unauthenticated(why string) error {
+	e := server.Errorf(http.StatusUnauthorized, "UNAUTHENTICATED", "%s", why)
+	e.Remedy = "send a name and a password, as clients do with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+	return e
 }
 
 // Authorize implements server.Authorizer: the users of endpoints that went
