@@ -419,13 +419,21 @@ func hide(a *ask, err error) error {
 	return err
 }
 
-func revokePermission(a *ask) (any, error) {
-	u, k, err := a.subjectMatter()
-	if err != nil {
-		return nil, hide(a, err)
+// granted is what an existing grant is about.
+func (a *ask) granted() (u user, k key, err error) {
+	if u, k, err = a.subjectMatter(); err != nil {
+		return u, k, hide(a, err)
 	}
 	if _, known := grain[k.kind]; !known {
-		return nil, checkGrant(k.kind, k.id, Read)
+		return u, k, checkGrant(k.kind, k.id, Read)
+	}
+	return u, k, nil
+}
+
+func revokePermission(a *ask) (any, error) {
+	u, k, err := a.granted()
+	if err != nil {
+		return nil, err
 	}
 	if !a.manages(k) {
 		return nil, errForbidden
@@ -441,12 +449,9 @@ func revokePermission(a *ask) (any, error) {
 }
 
 func getPermission(a *ask) (any, error) {
-	u, k, err := a.subjectMatter()
+	u, k, err := a.granted()
 	if err != nil {
-		return nil, hide(a, err)
-	}
-	if _, known := grain[k.kind]; !known {
-		return nil, checkGrant(k.kind, k.id, Read)
+		return nil, err
 	}
 	if !a.isSelf() && !a.manages(k) {
 		return nil, errForbidden
