@@ -177,7 +177,7 @@ func TestVerifier(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time it is remembered
-		if !v.check("old password", old) || v.check("other", old) || v.check("old password", changed) || v.check("old password", "") {
+		if !v.check(t.Context(), "old password", old) || v.check(t.Context(), "other", old) || v.check(t.Context(), "old password", changed) || v.check(t.Context(), "old password", "") {
 			t.Error("a wrong password is right, or the right one wrong")
 		}
 	}

@@ -98,14 +98,18 @@ func (r *recorder) elements(name string) (list []json.RawMessage, token string, 
 	return list, token, true
 }
 
-// filtered answers with what the caller may read. A page that lost elements
-// is filled with those that follow, so that only the last one is short.
+// maxPages bounds how far a search goes for one answer.
+const maxPages = 50
+
+// filtered answers with what the caller may read. A page that lost elements is
+// filled with those that follow; it is short when they are the last, or when
+// maxPages were looked through. Then its token leads on.
 func (s *Service) filtered(c *caller, q *request, f filter, h http.Handler, w http.ResponseWriter) {
 	var kept []json.RawMessage
 	size, token := 0, ""
-	for first := true; ; first = false {
+	for n := range maxPages {
 		missing := 0
-		if !first {
+		if n > 0 {
 			missing = size - len(kept)
 		}
 		page := newRecorder()
@@ -115,7 +119,7 @@ func (s *Service) filtered(c *caller, q *request, f filter, h http.Handler, w ht
 			page.send(w)
 			return
 		}
-		if first {
+		if n == 0 {
 			size = len(list)
 		}
 		for _, raw := range list {

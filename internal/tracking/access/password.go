@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -83,9 +84,9 @@ func newVerifier(now func() time.Time, rounds int) *verifier {
 }
 
 // check tells whether a password fits a stored hash; none costs the same time.
-func (v *verifier) check(password, stored string) bool {
+func (v *verifier) check(ctx context.Context, password, stored string) bool {
 	if stored == "" {
-		v.try(password, v.dummy())
+		v.try(ctx, password, v.dummy())
 		return false
 	}
 	h := sha256.New()
@@ -97,15 +98,20 @@ func (v *verifier) check(password, stored string) bool {
 	if v.known(k) {
 		return true
 	}
-	if !v.try(password, stored) {
+	if !v.try(ctx, password, stored) {
 		return false
 	}
 	v.remember(k)
 	return true
 }
 
-func (v *verifier) try(password, stored string) bool {
-	v.busy <- struct{}{}
+// try is expensive, so few go on at once; who has gone meanwhile is not waited for.
+func (v *verifier) try(ctx context.Context, password, stored string) bool {
+	select {
+	case v.busy <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
 	defer func() { <-v.busy }()
 	return verify(password, stored)
 }

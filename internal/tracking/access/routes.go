@@ -264,7 +264,7 @@ func updatePassword(a *ask) (any, error) {
 		switch {
 		case current == "":
 			return nil, model.Invalid("Current password is required when changing your own password.")
-		case !a.s.verifier.check(current, u.password):
+		case !a.s.verifier.check(a.Context(), current, u.password):
 			return nil, model.Invalid("Current password does not match.")
 		case current == password:
 			return nil, model.Invalid("New password must differ from the current password.")

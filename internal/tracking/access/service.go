@@ -205,7 +205,7 @@ func (s *Service) Authenticate(r *http.Request) (server.User, error) {
 	if err != nil && !model.IsMissing(err) {
 		return server.User{}, err
 	}
-	if !s.verifier.check(password, u.password) || u.Admin && password == legacyPassword {
+	if !s.verifier.check(r.Context(), password, u.password) || u.Admin && password == legacyPassword {
 		return server.User{}, unauthenticated("the name or the password is wrong")
 	}
 	return server.User{Name: u.Name}, nil

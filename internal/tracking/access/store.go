@@ -183,14 +183,19 @@ func checkRoleName(name string) error {
 // ownRoleOf finds or makes the role of one user in a workspace.
 func ownRoleOf(t *db.Tx, user int64, workspace string) (int64, error) {
 	var id int64
-	err := t.Row("SELECT id FROM access_roles WHERE workspace = ? AND name = ?", workspace, ownRoleName(user)).Scan(&id)
+	const find = "SELECT id FROM access_roles WHERE workspace = ? AND name = ?"
+	err := t.Row(find, workspace, ownRoleName(user)).Scan(&id)
 	if !db.IsNoRows(err) {
 		return id, err
 	}
-	if id, err = insertRole(t, ownRoleName(user), workspace, nil); err != nil {
+	// Another copy of the program may make it at the same moment.
+	if _, err := t.Exec("INSERT INTO access_roles(name, workspace) VALUES(?, ?) ON CONFLICT DO NOTHING", ownRoleName(user), workspace); err != nil {
 		return 0, err
 	}
-	_, err = t.Exec("INSERT INTO access_members(member, role) VALUES(?, ?)", user, id)
+	if err := t.Row(find, workspace, ownRoleName(user)).Scan(&id); err != nil {
+		return 0, err
+	}
+	_, err = t.Exec("INSERT INTO access_members(member, role) VALUES(?, ?) ON CONFLICT DO NOTHING", user, id)
 	return id, err
 }
 
