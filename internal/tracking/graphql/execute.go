@@ -18,6 +18,8 @@ type execution struct {
 	doc       *ast.QueryDocument
 	variables map[string]any
 	problems  []string
+	// experiments that were asked for: runs of one search share theirs.
+	experiments map[any]any
 }
 
 // message is an object of the REST API.
@@ -172,8 +174,12 @@ func (x *execution) field(ctx context.Context, t *ast.Definition, m message, f *
 		info, _ := m["info"].(message)
 		switch f.Name {
 		case "experiment":
-			answer, _ := x.call(ctx, "GetExperiment", map[string]any{"experiment_id": info["experiment_id"]}).(message)
-			return answer["experiment"]
+			id := info["experiment_id"]
+			if _, asked := x.experiments[id]; !asked {
+				answer, _ := x.call(ctx, "GetExperiment", map[string]any{"experiment_id": id}).(message)
+				x.experiments[id] = answer["experiment"]
+			}
+			return x.experiments[id]
 		case "modelVersions":
 			id, _ := info["run_id"].(string)
 			answer, _ := x.call(ctx, "SearchModelVersions", map[string]any{"filter": "run_id='" + id + "'"}).(message)
