@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -46,7 +47,8 @@ func (b *bench) client(ctx context.Context) error {
 					return err
 				}
 				var values map[string]float64
-				if err := json.Unmarshal(out, &values); err != nil {
+				lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // mlflow prints, too; ours is the last
+				if err := json.Unmarshal(lines[len(lines)-1], &values); err != nil {
 					return fmt.Errorf("client.py printed %q: %w", out, err)
 				}
 				for name, v := range values {
