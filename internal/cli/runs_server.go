@@ -47,6 +47,10 @@ func (s *trackers) server(ctx context.Context) (*client.Client, error) {
 	if o.URI == "" {
 		s.local = true
 		if o, err = s.program.TrackingServer(ctx, s.session); err != nil {
+			var f *Failure
+			if errors.As(err, &f) && f.What.Key == text.NotRunning {
+				f.Why = text.S(text.TrackingNoAddress)
+			}
 			return nil, err
 		}
 	} else if o.HTTP, err = s.transport(); err != nil {
@@ -113,7 +117,7 @@ func (s *trackers) failure(server *client.Client, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &unreachable) && s.local:
-		return &Failure{Code: ExitNotReady, What: text.S(text.NotRunning, s.session.DataDir), Cause: unreachable.Err, Try: text.S(text.Verbatim, "kiwerk up")}
+		return &Failure{Code: ExitNotReady, What: text.S(text.NotRunning, s.session.DataDir), Why: text.S(text.TrackingNoAddress), Cause: unreachable.Err, Try: text.S(text.Verbatim, "kiwerk up")}
 	case errors.As(err, &unreachable):
 		return &Failure{Code: ExitNotReady, What: text.S(text.TrackingUnreachable, server.URI()), Cause: unreachable.Err, Try: text.S(text.Verbatim, "curl "+server.URI()+"/health")}
 	}

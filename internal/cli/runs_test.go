@@ -196,7 +196,7 @@ func TestRuns_life(t *testing.T) {
 		{0, "kiwerk runs restore r2", ""},
 		{0, "r1 ", "r2"},
 		{0, "r2", "r1 "},
-		{0, "1 runs are back", ""},
+		{0, "1 run is back", ""},
 		{0, "", ""},
 		{0, "", ""},
 		{0, "team", "old "},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +78,9 @@ func (t *tree) trackingServe() *cobra.Command {
 			}
 			if app != "" && app != "basic-auth" {
 				return usage(text.S(text.UsageAppName, app), "kiwerk tracking serve --app-name basic-auth")
+			}
+			if o.Port < 0 || o.Port > math.MaxUint16 {
+				return usage(text.S(text.UsagePort, strconv.Itoa(o.Port)), "kiwerk tracking serve --port 5000")
 			}
 			o.BasicAuth, o.Metrics = app != "", prometheus != ""
 			o.ServeArtifacts = o.ServeArtifacts && !noArtifacts

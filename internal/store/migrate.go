@@ -125,7 +125,7 @@ func apply(t *Tx, owner string, list []migration) error {
 		}
 		have = max(have, version)
 		if version <= len(list) && list[version-1].digest != digest {
-			return fmt.Errorf("migration %s differs from the one that was applied; the database belongs to another build of this program", name)
+			return fmt.Errorf("%w: migration %s differs from the one that was applied", ErrOtherBuild, name)
 		}
 		return nil
 	}, "SELECT version, name, digest FROM kiwerk_migrations WHERE owner = ? ORDER BY version", owner)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,7 +117,7 @@ func (d *postgres) refuseForeign(ctx context.Context, s *pgSession) error {
 	case ours:
 		return nil
 	case mlflow:
-		return errMLflow
+		return ErrMLflow
 	case name == "":
 		return errors.New("the search_path names no schema that exists; make one with CREATE SCHEMA")
 	case tables > 0:
@@ -140,8 +141,26 @@ func (d *postgres) dial(ctx context.Context) (*pgconn.PgConn, error) {
 	d.wait = min(max(2*d.wait, firstWait), lastWait)
 	d.shut.Store(true)
 	d.reopen = time.AfterFunc(d.wait, func() { d.shut.Store(false) })
-	return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, &once{err})
 }
+
+// once says each line of an error a single time: an attempt with TLS and one
+// without it usually fail alike.
+type once struct{ error }
+
+// Error leaves repeated lines out.
+func (o *once) Error() string {
+	var lines []string
+	for line := range strings.Lines(o.error.Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}
+
+// Unwrap gives the error with all its lines.
+func (o *once) Unwrap() error { return o.error }
 
 func (d *postgres) close() error {
 	d.mu.Lock()

@@ -132,7 +132,7 @@ func prepareFile(ctx context.Context, c *sql.Conn) error {
 	}
 	var alien string
 	if err := c.QueryRowContext(ctx, "SELECT name FROM sqlite_schema WHERE name = 'alembic_version'").Scan(&alien); err == nil {
-		return errMLflow
+		return ErrMLflow
 	}
 	if id != 0 || tables != 0 {
 		return fmt.Errorf("%w (application id %#x, %d tables); choose another path", ErrForeign, id, tables)
@@ -168,7 +168,7 @@ func (d *sqlite) translate(err error) error {
 	case codeConstraint:
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case codeNotADB:
-		return fmt.Errorf("%w: %w", ErrForeign, err)
+		return fmt.Errorf("%w: %s is no file of SQLite", ErrForeign, d.path)
 	}
 	return err
 }

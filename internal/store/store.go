@@ -33,13 +33,15 @@ var (
 	ErrNewer = errors.New("the database was written by a newer version of this program")
 	// ErrForeign means that the database belongs to something else.
 	ErrForeign = errors.New("this is not a Kiwerk database")
+	// ErrMLflow is ErrForeign, and the database is one of MLflow's.
+	ErrMLflow = fmt.Errorf("%w but one of MLflow (it has a table alembic_version); bring its content over with `kiwerk tracking import` and choose another database here", ErrForeign)
+	// ErrOtherBuild means that a build which was never released made the schema.
+	ErrOtherBuild = errors.New("the schema is that of another build of this program, which was never released")
 	// ErrUnavailable means that the database cannot be reached at the moment; the same again may work soon.
 	ErrUnavailable error = unavailable{}
 	// ErrValue means that the database cannot hold a value, e.g. a text with a NUL.
 	ErrValue error = badValue{}
 )
-
-var errMLflow = fmt.Errorf("%w but one of MLflow (it has a table alembic_version); bring its content over with `kiwerk tracking import` and choose another database here", ErrForeign)
 
 // unavailable and badValue tell the HTTP server, which does not know this package, what they are.
 type (

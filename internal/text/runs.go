@@ -69,6 +69,7 @@ const (
 	TrackingURI         Key = "tracking.uri"
 	TrackingCertificate Key = "tracking.certificate"
 	TrackingUnreachable Key = "tracking.unreachable"
+	TrackingNoAddress   Key = "tracking.noAddress"
 	TrackingLogin       Key = "tracking.login"
 	TrackingForbidden   Key = "tracking.forbidden"
 	TrackingElsewhere   Key = "tracking.elsewhere"
@@ -119,8 +120,8 @@ var runsTexts = map[Key]entry{
 	RunsGCShort:         {"Remove for good what is marked as deleted", "Endgültig entfernen, was als gelöscht markiert ist"},
 	RunsGCLong:          {"Removes deleted runs, logged models and experiments with their files. Can be broken off and called again.", "Entfernt gelöschte Läufe, protokollierte Modelle und Experimente samt Dateien. Kann abgebrochen und wieder aufgerufen werden."},
 	RunsRemoved:         {"%d removed for good.", "%d endgültig entfernt."},
-	RunsRemovedSome:     {"%d were removed before the failure; call it again.", "%d wurden vor dem Fehler entfernt; bitte noch einmal aufrufen."},
-	RunsWouldRemove:     {"%d would be removed for good.\nNext: kiwerk runs gc", "%d würden endgültig entfernt.\nWeiter: kiwerk runs gc"},
+	RunsRemovedSome:     {"%d {was|were} removed before the failure; call it again.", "%d {wurde|wurden} vor dem Fehler entfernt; bitte noch einmal aufrufen."},
+	RunsWouldRemove:     {"%d would be removed for good.\nNext: kiwerk runs gc", "%d {würde|würden} endgültig entfernt.\nWeiter: kiwerk runs gc"},
 	RunsKept:            {"(files stay there)", "(Dateien bleiben dort)"},
 	RunsNoGC:            {"the tracking server at %s has no route that removes for good", "der Tracking-Server unter %s bietet kein endgültiges Entfernen an"},
 	ReproduceShort:      {"Start a run again and compare its metrics", "Einen Lauf noch einmal starten und seine Metriken vergleichen"},
@@ -140,14 +141,14 @@ var runsTexts = map[Key]entry{
 	LineageLong:         {"Leads from each version to the run that made it, the data that the run read, and the endpoints that serve it.", "Führt von jeder Version zu dem Lauf, aus dem sie stammt, zu den Daten, die er gelesen hat, und zu den Endpunkten, die sie ausliefern."},
 	LineageGone:         {"(removed since)", "(inzwischen entfernt)"},
 	FlagTolerance:       {"how far a metric may be off, relative to its value", "wie weit eine Metrik abweichen darf, im Verhältnis zu ihrem Wert"},
-	RunsMore:            {"There are more than these %d runs; --limit 0 lists all.", "Es gibt mehr als diese %d Läufe; --limit 0 zeigt alle."},
-	RunsRead:            {"%d runs read", "%d Läufe gelesen"},
+	RunsMore:            {"There are more than %d {run|runs}; --limit 0 lists all.", "Es gibt mehr als %d {Lauf|Läufe}; --limit 0 zeigt alle."},
+	RunsRead:            {"%d {run|runs} read", "%d {Lauf|Läufe} gelesen"},
 	RunsNoFiles:         {"The files of the run could not be read: %s", "Die Dateien des Laufs waren nicht lesbar: %s"},
 	RunsSame:            {"The runs do not differ in anything that was logged.", "Die Läufe unterscheiden sich in nichts, was protokolliert ist."},
 	RunsTagged:          {"Tags of run %s are set.\nNext: kiwerk runs show %s", "Tags des Laufs %s sind gesetzt.\nWeiter: kiwerk runs show %s"},
-	RunsDeleted:         {"%d runs are marked as deleted.\nNext: kiwerk runs restore %s | kiwerk runs list --deleted", "%d Läufe sind als gelöscht markiert.\nWeiter: kiwerk runs restore %s | kiwerk runs list --deleted"},
-	RunsRestored:        {"%d runs are back.\nNext: kiwerk runs show %s", "%d Läufe sind zurück.\nWeiter: kiwerk runs show %s"},
-	RunExported:         {"Run %s lies in %s: %d files, %s.", "Lauf %s liegt in %s: %d Dateien, %s."},
+	RunsDeleted:         {"%d {run is|runs are} marked as deleted.\nNext: kiwerk runs restore %s | kiwerk runs list --deleted", "%d {Lauf ist|Läufe sind} als gelöscht markiert.\nWeiter: kiwerk runs restore %s | kiwerk runs list --deleted"},
+	RunsRestored:        {"%d {run is|runs are} back.\nNext: kiwerk runs show %s", "%d {Lauf ist|Läufe sind} zurück.\nWeiter: kiwerk runs show %s"},
+	RunExported:         {"Run %s lies in %s: %d {file|files}, %s.", "Lauf %s liegt in %s: %d {Datei|Dateien}, %s."},
 
 	ModelsShort:         {"Register, approve and download models", "Modelle registrieren, freigeben und herunterladen"},
 	ModelsLong:          {"The model registry of the running platform, or of any tracking server that MLflow's clients know (--tracking-uri).\nA version is written MODEL/VERSION, MODEL@ALIAS, or MODEL for its newest.", "Das Modellregister der laufenden Plattform oder eines Tracking-Servers, den die Clients von MLflow kennen (--tracking-uri).\nEine Version heißt MODELL/VERSION, MODELL@ALIAS, oder MODELL für die neueste."},
@@ -171,6 +172,7 @@ var runsTexts = map[Key]entry{
 	TrackingURI:         {"%q is no address of a tracking server; it begins with http:// or https://", "%q ist keine Adresse eines Tracking-Servers; sie beginnt mit http:// oder https://"},
 	TrackingCertificate: {"%s holds no certificate (MLFLOW_TRACKING_SERVER_CERT_PATH)", "%s enthält kein Zertifikat (MLFLOW_TRACKING_SERVER_CERT_PATH)"},
 	TrackingUnreachable: {"the tracking server at %s does not answer", "der Tracking-Server unter %s antwortet nicht"},
+	TrackingNoAddress:   {"For another server say its address: --tracking-uri http://HOST:PORT, or MLFLOW_TRACKING_URI. One without Kubernetes is started by kiwerk tracking serve.", "Ein anderer Server wird mit seiner Adresse genannt: --tracking-uri http://RECHNER:PORT, oder MLFLOW_TRACKING_URI. Einen ohne Kubernetes startet kiwerk tracking serve."},
 	TrackingLogin:       {"the tracking server at %s wants to know who asks", "der Tracking-Server unter %s will wissen, wer fragt"},
 	TrackingForbidden:   {"the account has no permission for it in this project", "das Konto darf das in diesem Projekt nicht"},
 	TrackingElsewhere:   {"the files lie where the tracking server does not read them; fetch them from there", "die Dateien liegen, wo der Tracking-Server sie nicht liest; bitte von dort holen"},

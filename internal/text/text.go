@@ -24,6 +24,8 @@ type Printer struct {
 	lang string
 	// dataDir is the flag that suggested commands need, with a blank before it.
 	dataDir string
+	// counted are the sentences with words that depend on a number.
+	counted map[Key]string
 }
 
 // For gives the printer of "de" or "en"; anything else is English.
@@ -35,7 +37,7 @@ func For(lang string) *Printer {
 }
 
 func newPrinter(lang, dataDir string) *Printer {
-	p := &Printer{lang: lang, dataDir: dataDir}
+	p := &Printer{lang: lang, dataDir: dataDir, counted: map[Key]string{}}
 	p.p = message.NewPrinter(tags[lang], message.Catalog(p.build()))
 	return p
 }
@@ -45,6 +47,9 @@ func (p *Printer) Lang() string { return p.lang }
 
 // T formats the sentence of key.
 func (p *Printer) T(key Key, args ...any) string {
+	if format, ok := p.counted[key]; ok {
+		return p.p.Sprintf(choose(format, args), args...) // no key: it stands for itself
+	}
 	return p.p.Sprintf(string(key), args...)
 }
 
@@ -89,7 +94,11 @@ func (p *Printer) build() catalog.Catalog {
 	b := catalog.NewBuilder(catalog.Fallback(language.English))
 	for lang, entries := range catalogue() {
 		for key, format := range entries {
-			if err := b.SetString(tags[lang], string(key), escaped.Command(format)); err != nil {
+			format = escaped.Command(format)
+			if lang == p.lang && counts(format) {
+				p.counted[key] = format
+			}
+			if err := b.SetString(tags[lang], string(key), format); err != nil {
 				panic("text: " + string(key) + ": " + err.Error()) //nolint:forbidigo // A wrong entry is a programming error and a test finds it.
 			}
 		}

@@ -6,21 +6,26 @@ const (
 	TrackingServeShort Key = "tracking.serve"
 	TrackingServeLong  Key = "tracking.serve.long"
 
-	ServeReady      Key = "tracking.serve.ready"
-	ServeData       Key = "tracking.serve.data"
-	ServeEverybody  Key = "tracking.serve.everybody"
-	ServeIgnored    Key = "tracking.serve.ignored"
-	ServeStopping   Key = "tracking.serve.stopping"
-	ServeStopped    Key = "tracking.serve.stopped"
-	ServePortTaken  Key = "tracking.serve.portTaken"
-	ServeOpen       Key = "tracking.serve.open"
-	ServeOpenTry    Key = "tracking.serve.open.try"
-	ServeForeign    Key = "tracking.serve.foreign"
-	ServeForeignWhy Key = "tracking.serve.foreign.why"
-	ServeNewer      Key = "tracking.serve.newer"
-	ServeFailed     Key = "tracking.serve.failed"
-	ServeNoAdmin    Key = "tracking.serve.noAdmin"
-	ServeNotBuilt   Key = "tracking.serve.notBuilt"
+	ServeReady         Key = "tracking.serve.ready"
+	ServeData          Key = "tracking.serve.data"
+	ServeEverybody     Key = "tracking.serve.everybody"
+	ServeIgnored       Key = "tracking.serve.ignored"
+	ServeStopping      Key = "tracking.serve.stopping"
+	ServeStopped       Key = "tracking.serve.stopped"
+	ServePortTaken     Key = "tracking.serve.portTaken"
+	ServeOpen          Key = "tracking.serve.open"
+	ServeOpenTry       Key = "tracking.serve.open.try"
+	ServeForeign       Key = "tracking.serve.foreign"
+	ServeForeignWhy    Key = "tracking.serve.foreign.why"
+	ServeOtherBuild    Key = "tracking.serve.otherBuild"
+	ServeOtherBuildWhy Key = "tracking.serve.otherBuild.why"
+	ServeNoDatabase    Key = "tracking.serve.noDatabase"
+	ServePortForbidden Key = "tracking.serve.portForbidden"
+	UsagePort          Key = "usage.port"
+	ServeNewer         Key = "tracking.serve.newer"
+	ServeFailed        Key = "tracking.serve.failed"
+	ServeNoAdmin       Key = "tracking.serve.noAdmin"
+	ServeNotBuilt      Key = "tracking.serve.notBuilt"
 
 	UsageAppName     Key = "usage.appName"
 	UsageEnvironment Key = "usage.environment"
@@ -68,12 +73,20 @@ var trackingTexts = map[Key]entry{
 	ServeOpenTry:    {"kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, or --insecure in a network that you trust", "kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, oder --insecure in einem Netz, dem Sie vertrauen"},
 	ServeForeign:    {"%s is not a database of Kiwerk", "%s ist keine Datenbank von Kiwerk"},
 	ServeForeignWhy: {"One of MLflow's is imported into a new one; it stays as it is.", "Eine von MLflow wird in eine neue übernommen; sie bleibt, wie sie ist."},
-	ServeNewer:      {"%s was written by a newer version of this program", "%s wurde von einer neueren Version dieses Programms geschrieben"},
-	ServeFailed:     {"tracking could not start", "Die Experimentverfolgung konnte nicht starten"},
-	ServeNoAdmin:    {"nobody could log in", "Niemand könnte sich anmelden"},
-	ServeNotBuilt:   {"%s is not built yet", "%s ist noch nicht gebaut"},
+	ServeOtherBuild: {"%s was made by a build of this program that was never released", "%s stammt von einem Stand dieses Programms, der nie veröffentlicht wurde"},
+	ServeOtherBuildWhy: {
+		"Its schema has changed since. Export it with that build (kiwerk tracking export ./mlruns) and import it here (kiwerk tracking import ./mlruns), or begin with a new database.",
+		"Ihr Schema hat sich seither geändert. Mit jenem Stand exportieren (kiwerk tracking export ./mlruns) und hier übernehmen (kiwerk tracking import ./mlruns), oder mit einer neuen Datenbank beginnen.",
+	},
+	ServeNoDatabase:    {"the database %s does not answer", "Die Datenbank %s antwortet nicht"},
+	ServePortForbidden: {"you may not listen on %s", "An %s dürfen Sie nicht lauschen"},
+	ServeNewer:         {"%s was written by a newer version of this program", "%s wurde von einer neueren Version dieses Programms geschrieben"},
+	ServeFailed:        {"tracking could not start", "Die Experimentverfolgung konnte nicht starten"},
+	ServeNoAdmin:       {"nobody could log in", "Niemand könnte sich anmelden"},
+	ServeNotBuilt:      {"%s is not built yet", "%s ist noch nicht gebaut"},
 
 	UsageAppName:     {"--app-name %q is not known; only basic-auth is", "--app-name %q ist unbekannt; es gibt nur basic-auth"},
+	UsagePort:        {"--port %s: a port is a number from 0 to 65535, and 0 takes a free one", "--port %s: ein Port ist eine Zahl von 0 bis 65535, und 0 nimmt einen freien"},
 	UsageEnvironment: {"the environment variable %s has the value %q, which its flag does not take", "Die Umgebungsvariable %s hat den Wert %q, den ihre Option nicht annimmt"},
 
 	FlagServeHost:            {"address to listen on", "Adresse, an der gelauscht wird"},

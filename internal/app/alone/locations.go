@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -46,6 +48,19 @@ func DatabasePath(uri, dir string) (string, error) {
 	return file, nil
 }
 
+// CheckFolder refuses the file of a database in a folder that does not exist: a
+// mistyped address would make a new, empty database far from the one that is meant.
+func CheckFolder(file string) error {
+	if strings.Contains(file, "://") {
+		return nil
+	}
+	folder := filepath.Dir(file)
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w sqlite:///%s: the folder %s does not exist; make it, or correct the address (three slashes begin a path below the current folder, four an absolute one)", ErrURI, file, folder)
+	}
+	return nil
+}
+
 // Redact takes the password out of an address.
 func Redact(uri string) string {
 	u, err := url.Parse(uri)
@@ -70,6 +85,9 @@ func openStore(ctx context.Context, o *Options) (*store.Store, error) {
 	}
 	if o.BasicAuth {
 		migrations = append(migrations, access.Migrations())
+	}
+	if err := CheckFolder(file); err != nil {
+		return nil, err
 	}
 	return store.Open(ctx, store.Options{Path: file, Migrations: migrations, Logger: o.Logger.With("component", "store")})
 }

@@ -239,6 +239,7 @@ func TestOpen_refuses(t *testing.T) {
 		err    error
 	}{
 		"ForeignDatabase": {func(o *Options) { o.Dir = foreign }, store.ErrForeign},
+		"MissingFolder":   {func(o *Options) { o.Database = "sqlite:///none/here.db" }, ErrURI},
 		"OpenAddress":     {func(o *Options) { o.Host = "0.0.0.0" }, ErrOpen},
 		"AllAddresses":    {func(o *Options) { o.Host = "" }, ErrOpen},
 		"LoginWithoutTLS": {func(o *Options) { o.Host, o.BasicAuth = "0.0.0.0", true }, ErrOpen},

@@ -33,6 +33,9 @@ func openStore(ctx context.Context, uri string, read bool) (*db.Store, *store.St
 			return nil, nil, err
 		}
 	}
+	if err := alone.CheckFolder(path); err != nil {
+		return nil, nil, err
+	}
 	d, err := db.Open(ctx, db.Options{Path: path})
 	if err != nil {
 		return nil, nil, err

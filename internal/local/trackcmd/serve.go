@@ -93,11 +93,19 @@ func explain(o cli.ServeOptions, err error) error {
 		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeOpen, o.Host), Try: text.S(text.ServeOpenTry, text.Quote(o.Host))}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &cli.Failure{What: text.S(text.ServePortTaken, net.JoinHostPort(o.Host, port)), Try: verbatim("kiwerk tracking serve --port 0")}
-	case errors.Is(err, store.ErrForeign):
+	case errors.Is(err, syscall.EACCES) && errors.As(err, new(*net.OpError)):
+		return &cli.Failure{What: text.S(text.ServePortForbidden, net.JoinHostPort(o.Host, port)), Cause: err, Try: verbatim("kiwerk tracking serve --port 5000")}
+	case errors.Is(err, store.ErrMLflow):
 		return &cli.Failure{
 			What: text.S(text.ServeForeign, alone.Redact(o.BackendStore)), Why: text.S(text.ServeForeignWhy), Cause: err,
 			Try: verbatim("kiwerk tracking import %s --to sqlite:///kiwerk.db && kiwerk tracking serve --backend-store-uri sqlite:///kiwerk.db", text.Quote(alone.Redact(o.BackendStore))),
 		}
+	case errors.Is(err, store.ErrForeign):
+		return &cli.Failure{What: text.S(text.ServeForeign, alone.Redact(o.BackendStore)), Cause: err, Try: verbatim("kiwerk tracking serve --backend-store-uri sqlite:///kiwerk.db")}
+	case errors.Is(err, store.ErrOtherBuild):
+		return &cli.Failure{What: text.S(text.ServeOtherBuild, alone.Redact(o.BackendStore)), Why: text.S(text.ServeOtherBuildWhy), Cause: err, Try: verbatim("kiwerk tracking serve --backend-store-uri sqlite:///kiwerk.db")}
+	case errors.Is(err, store.ErrUnavailable):
+		return &cli.Failure{What: text.S(text.ServeNoDatabase, alone.Redact(o.BackendStore)), Cause: err}
 	case errors.Is(err, store.ErrNewer):
 		return &cli.Failure{What: text.S(text.ServeNewer, alone.Redact(o.BackendStore)), Cause: err}
 	case errors.Is(err, access.ErrNoAdmin):

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/text"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
+)
+
+// serveWith runs kiwerk tracking serve with an environment.
+func serveWith(t *testing.T, environment map[string]string, args ...string) (result, ServeOptions) {
+	t.Helper()
+	r, seen := run(t, environment, append([]string{"tracking", "serve"}, args...)...)
+	var o ServeOptions
+	if len(seen) > 0 {
+		o, _ = seen[0].(ServeOptions)
+	}
+	return r, o
+}
+
+func TestTrackingServe_refusesPorts(t *testing.T) {
+	for _, port := range []string{"99999", "-1", "65536"} {
+		for lang, want := range map[string]string{"en": "a number from 0 to 65535", "de": "eine Zahl von 0 bis 65535"} {
+			if r, _ := serveWith(t, nil, "--port="+port, "--lang="+lang); r.code != ExitUsage || !strings.Contains(r.err, "--port "+port) || !strings.Contains(r.err, want) {
+				t.Errorf("%s: code %d, %s", port, r.code, r.err)
+			}
+		}
+	}
+	if r, o := serveWith(t, map[string]string{"MLFLOW_PORT": "65535"}); r.code != ExitOK || o.Port != 65535 {
+		t.Errorf("code %d, port %d, %s", r.code, o.Port, r.err)
+	}
+}
+
+// TestTracking_withoutAddress says how to name one.
+func TestTracking_withoutAddress(t *testing.T) {
+	for lang, want := range map[string]string{"en": "another server", "de": "anderer Server"} {
+		for _, command := range []string{"runs", "models"} {
+			var seen []any
+			p, _, errs := program(&seen, nil, command, "list", "--lang="+lang)
+			p.TrackingServer = func(context.Context, Session) (client.Options, error) {
+				return client.Options{}, &Failure{Code: ExitNotReady, What: text.S(text.NotRunning, "/d"), Try: text.S(text.Verbatim, "kiwerk up")}
+			}
+			if code := Run(t.Context(), p); code != ExitNotReady {
+				t.Errorf("code %d", code)
+			}
+			for _, word := range []string{want, "--tracking-uri", "MLFLOW_TRACKING_URI", "kiwerk tracking serve", "kiwerk up"} {
+				if !strings.Contains(errs.String(), word) {
+					t.Errorf("%s %s: no %q in %s", command, lang, word, errs.String())
+				}
+			}
+		}
+	}
+}
