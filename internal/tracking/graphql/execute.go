@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,6 +21,9 @@ type execution struct {
 	problems  []string
 	// experiments that were asked for: runs of one search share theirs.
 	experiments map[any]any
+	// runs are the ids of the list that is being written, and versions what was made by them.
+	runs     []string
+	versions map[string][]any
 }
 
 // message is an object of the REST API.
@@ -145,6 +149,9 @@ func (x *execution) wanted(list ast.DirectiveList) bool {
 func (x *execution) value(ctx context.Context, out *bytes.Buffer, t *ast.Type, f *ast.Field, v any) {
 	if t.Elem != nil {
 		list, _ := v.([]any)
+		if t.Elem.Name() == runType {
+			x.runs = idsOf(list)
+		}
 		out.WriteByte('[')
 		for i, e := range list {
 			if i > 0 {
@@ -170,7 +177,7 @@ func (x *execution) value(ctx context.Context, out *bytes.Buffer, t *ast.Type, f
 
 // field is a field of a message; one that is not set is empty.
 func (x *execution) field(ctx context.Context, t *ast.Definition, m message, f *ast.Field) any {
-	if t.Name == "MlflowRunExtension" {
+	if t.Name == runType {
 		info, _ := m["info"].(message)
 		switch f.Name {
 		case "experiment":
@@ -182,8 +189,7 @@ func (x *execution) field(ctx context.Context, t *ast.Definition, m message, f *
 			return x.experiments[id]
 		case "modelVersions":
 			id, _ := info["run_id"].(string)
-			answer, _ := x.call(ctx, "SearchModelVersions", map[string]any{"filter": "run_id='" + id + "'"}).(message)
-			return answer["model_versions"]
+			return x.versionsOf(ctx, id)
 		}
 	}
 	v := m[snake(f.Name)]
@@ -191,6 +197,45 @@ func (x *execution) field(ctx context.Context, t *ast.Definition, m message, f *
 		return message{}
 	}
 	return v
+}
+
+const runType = "MlflowRunExtension"
+
+func idsOf(runs []any) (ids []string) {
+	for _, r := range runs {
+		m, _ := r.(message)
+		info, _ := m["info"].(message)
+		if id, ok := info["run_id"].(string); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// maxRuns bounds the runs whose versions are asked for at once.
+const maxRuns = 1000
+
+// versionsOf finds the model versions that a run has made, and those of the
+// runs that follow it in the list, whose turn comes next.
+func (x *execution) versionsOf(ctx context.Context, run string) any {
+	if list, asked := x.versions[run]; asked {
+		return list
+	}
+	ids := []string{run}
+	if i := slices.Index(x.runs, run); i >= 0 {
+		ids = x.runs[i:min(i+maxRuns, len(x.runs))]
+	}
+	for _, id := range ids {
+		x.versions[id] = nil
+	}
+	answer, _ := x.call(ctx, "SearchModelVersions", map[string]any{"filter": "run_id IN ('" + strings.Join(ids, "','") + "')"}).(message)
+	list, _ := answer["model_versions"].([]any)
+	for _, v := range list {
+		m, _ := v.(message)
+		id, _ := m["run_id"].(string)
+		x.versions[id] = append(x.versions[id], v)
+	}
+	return x.versions[run]
 }
 
 // scalar gives a value the form of its type.

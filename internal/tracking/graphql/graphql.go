@@ -177,7 +177,7 @@ func (h *Handler) Execute(ctx context.Context, q request) (data []byte, problems
 	if err != nil {
 		return nil, messages(err)
 	}
-	x := &execution{Handler: h, doc: doc, variables: variables, experiments: map[any]any{}}
+	x := &execution{Handler: h, doc: doc, variables: variables, experiments: map[any]any{}, versions: map[string][]any{}}
 	return x.operation(ctx, op), x.problems
 }
 

@@ -35,7 +35,7 @@ func answers() map[string]Call {
 		},
 		"GetRun": always(`{"run": {"info": {"run_id": "r", "experiment_id": "7", "status": "FINISHED"},
 			"data": {"metrics": [{"key": "a", "value": "NaN"}, {"key": "b", "value": 0.5, "step": 3}]}, "inputs": {}}}`),
-		"SearchModelVersions":          always(`{"model_versions": [{"name": "m", "version": "1", "aliases": ["best"]}]}`),
+		"SearchModelVersions":          always(`{"model_versions": [{"name": "m", "version": "1", "run_id": "r", "aliases": ["best"]}]}`),
 		"ListArtifacts":                always(`{"files": [{"path": "a", "is_dir": true}]}`),
 		"GetMetricHistoryBulkInterval": always(`{}`), "SearchRuns": always(`{"runs": []}`), "SearchDatasets": always(`{}`),
 	}
@@ -59,7 +59,12 @@ func (e everyone) Authorize(_ context.Context, _ server.User, p server.Permissio
 
 func serve(tb testing.TB, refused string) http.Handler {
 	tb.Helper()
-	h, err := New(Options{Calls: answers()})
+	return serveCalls(tb, refused, answers())
+}
+
+func serveCalls(tb testing.TB, refused string, calls map[string]Call) http.Handler {
+	tb.Helper()
+	h, err := New(Options{Calls: calls})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -154,6 +159,56 @@ func TestHandler_permission(t *testing.T) {
 	_, got := ask(t, serve(t, "registeredmodels"), map[string]any{"query": "{ mlflowGetRun { run { info { runId } modelVersions { name } } } mlflowSearchModelVersions { nextPageToken } }"})
 	if !strings.HasPrefix(got, `{"data":{"mlflowGetRun":{"run":{"info":{"runId":"r"},"modelVersions":[]}},"mlflowSearchModelVersions":null},"errors":["user \"anna\" may not list`) {
 		t.Error(got)
+	}
+}
+
+// TestHandler_calls: a page of runs costs one call for all of their versions
+// and one for their experiment, however many runs it has.
+func TestHandler_calls(t *testing.T) {
+	calls, asked := answers(), map[string]int{}
+	var runs, versions []string
+	for i := range 2500 {
+		runs = append(runs, fmt.Sprintf(`{"info": {"run_id": "r%d", "experiment_id": "7"}}`, i))
+	}
+	calls["SearchRuns"] = func(context.Context, []byte) ([]byte, error) {
+		return fmt.Appendf(nil, `{"runs": [%s]}`, strings.Join(runs, ",")), nil
+	}
+	calls["SearchModelVersions"] = func(_ context.Context, request []byte) ([]byte, error) {
+		for i := range runs {
+			if id := fmt.Sprintf("r%d", i); i%2 == 0 && strings.Contains(string(request), "'"+id+"'") {
+				versions = append(versions, fmt.Sprintf(`{"name": "m", "version": "%d", "run_id": %q}`, i, id))
+			}
+		}
+		defer func() { versions = nil }()
+		return fmt.Appendf(nil, `{"model_versions": [%s]}`, strings.Join(versions, ",")), nil
+	}
+	for name, call := range calls {
+		calls[name] = func(ctx context.Context, request []byte) ([]byte, error) {
+			asked[name]++
+			return call(ctx, request)
+		}
+	}
+	_, answer := ask(t, serveCalls(t, "", calls), map[string]any{"query": `mutation { mlflowSearchRuns(input: {}) { runs { info { runId } experiment { name } modelVersions { version } } } }`})
+	var got struct {
+		Data struct {
+			Answer struct {
+				Runs []struct {
+					Info     struct{ RunID string }
+					Versions []struct{ Version string } `json:"modelVersions"`
+				}
+			} `json:"mlflowSearchRuns"`
+		}
+	}
+	if err := json.Unmarshal([]byte(answer), &got); err != nil || len(got.Data.Answer.Runs) != len(runs) {
+		t.Fatalf("%v %.200s", err, answer)
+	}
+	for i, r := range got.Data.Answer.Runs {
+		if i%2 == 0 && (len(r.Versions) != 1 || "r"+r.Versions[0].Version != r.Info.RunID) || i%2 == 1 && len(r.Versions) > 0 {
+			t.Fatalf("run %s has %v", r.Info.RunID, r.Versions)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"SearchRuns": 1, "GetExperiment": 1, "SearchModelVersions": 3}, asked); diff != "" {
+		t.Error(diff)
 	}
 }
 
