@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"iter"
 	"maps"
 	"time"
@@ -61,18 +62,15 @@ const margin = 5 * time.Second
 func (s *Service) claim(ctx context.Context, now time.Time, n, perWebhook int, busy map[string]int) (list []message, err error) {
 	err = s.db.Update(ctx, func(t *db.Tx) error {
 		list = nil
+		if err := s.lock(ctx, t); err != nil {
+			return err
+		}
 		load := maps.Clone(busy)
 		if load == nil {
 			load = map[string]int{}
 		}
 		for len(list) < n {
-			m, err := s.claimOne(t, now, func(yield func(string) bool) {
-				for id, k := range load {
-					if k >= perWebhook && !yield(id) {
-						return
-					}
-				}
-			})
+			m, err := s.claimOne(t, now, full(load, perWebhook))
 			if db.IsNoRows(err) {
 				return nil
 			}
@@ -87,10 +85,37 @@ func (s *Service) claim(ctx context.Context, now time.Time, n, perWebhook int, b
 	return list, err
 }
 
+// full are the webhooks with as many deliveries under way as one may have.
+func full(load map[string]int, most int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for id, k := range load {
+			if k >= most && !yield(id) {
+				return
+			}
+		}
+	}
+}
+
+// lock leaves signed deliveries to the copies that have their key.
+func (s *Service) lock(ctx context.Context, t *db.Tx) error {
+	_, err := s.keyed(t)
+	other := errors.Is(err, ErrOtherKey)
+	if s.locked.Swap(other) != other && other {
+		s.o.Logger.ErrorContext(ctx, "signed webhook deliveries are left to other copies", "error", err, "key", s.vault.origin())
+	}
+	if other {
+		return nil
+	}
+	return err
+}
+
 // claimOne takes the delivery that is due first, but none of some webhooks.
 func (s *Service) claimOne(t *db.Tx, now time.Time, without iter.Seq[string]) (m message, err error) {
 	query, args := `SELECT d.id, d.webhook, w.url, w.secret, d.event, d.body, d.attempts FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook
 		WHERE d.due <= ? AND d.leased <= ?`, []any{now.UnixMilli(), now.UnixMilli()}
+	if s.locked.Load() {
+		query += " AND w.secret = ''"
+	}
 	for id := range without {
 		query += " AND d.webhook <> ?"
 		args = append(args, id)

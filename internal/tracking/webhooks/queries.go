@@ -103,6 +103,11 @@ func putEvents(t *db.Tx, w *webhook) error {
 
 func (s *Service) create(ctx context.Context, w webhook) (webhook, error) {
 	return w, s.db.Update(ctx, func(t *db.Tx) error {
+		if w.secret != "" {
+			if err := s.agree(t); err != nil {
+				return err
+			}
+		}
 		_, err := t.Exec("INSERT INTO webhooks("+columns+") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			w.id, w.namespace, w.name, w.url, w.description, w.secret, w.activity(), w.created, w.updated)
 		if err != nil {
@@ -129,7 +134,12 @@ func (s *Service) change(ctx context.Context, namespace, id string, fn func(*web
 		if w, err = find(t, namespace, id); err != nil {
 			return err
 		}
-		fn(&w)
+		secret := w.secret
+		if fn(&w); w.secret != "" && w.secret != secret {
+			if err := s.agree(t); err != nil {
+				return err
+			}
+		}
 		// Clients compare: a change is later than what it changes.
 		w.updated = max(s.o.Clock().UnixMilli(), w.updated+1)
 		if _, err := t.Exec("UPDATE webhooks SET name = ?, url = ?, description = ?, secret = ?, active = ?, updated = ? WHERE id = ?",

@@ -33,7 +33,19 @@ const sealed = "v1:"
 // minKey is the shortest key that the configuration may name; MLflow's have 44 characters.
 const minKey = 32
 
-func (v *vault) cipher() (cipher.AEAD, error) {
+// origin says where the key is from.
+func (v *vault) origin() string {
+	switch {
+	case v.key != "":
+		return "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
+	case v.file != "":
+		return v.file
+	}
+	return "none"
+}
+
+// cipher has the key; making allows it to be made.
+func (v *vault) cipher(making bool) (cipher.AEAD, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.aead != nil {
@@ -42,7 +54,7 @@ func (v *vault) cipher() (cipher.AEAD, error) {
 	material := v.key
 	if material == "" {
 		var err error
-		if material, err = v.fromFile(); err != nil {
+		if material, err = v.fromFile(making); err != nil {
 			return nil, err
 		}
 	}
@@ -58,12 +70,12 @@ func (v *vault) cipher() (cipher.AEAD, error) {
 	return v.aead, err
 }
 
-func (v *vault) fromFile() (string, error) {
+func (v *vault) fromFile(making bool) (string, error) {
 	if v.file == "" {
 		return "", errNoKey
 	}
 	b, err := os.ReadFile(v.file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && making {
 		var key [32]byte
 		_, _ = rand.Read(key[:]) // it never fails, as its documentation promises
 		b = []byte(base64.URLEncoding.EncodeToString(key[:]) + "\n")
@@ -84,7 +96,7 @@ func (v *vault) seal(webhook, secret string) (string, error) {
 	if secret == "" {
 		return "", nil
 	}
-	aead, err := v.cipher()
+	aead, err := v.cipher(true)
 	if err != nil {
 		return "", err
 	}
@@ -97,7 +109,7 @@ func (v *vault) open(webhook, text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	aead, err := v.cipher()
+	aead, err := v.cipher(false)
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
@@ -38,6 +39,8 @@ type Config struct {
 	Workers int
 	// Key seals secrets; without one KeyFile has it, and is made if need be.
 	Key, KeyFile string
+	// ForgetSecrets removes all secrets at the start, because their key is lost.
+	ForgetSecrets bool
 }
 
 // DefaultConfig is that of MLflow.
@@ -80,12 +83,14 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 			c.Schemes = append(c.Schemes, s)
 		}
 	}
-	switch text := strings.ToLower(getenv("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS")); text {
-	case "true", "1":
-		c.AllowPrivate = true
-	case "", "false", "0":
-	default:
-		return c, fmt.Errorf("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=%q: true or false is expected", text)
+	for name, to := range map[string]*bool{"MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": &c.AllowPrivate, forgetVariable: &c.ForgetSecrets} {
+		switch text := strings.ToLower(getenv(name)); text {
+		case "true", "1":
+			*to = true
+		case "", "false", "0":
+		default:
+			return c, fmt.Errorf("%s=%q: true or false is expected", name, text)
+		}
 	}
 	if c.Key = getenv("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"); c.Key != "" && len(c.Key) < minKey {
 		return c, fmt.Errorf("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY is too short: at least %d characters are expected, for example of `openssl rand -base64 32`", minKey)
@@ -120,6 +125,8 @@ type Service struct {
 	wake chan struct{}
 	// tests bounds the tests under way.
 	tests chan struct{}
+	// locked says that another key than ours counts now.
+	locked atomic.Bool
 	// public tells which addresses may be called; smaller in tests.
 	public func(netip.Addr) bool
 }
@@ -131,7 +138,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	if o.Timeout == 0 {
 		c := DefaultConfig()
-		c.Key, c.KeyFile = o.Key, o.KeyFile
+		c.Key, c.KeyFile, c.ForgetSecrets = o.Key, o.KeyFile, o.ForgetSecrets
 		o.Config = c
 	}
 	if o.Lookup == nil {
@@ -148,7 +155,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		wake: make(chan struct{}, 1), tests: make(chan struct{}, o.Workers), public: public,
 	}
 	s.client = s.newClient()
-	return s, nil
+	return s, s.checkKey(ctx)
 }
 
 func backoff(failed int) time.Duration {
