@@ -20,29 +20,37 @@ import (
 	azblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
 )
 
 // azureObjects are block blobs in a container of Azure Blob Storage.
-type azureObjects struct{ container *container.Client }
+type azureObjects struct {
+	container *container.Client
+	signer    *azureSigner
+}
 
 // newAzure takes what MLflow takes: a connection string, an account key, a
 // SAS token, else an identity of Microsoft Entra.
 func newAzure(p Place, getenv func(string) string) (*azureObjects, error) {
 	address := "https://" + p.Host + "/" + p.Bucket
-	o := &azureObjects{}
+	o := &azureObjects{signer: &azureSigner{now: time.Now}}
 	var err error
 	switch {
 	case getenv("AZURE_STORAGE_CONNECTION_STRING") != "":
-		o.container, err = container.NewClientFromConnectionString(getenv("AZURE_STORAGE_CONNECTION_STRING"), p.Bucket, nil)
+		if o.signer.key, err = accountKey(getenv("AZURE_STORAGE_CONNECTION_STRING")); err == nil {
+			o.container, err = container.NewClientFromConnectionString(getenv("AZURE_STORAGE_CONNECTION_STRING"), p.Bucket, nil)
+		}
 	case getenv("AZURE_STORAGE_ACCESS_KEY") != "":
-		var key *azblob.SharedKeyCredential
-		if key, err = azblob.NewSharedKeyCredential(p.Account, getenv("AZURE_STORAGE_ACCESS_KEY")); err == nil {
-			o.container, err = container.NewClientWithSharedKeyCredential(address, key, nil)
+		if o.signer.key, err = azblob.NewSharedKeyCredential(p.Account, getenv("AZURE_STORAGE_ACCESS_KEY")); err == nil {
+			o.container, err = container.NewClientWithSharedKeyCredential(address, o.signer.key, nil)
 		}
 	case getenv("AZURE_STORAGE_SAS_TOKEN") != "":
 		o.container, err = container.NewClientWithNoCredential(address+"?"+strings.TrimPrefix(getenv("AZURE_STORAGE_SAS_TOKEN"), "?"), nil)
 	default:
-		o.container, err = container.NewClient(address, &entra{getenv: getenv, client: http.DefaultClient, now: time.Now}, nil)
+		identity := &entra{getenv: getenv, client: http.DefaultClient, now: time.Now}
+		if o.signer.service, err = service.NewClient("https://"+p.Host+"/", identity, nil); err == nil {
+			o.container, err = container.NewClient(address, identity, nil)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("credentials of Azure: %w", err)
@@ -111,13 +119,18 @@ func (o *azureObjects) head(ctx context.Context, name string) (Info, error) {
 	return Info{Size: deref(out.ContentLength), ModTime: deref(out.LastModified), Version: version(out.ETag)}, nil
 }
 
+// newUpload names an upload: two of one name must not share blocks.
+func newUpload() string { return rand.Text() }
+
+// blockOf names a block; all of an object must be equally long.
+func blockOf(upload string, number int) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s-%08d", upload, number))
+}
+
 // put stages blocks and commits them at the end: until then nothing is to be seen.
 func (o *azureObjects) put(ctx context.Context, name string, r io.Reader) (info Info, err error) {
 	client := o.container.NewBlockBlobClient(name)
-	upload := rand.Text() // two uploads of one name must not share blocks
-	block := func(number int) string {
-		return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s-%08d", upload, number))
-	}
+	upload := newUpload()
 	var size atomic.Int64
 	var blocks atomic.Int64
 	err = sendParts(ctx, r, func(b []byte) error {
@@ -128,7 +141,7 @@ func (o *azureObjects) put(ctx context.Context, name string, r io.Reader) (info 
 	}, func() error { return nil }, func(ctx context.Context, number int, b []byte) error {
 		size.Add(int64(len(b)))
 		blocks.Add(1)
-		_, err := client.StageBlock(ctx, block(number), streaming.NopCloser(bytes.NewReader(b)), nil)
+		_, err := client.StageBlock(ctx, blockOf(upload, number), streaming.NopCloser(bytes.NewReader(b)), nil)
 		return azureError(err)
 	})
 	if err != nil {
@@ -140,7 +153,7 @@ func (o *azureObjects) put(ctx context.Context, name string, r io.Reader) (info 
 	}
 	ids := make([]string, blocks.Load())
 	for i := range ids {
-		ids[i] = block(i + 1)
+		ids[i] = blockOf(upload, i+1)
 	}
 	out, err := client.CommitBlockList(ctx, ids, nil)
 	info.Version, info.ModTime = version(out.ETag), deref(out.LastModified)

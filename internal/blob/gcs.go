@@ -26,26 +26,36 @@ type gcsObjects struct {
 	client *http.Client
 	base   string
 	bucket string
+	signer *gcsSigner // nil if the credentials cannot sign
 }
 
 const gcsScope = "https://www.googleapis.com/auth/devstorage.read_write"
 
-// newGCS takes Google's application default credentials, or none where
-// STORAGE_EMULATOR_HOST names an emulator.
-func newGCS(ctx context.Context, bucket string, getenv func(string) string) (*gcsObjects, error) {
-	o := &gcsObjects{base: "https://storage.googleapis.com", bucket: bucket}
+// newGCS takes Google's application default credentials; where
+// STORAGE_EMULATOR_HOST names an emulator, only to sign, and only if
+// GOOGLE_APPLICATION_CREDENTIALS names them.
+func newGCS(ctx context.Context, bucket string, getenv func(string) string) (o *gcsObjects, err error) {
+	o = &gcsObjects{base: "https://storage.googleapis.com", bucket: bucket}
 	if emulator := getenv("STORAGE_EMULATOR_HOST"); emulator != "" {
 		if !strings.Contains(emulator, "://") {
 			emulator = "http://" + emulator
 		}
 		o.base, o.client = strings.TrimSuffix(emulator, "/"), &http.Client{}
-		return o, nil
+		if getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" {
+			return o, nil
+		}
 	}
-	credentials, err := google.FindDefaultCredentials(context.WithoutCancel(ctx), gcsScope)
+	forever := context.WithoutCancel(ctx)
+	credentials, err := google.FindDefaultCredentials(forever, gcsScope)
 	if err != nil {
 		return nil, fmt.Errorf("credentials of Google Cloud: %w", err)
 	}
-	o.client = oauth2.NewClient(context.WithoutCancel(ctx), credentials.TokenSource)
+	if o.client == nil {
+		o.client = oauth2.NewClient(forever, credentials.TokenSource)
+	}
+	if o.signer, err = newGCSSigner(forever, credentials.JSON); err != nil {
+		return nil, fmt.Errorf("credentials of Google Cloud: %w", err)
+	}
 	return o, nil
 }
 

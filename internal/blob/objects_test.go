@@ -25,7 +25,9 @@ func prefixes(uri string) func(t *testing.T) blob.Bucket {
 }
 
 func TestS3(t *testing.T) {
-	blobtest.Exercise(t, prefixes(blobtest.StartS3(t)))
+	open := prefixes(blobtest.StartS3(t))
+	blobtest.Exercise(t, open)
+	blobtest.ExerciseSigner(t, open)
 }
 
 func TestGCS(t *testing.T) {
@@ -39,6 +41,7 @@ func TestAzure(t *testing.T) {
 		t.Skip("KIWERK_TEST_AZURE names no container: start Azurite, make one, and set it beside AZURE_STORAGE_CONNECTION_STRING")
 	}
 	blobtest.Exercise(t, prefixes(address))
+	blobtest.ExerciseSigner(t, prefixes(address))
 }
 
 func TestParsePlace(t *testing.T) {

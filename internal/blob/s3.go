@@ -97,6 +97,8 @@ func s3Error(err error) error {
 	switch {
 	case code == "NoSuchBucket":
 		return fmt.Errorf("the bucket does not exist: %w", err)
+	case code == "InvalidPart" || code == "InvalidPartOrder" || code == "EntityTooSmall":
+		return fmt.Errorf("%w: %w", ErrParts, err)
 	case code == existingFolder:
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case status.HTTPStatusCode() == http.StatusNotFound:

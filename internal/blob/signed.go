@@ -2,13 +2,13 @@ package blob
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"path"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // Part is a part of an upload that is there.
@@ -17,18 +17,41 @@ type Part struct {
 	ETag   string
 }
 
+// Errors of a [Signer].
+var (
+	// ErrCannotSign is a bucket whose credentials turned out not to be able to sign.
+	ErrCannotSign = errors.New("the credentials cannot sign addresses")
+	// ErrParts are parts of an upload that are not there as the caller says.
+	ErrParts = errors.New("the parts of the upload are not there as they were sent")
+)
+
+// signing is an object store that lets clients in by addresses.
+type signing interface {
+	// signs tells whether the credentials can sign, as far as is known.
+	signs() bool
+	// beginParts starts an upload in parts and gives the address of each.
+	beginParts(ctx context.Context, name string, parts int, valid time.Duration) (id string, addresses []string, err error)
+	// joinParts makes the parts the content of the name.
+	joinParts(ctx context.Context, name, id string, parts []Part) error
+	// dropParts forgets an upload; one that is not there is no error.
+	dropParts(ctx context.Context, name, id string) error
+	// address lets a name be read (GET) or written (PUT), with the headers that must be sent.
+	address(ctx context.Context, method, name string, valid time.Duration) (address string, header http.Header, err error)
+}
+
 // Signer makes addresses by which clients reach an object store themselves,
 // for a time, without credentials.
 type Signer struct {
 	bucket  *ObjectBucket
-	objects *s3Objects
+	objects signing
 }
 
-// SignerOf tells whether a bucket can sign. S3 can; for the others, uploads
-// in parts and downloads go through the server.
+// SignerOf tells whether a bucket can sign: an object store whose credentials
+// are more than a token. Of credentials that sign at another service this is
+// not known before the first try, which then is ErrCannotSign.
 func SignerOf(b Bucket) (*Signer, bool) {
 	if o, ok := b.(*ObjectBucket); ok {
-		if s, ok := o.objects.(*s3Objects); ok {
+		if s, ok := o.objects.(signing); ok && s.signs() {
 			return &Signer{o, s}, true
 		}
 	}
@@ -43,38 +66,22 @@ func (s *Signer) Begin(ctx context.Context, key string, parts int, valid time.Du
 	if err := s.bucket.checkFree(ctx, key); err != nil {
 		return "", nil, s.bucket.fail("store", key, err)
 	}
-	name := s.bucket.prefix + key
-	upload, err := s.objects.begin(ctx, name)
-	if err != nil {
+	if id, addresses, err = s.objects.beginParts(ctx, s.bucket.prefix+key, parts, valid); err != nil {
 		return "", nil, s.bucket.fail("store", key, err)
 	}
-	for n := range parts {
-		signed, err := s.objects.sign.PresignUploadPart(ctx, &s3.UploadPartInput{
-			Bucket: &s.objects.bucket, Key: &name, UploadId: upload, PartNumber: aws.Int32(int32(n + 1)), //nolint:gosec // Callers ask for at most 10,000.
-		}, s3.WithPresignExpires(valid))
-		if err != nil {
-			return "", nil, s.bucket.fail("store", key, err)
-		}
-		addresses = append(addresses, signed.URL)
-	}
-	return aws.ToString(upload), addresses, nil
+	return id, addresses, nil
 }
 
 // Complete makes the parts the content of the key.
-func (s *Signer) Complete(ctx context.Context, key, id string, parts []Part) (Info, error) {
+func (s *Signer) Complete(ctx context.Context, key, id string, parts []Part) error {
 	if err := CheckKey(key); err != nil {
-		return Info{}, err
+		return err
 	}
-	var done []types.CompletedPart
-	for _, p := range parts {
-		done = append(done, types.CompletedPart{PartNumber: aws.Int32(int32(p.Number)), ETag: aws.String(p.ETag)}) //nolint:gosec // As above.
-	}
-	version, err := s.objects.complete(ctx, s.bucket.prefix+key, &id, done)
-	if err != nil {
-		return Info{}, s.bucket.fail("store", key, err)
+	if err := s.objects.joinParts(ctx, s.bucket.prefix+key, id, parts); err != nil {
+		return s.bucket.fail("store", key, err)
 	}
 	s.bucket.known.add(key)
-	return Info{Key: key, Version: version}, nil
+	return nil
 }
 
 // Abort drops the parts.
@@ -82,35 +89,37 @@ func (s *Signer) Abort(ctx context.Context, key, id string) error {
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	return s.objects.abort(ctx, s.bucket.prefix+key, &id)
+	if err := s.objects.dropParts(ctx, s.bucket.prefix+key, id); err != nil {
+		return s.bucket.fail("drop the parts of", key, err)
+	}
+	return nil
 }
 
-// Address lets a key be read (GET) or written (PUT), with the headers that must be sent.
+// Address lets a key be read (GET) or written (PUT), with the headers that
+// must be sent. What is read comes as a file to be saved, so that a browser
+// does not show it.
 func (s *Signer) Address(ctx context.Context, method, key string, valid time.Duration) (address string, header http.Header, err error) {
 	if err := CheckKey(key); err != nil {
 		return "", nil, err
 	}
-	name := s.bucket.prefix + key
-	header = http.Header{}
-	if method == http.MethodPut {
-		in := &s3.PutObjectInput{
-			Bucket: &s.objects.bucket, Key: &name,
-			ServerSideEncryption: s.objects.extra.ServerSideEncryption, SSEKMSKeyId: s.objects.extra.SSEKMSKeyId, StorageClass: s.objects.extra.StorageClass,
-		}
-		signed, err := s.objects.sign.PresignPutObject(ctx, in, s3.WithPresignExpires(valid))
-		if err != nil {
-			return "", nil, s.bucket.fail("sign", key, err)
-		}
-		for k, v := range signed.SignedHeader {
-			if !strings.EqualFold(k, "Host") {
-				header[k] = v
-			}
-		}
-		return signed.URL, header, nil
-	}
-	signed, err := s.objects.sign.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: &s.objects.bucket, Key: &name}, s3.WithPresignExpires(valid))
-	if err != nil {
+	if address, header, err = s.objects.address(ctx, method, s.bucket.prefix+key, valid); err != nil {
 		return "", nil, s.bucket.fail("sign", key, err)
 	}
-	return signed.URL, header, nil
+	return address, header, nil
+}
+
+// Disposition is the Content-Disposition of a file to be saved: its name in
+// ASCII and, if it needs more, in UTF-8 as well.
+func Disposition(key string) string {
+	name := path.Base(key)
+	ascii := strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, name)
+	if ascii == name {
+		return fmt.Sprintf("attachment; filename=%q", ascii)
+	}
+	return fmt.Sprintf("attachment; filename=%q; filename*=UTF-8''%s", ascii, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
 }

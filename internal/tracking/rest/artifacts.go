@@ -40,6 +40,8 @@ func publicError(err error) error {
 		return model.Invalid("Invalid path: %w", err)
 	case errors.Is(err, blob.ErrConflict):
 		return model.Invalid("Invalid path: a file and a folder cannot have the same name: %w", err)
+	case errors.Is(err, blob.ErrParts):
+		return &server.Error{Status: http.StatusBadRequest, Code: model.CodeInvalid, Message: "Invalid value for parameter 'parts' supplied: they are not there as they were sent; send them again.", Cause: err}
 	case blob.IsNotExist(err):
 		return model.Missing("No such artifact: %w", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -237,7 +239,7 @@ func (a *API) send(w http.ResponseWriter, r *http.Request, p place) error {
 	h.Set("Content-Type", contentType(key))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	h.Set("Content-Disposition", disposition(path.Base(key)))
+	h.Set("Content-Disposition", blob.Disposition(key))
 	if info.Version != "" {
 		h.Set("ETag", strconv.Quote(info.Version))
 	}
@@ -268,20 +270,6 @@ func contentType(key string) string {
 		return "text/plain; charset=utf-8"
 	}
 	return "application/octet-stream"
-}
-
-// disposition names a file in ASCII and, if it needs more, in UTF-8 as well.
-func disposition(name string) string {
-	ascii := strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '_'
-		}
-		return r
-	}, name)
-	if ascii == name {
-		return fmt.Sprintf("attachment; filename=%q", ascii)
-	}
-	return fmt.Sprintf("attachment; filename=%q; filename*=UTF-8''%s", ascii, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
 }
 
 func (a *API) uploadLimit() int64 {

@@ -37,10 +37,10 @@ func (s serverInfo) AppendJSON(w *writer) {
 func (a *API) fallback() []server.Endpoint {
 	handshake := server.Public("clients ask for it before they send credentials; it tells nothing about data")
 	nothing := server.Public("it only says that the route does not exist")
-	_, signs := blob.SignerOf(a.o.Blobs)
 	list := route.Both(server.Endpoint{
 		Method: "GET", Pattern: "/api/3.0/mlflow/server-info", Permission: handshake, Summary: "what the tracking server can do",
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, signs := blob.SignerOf(a.o.Blobs) // credentials may have turned out not to be able to
 			a.codec.Encode(w, r, serverInfo{!a.o.NoWorkspaces, signs})
 		}),
 	})

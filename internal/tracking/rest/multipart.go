@@ -23,9 +23,10 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
-// Uploads in parts. S3 takes the parts itself, at addresses that we sign. For
-// other buckets the server takes them, at addresses that it signs, keeps each
-// as a file of its own, and joins them at the end.
+// Uploads in parts. An object store takes the parts itself, at addresses that
+// we sign. Where there is none, or nothing to sign with, the server takes them,
+// at addresses that it signs, keeps each as a file of its own, and joins them
+// at the end.
 const (
 	// partsFolder has the parts of uploads that have not ended, below KeyPrefix.
 	partsFolder = ".parts"
@@ -49,9 +50,9 @@ func (a *API) multipart() []server.Endpoint {
 	part := a.handler("PUT", partsRoute+"/{upload}/{number}", "update", "take one part of an upload", a.uploadLimit(), a.uploadPart)
 	part.Permission = server.Public("its address is signed, for one part of an upload that someone with the permission has begun")
 	list = append(list, part)
-	list = append(list, route.Both(a.handler("GET", "/api/2.0/mlflow-artifacts/presigned/{path...}", "get", "an address to download an artifact from S3 itself", 0, a.presign))...)
-	list = append(list, call(a, "POST", "/artifacts/presigned-upload-url", "update", route.Artifacts, "an address to upload to S3 itself", route.Small, a.presignUpload)...)
-	return append(list, call(a, "POST", "/artifacts/presigned-download-url", "get", route.Artifacts, "an address to download from S3 itself", route.Small, a.presignDownload)...)
+	list = append(list, route.Both(a.handler("GET", "/api/2.0/mlflow-artifacts/presigned/{path...}", "get", "an address to download an artifact from the object store itself", 0, a.presign))...)
+	list = append(list, call(a, "POST", "/artifacts/presigned-upload-url", "update", route.Artifacts, "an address to upload to the object store itself", route.Small, a.presignUpload)...)
+	return append(list, call(a, "POST", "/artifacts/presigned-download-url", "get", route.Artifacts, "an address to download from the object store itself", route.Small, a.presignDownload)...)
 }
 
 type partIn struct {
@@ -130,11 +131,14 @@ func (a *API) createParts(r *http.Request, q *partsIn, key string) (mlwire.Appen
 	out := partsOut{}
 	if s, ok := blob.SignerOf(a.o.Blobs); ok {
 		id, addresses, err := s.Begin(r.Context(), key, int(q.Count), partsValid)
-		for i, u := range addresses {
-			out.parts = append(out.parts, partURL{u, int64(i + 1)})
+		if !errors.Is(err, blob.ErrCannotSign) {
+			for i, u := range addresses {
+				out.parts = append(out.parts, partURL{u, int64(i + 1)})
+			}
+			out.upload = id
+			return out, err
 		}
-		out.upload = id
-		return out, err
+		a.o.Logger.WarnContext(r.Context(), "uploads in parts go through the server", "error", err)
 	}
 	if err := a.dropOldParts(r.Context()); err != nil {
 		return nil, err
@@ -186,13 +190,17 @@ func (a *API) uploadPart(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// checkUpload tells whether an upload was begun here for this key.
-func (a *API) checkUpload(upload, key string) error {
+// begunHere tells whether the server itself takes the parts of an upload; if
+// not, the object store does. One that neither has begun for this key is an error.
+func (a *API) begunHere(upload, key string) (bool, *blob.Signer, error) {
 	parts := strings.Split(upload, ".")
-	if len(parts) != 3 || !hmac.Equal([]byte(parts[2]), []byte(a.sign("upload", parts[0], parts[1], key))) {
-		return model.Invalid("Invalid value for parameter 'upload_id' supplied: no upload of this file has it.")
+	if len(parts) == 3 && hmac.Equal([]byte(parts[2]), []byte(a.sign("upload", parts[0], parts[1], key))) {
+		return true, nil, nil
 	}
-	return nil
+	if s, ok := blob.SignerOf(a.o.Blobs); ok {
+		return false, s, nil
+	}
+	return false, nil, model.Invalid("Invalid value for parameter 'upload_id' supplied: no upload of this file has it.")
 }
 
 func (a *API) completeParts(r *http.Request, q *partsIn, key string) (mlwire.Appender, error) {
@@ -204,16 +212,17 @@ func (a *API) completeParts(r *http.Request, q *partsIn, key string) (mlwire.App
 			return nil, model.Invalid("Invalid value for parameter 'parts' supplied: part %d stands at place %d; they must be in order and whole.", p.Number, i+1)
 		}
 	}
-	if s, ok := blob.SignerOf(a.o.Blobs); ok {
+	here, s, err := a.begunHere(q.Upload, key)
+	if err != nil {
+		return nil, err
+	}
+	if !here {
 		list := route.Convert(q.Parts, func(p partIn) blob.Part { return blob.Part{Number: int(p.Number), ETag: p.ETag} })
-		if _, err := s.Complete(r.Context(), key, q.Upload, list); err != nil {
+		if err := s.Complete(r.Context(), key, q.Upload, list); err != nil {
 			return nil, err
 		}
 		a.uploadedKey(r, key)
 		return mlwire.Empty{}, nil
-	}
-	if err := a.checkUpload(q.Upload, key); err != nil {
-		return nil, err
 	}
 	joined := &parts{ctx: r.Context(), bucket: a.o.Blobs}
 	defer joined.Close()
@@ -234,11 +243,12 @@ func (a *API) completeParts(r *http.Request, q *partsIn, key string) (mlwire.App
 }
 
 func (a *API) abortParts(r *http.Request, q *partsIn, key string) (mlwire.Appender, error) {
-	if s, ok := blob.SignerOf(a.o.Blobs); ok {
-		return mlwire.Empty{}, s.Abort(r.Context(), key, q.Upload)
-	}
-	if err := a.checkUpload(q.Upload, key); err != nil {
+	here, s, err := a.begunHere(q.Upload, key)
+	if err != nil {
 		return nil, err
+	}
+	if !here {
+		return mlwire.Empty{}, s.Abort(r.Context(), key, q.Upload)
 	}
 	return mlwire.Empty{}, a.o.Blobs.Delete(r.Context(), a.partKey(q.Upload, 0))
 }
@@ -307,7 +317,7 @@ func (p *parts) Close() error {
 	return p.open.Close()
 }
 
-// signed is an address that S3 takes.
+// signed is an address that the object store takes.
 type signed struct {
 	name, url string
 	header    http.Header
@@ -352,11 +362,13 @@ func signPlace(ctx context.Context, p place, method, name string, valid time.Dur
 		out.size = info.Size
 	}
 	s, ok := blob.SignerOf(p.Bucket)
-	if !ok {
-		return nil, server.Errorf(http.StatusNotImplemented, codeNotBuilt, "%s", otherwise)
+	err := blob.ErrCannotSign
+	if ok {
+		out.url, out.header, err = s.Address(ctx, method, p.key, valid)
 	}
-	var err error
-	out.url, out.header, err = s.Address(ctx, method, p.key, valid)
+	if errors.Is(err, blob.ErrCannotSign) {
+		return nil, &server.Error{Status: http.StatusNotImplemented, Code: codeNotBuilt, Message: otherwise, Cause: err}
+	}
 	return out, err
 }
 
