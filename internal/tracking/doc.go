@@ -10,6 +10,7 @@
 //	unserved  what of MLflow's server is not there
 //	graphql  what MLflow's web page asks
 //	filter  the language of searches
+//	query   conditions, orders, pages and their tokens in SQL
 //	digests SHA-256 of artifacts
 //	model   vocabulary, limits, errors
 //

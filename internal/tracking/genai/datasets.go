@@ -1,7 +1,6 @@
 package genai
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +14,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -276,21 +276,30 @@ func (s *Service) createDataset(ctx context.Context, q *createDataset) (o object
 	return o, s.db.Update(ctx, func(t *db.Tx) error { return datasetKind.put(t, o) })
 }
 
-func datasetValue(o object[dataset], e filter.Entity, key string) value {
-	if e == filter.Tag {
-		return tag(o.Doc.Tags, key)
+// order of datasets.
+func (d documents) datasetOrder(orders []filter.Order) query.Order[object[dataset]] {
+	return datasetKind.newest(query.OrderOf(orders, map[string]query.Column[object[dataset]]{
+		"name":             query.By(d.text("name"), func(o *object[dataset]) any { return o.Doc.Name }),
+		"created_time":     query.By("created", func(o *object[dataset]) any { return o.Created }),
+		"last_update_time": query.By(d.number("updated"), func(o *object[dataset]) any { return o.Doc.Updated }),
+	}))
+}
+
+func (d documents) datasetCondition(c filter.Comparison) query.Clause {
+	if c.Entity == filter.Tag {
+		return d.tag(c)
 	}
-	switch key {
+	switch c.Key {
 	case "name":
-		return text(o.Doc.Name)
+		return query.Text(d.text("name"), c)
 	case "created_by":
-		return text(o.Doc.CreatedBy)
+		return query.Text(d.text("createdBy"), c)
 	case "last_updated_by":
-		return text(o.Doc.UpdatedBy)
+		return query.Text(d.text("updatedBy"), c)
 	case "created_time":
-		return integer(o.Created)
+		return query.Number("created", c)
 	default:
-		return integer(o.Doc.Updated)
+		return query.Number(d.number("updated"), c)
 	}
 }
 
@@ -311,31 +320,23 @@ func (s *Service) searchDatasets(ctx context.Context, q *searchDatasets) (list [
 		}
 		orders = append(orders, o)
 	}
-	err = s.db.View(ctx, func(t *db.Tx) error {
-		list, err = datasetKind.list(t, server.NamespaceOf(ctx), -1)
-		return err
-	})
+	namespace, d := server.NamespaceOf(ctx), documentsOf(s.db)
+	token, err := query.ParseToken(q.Token, query.Hash(append([]string{"datasets", namespace, q.Filter, fmt.Sprint(q.Experiments)}, q.OrderBy...)...))
 	if err != nil {
 		return nil, "", err
 	}
-	list = slices.DeleteFunc(list, func(o object[dataset]) bool {
-		in := len(q.Experiments) == 0 || slices.ContainsFunc(o.Doc.Experiments, func(id string) bool { return slices.Contains(q.Experiments, id) })
-		return !in || !matches(filters, &datasetLanguage, func(e filter.Entity, key string) value { return datasetValue(o, e, key) })
+	conditions := []query.Clause{datasetKind.in(namespace)}
+	if len(q.Experiments) > 0 {
+		conditions = append(conditions, d.has("experiments", q.Experiments))
+	}
+	for _, c := range filters {
+		conditions = append(conditions, d.datasetCondition(c))
+	}
+	err = s.db.View(ctx, func(t *db.Tx) error {
+		list, next, err = datasetKind.page(t, d.datasetOrder(orders), query.All(conditions...), n, token)
+		return err
 	})
-	slices.SortStableFunc(list, func(a, b object[dataset]) int {
-		for _, o := range orders {
-			x, y := datasetValue(a, o.Entity, o.Key), datasetValue(b, o.Entity, o.Key)
-			c := cmp.Or(cmp.Compare(x.text, y.text), cmp.Compare(x.number, y.number))
-			if o.Desc {
-				c = -c
-			}
-			if c != 0 {
-				return c
-			}
-		}
-		return 0
-	})
-	return page(list, n, q.Token)
+	return list, next, err
 }
 
 // positive takes 0 for "not given", as clients write it.

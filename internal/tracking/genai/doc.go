@@ -4,7 +4,8 @@
 //
 // These are few and small, so most of them are documents in one table
 // (objects.go), looked up by id, by a key that is unique in an experiment, or
-// listed by project and experiment; filters and orders are applied to what was
-// listed (match.go). What grows has tables of its own: the records of
-// datasets, which are unique by their inputs, and the items of review queues.
+// searched by project and experiment. Filters and orders read the documents
+// where they lie (documents.go), and pages continue behind their last row. What
+// grows has tables of its own: the records of datasets, which are unique by
+// their inputs, and the items of review queues.
 package genai

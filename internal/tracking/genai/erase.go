@@ -22,7 +22,7 @@ func (s *Service) EraseExperiment(ctx context.Context, namespace, id string) err
 		if _, err := t.Exec("DELETE FROM genai_objects WHERE namespace = ? AND exp = ? AND kind <> ?", namespace, e.ID, datasetKind.name); err != nil {
 			return err
 		}
-		list, err := datasetKind.list(t, namespace, -1)
+		list, err := datasetKind.list(t, namespace)
 		if err != nil {
 			return err
 		}

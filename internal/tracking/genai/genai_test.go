@@ -491,17 +491,6 @@ func FuzzParseRecords(f *testing.F) {
 	})
 }
 
-func TestLike(t *testing.T) {
-	for _, c := range []struct {
-		pattern, s string
-		want       bool
-	}{{"a%", "abc", true}, {"%b_", "abc", true}, {"a.c", "abc", false}, {"", "", true}, {"%", "x\ny", true}, {"A%", "abc", false}} {
-		if like(c.pattern, c.s, "(?s)") != c.want {
-			t.Errorf("%q LIKE %q", c.s, c.pattern)
-		}
-	}
-}
-
 func TestEraseExperiment(t *testing.T) { both(t, testEraseExperiment) }
 
 func testEraseExperiment(t *testing.T, p *platform) {

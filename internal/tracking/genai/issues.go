@@ -3,6 +3,7 @@ package genai
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -182,42 +184,67 @@ func (s *Service) searchIssues(ctx context.Context, q *searchIssues) (list []obj
 	if err != nil {
 		return nil, "", err
 	}
-	exp := int64(-1)
-	if q.Experiment != "" {
-		e, err := s.o.Experiments.Experiment(ctx, server.NamespaceOf(ctx), q.Experiment)
-		if err != nil {
-			return nil, "", err
-		}
-		exp = e.ID
-	}
-	err = s.db.View(ctx, func(t *db.Tx) error {
-		list, err = issueKind.list(t, server.NamespaceOf(ctx), exp)
-		return err
-	})
+	namespace, d := server.NamespaceOf(ctx), documentsOf(s.db)
+	token, err := query.ParseToken(q.Token, query.Hash("issues", namespace, q.Experiment, q.Filter, fmt.Sprint(q.Count)))
 	if err != nil {
 		return nil, "", err
 	}
-	list = slices.DeleteFunc(list, func(o object[issue]) bool {
-		return !matches(filters, &issueLanguage, func(_ filter.Entity, key string) value {
-			if key == "status" {
-				return text(o.Doc.Status)
-			}
-			return text(o.Doc.Run)
-		})
-	})
-	if q.Count {
-		if err := s.countTraces(ctx, list); err != nil {
+	var exp []int64
+	if q.Experiment != "" {
+		e, err := s.o.Experiments.Experiment(ctx, namespace, q.Experiment)
+		if err != nil {
 			return nil, "", err
 		}
+		exp = append(exp, e.ID)
 	}
-	slices.SortStableFunc(list, func(a, b object[issue]) int {
-		c := cmp.Compare(slices.Index(severities, b.Doc.Severity), slices.Index(severities, a.Doc.Severity))
-		if c == 0 && q.Count {
-			c = cmp.Compare(*b.Doc.Traces, *a.Doc.Traces)
-		}
-		return c
+	conditions := []query.Clause{issueKind.in(namespace, exp...)}
+	for _, c := range filters {
+		conditions = append(conditions, query.Text(d.text(map[string]string{"status": "status", "source_run_id": "run"}[c.Key]), c))
+	}
+	order := query.Order[object[issue]]{}.Then(query.By(d.severity(), func(o *object[issue]) any { return int64(slices.Index(severities, o.Doc.Severity)) }), true)
+	if q.Count {
+		return s.searchCounted(ctx, order, query.All(conditions...), n, token)
+	}
+	err = s.db.View(ctx, func(t *db.Tx) error {
+		list, next, err = issueKind.page(t, issueKind.newest(order), query.All(conditions...), n, token)
+		return err
 	})
-	return page(list, n, q.Token)
+	return list, next, err
+}
+
+// severity is the place among severities.
+func (d documents) severity() string {
+	text := "CASE " + d.text("severity")
+	for i, name := range severities {
+		text += fmt.Sprintf(" WHEN '%s' THEN %d", name, i)
+	}
+	return text + " ELSE -1 END"
+}
+
+// searchCounted orders by the number of traces, too, which this package does
+// not store: all that fits is looked at.
+func (s *Service) searchCounted(ctx context.Context, order query.Order[object[issue]], where query.Clause, n int, token query.Token) (list []object[issue], next string, err error) {
+	err = s.db.View(ctx, func(t *db.Tx) error {
+		list = nil
+		return t.Each(func(r db.Rows) error {
+			o, err := scanObject[issue](r)
+			list = append(list, o)
+			return err
+		}, "SELECT "+objectColumns+" FROM genai_objects WHERE "+where.SQL, where.Args...)
+	})
+	if err == nil {
+		err = s.countTraces(ctx, list)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	order = issueKind.newest(order.Then(query.By("traces", func(o *object[issue]) any {
+		if o.Doc.Traces == nil {
+			return int64(0)
+		}
+		return *o.Doc.Traces
+	}), true))
+	return order.Cut(list, n, token)
 }
 
 func (s *Service) countTraces(ctx context.Context, list []object[issue]) error {

@@ -8,6 +8,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -84,6 +85,11 @@ func (i itemJSON) AppendJSON(w *mlwire.Writer) {
 }
 
 const itemColumns = "queue, item, status, completed_by, completed, created, updated"
+
+// itemOrder is that of lists.
+var itemOrder = query.Order[item]{}.
+	Then(query.By("created", func(i *item) any { return i.created }), true).
+	Then(query.By("item", func(i *item) any { return i.id }), false)
 
 func scanItem(r db.Rows) (i item, err error) {
 	err = r.Scan(&i.queue, &i.id, &i.status, &i.by, &i.completed, &i.created, &i.updated)
@@ -191,23 +197,35 @@ func (s *Service) listItems(ctx context.Context, q *listItems) (list []item, nex
 	if err != nil {
 		return nil, "", err
 	}
+	token, err := query.ParseToken(q.Token, query.Hash("items", q.Queue, string(q.Status)))
+	if err != nil {
+		return nil, "", err
+	}
+	behind, err := itemOrder.Behind(token)
+	if err != nil {
+		return nil, "", err
+	}
+	where := query.All(query.Of("queue = ?", q.Queue), behind)
+	if q.Status != "" {
+		where = query.All(where, query.Of("status = ?", string(q.Status)))
+	}
 	err = s.db.View(ctx, func(t *db.Tx) error {
 		list = nil
 		if _, err := queueKind.get(t, server.NamespaceOf(ctx), q.Queue); err != nil {
 			return err
 		}
-		return t.Each(func(r db.Rows) error {
+		err := t.Each(func(r db.Rows) error {
 			i, err := scanItem(r)
-			if q.Status == "" || i.status == string(q.Status) {
-				list = append(list, i)
-			}
+			list = append(list, i)
 			return err
-		}, "SELECT "+itemColumns+" FROM genai_items WHERE queue = ? ORDER BY created DESC, item", q.Queue)
+		}, "SELECT "+itemColumns+" FROM genai_items WHERE "+where.SQL+itemOrder.End(), append(where.Args, n+1, token.Offset)...)
+		if err != nil {
+			return err
+		}
+		list, next, err = itemOrder.Page(list, n, token)
+		return err
 	})
-	if err != nil {
-		return nil, "", err
-	}
-	return page(list, n, q.Token)
+	return list, next, err
 }
 
 // setItem notes who has reviewed a trace; saying the same again changes nothing.

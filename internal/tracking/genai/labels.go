@@ -8,6 +8,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -315,38 +316,34 @@ func (s *Service) listLabels(ctx context.Context, q *listLabels) (list []object[
 		return nil, "", err
 	}
 	namespace := server.NamespaceOf(ctx)
-	read := func(t *db.Tx) error {
-		list, err = labelKind.list(t, namespace, exp)
-		return err
-	}
-	if err := s.db.View(ctx, read); err != nil {
+	token, err := query.ParseToken(q.Token, query.Hash("labels", namespace, number(exp)))
+	if err != nil {
 		return nil, "", err
 	}
-	if !hasDefault(list) {
-		err := s.db.Update(ctx, func(t *db.Tx) error {
-			there, err := labelKind.find(t, namespace, exp, defaultLabel)
-			if err == nil && there == nil {
-				err = labelKind.put(t, s.newLabel(ctx, exp, label{Name: defaultLabel, Type: "FEEDBACK", Instruction: defaultInstruction, Input: input{Text: &freeText{}}, Default: true}))
-			}
-			if err != nil {
-				return err
-			}
-			return read(t)
-		})
+	there := false
+	read := func(t *db.Tx) error {
+		o, err := labelKind.find(t, namespace, exp, defaultLabel)
 		if err != nil {
-			return nil, "", err
+			return err
 		}
+		there = o != nil
+		list, next, err = labelKind.page(t, labelKind.newest(nil), labelKind.in(namespace, exp), n, token)
+		return err
 	}
-	return page(list, n, q.Token)
-}
-
-func hasDefault(list []object[label]) bool {
-	for _, o := range list {
-		if o.Doc.Default {
-			return true
+	if err := s.db.View(ctx, read); err != nil || there {
+		return list, next, err
+	}
+	err = s.db.Update(ctx, func(t *db.Tx) error {
+		o, err := labelKind.find(t, namespace, exp, defaultLabel)
+		if err == nil && o == nil {
+			err = labelKind.put(t, s.newLabel(ctx, exp, label{Name: defaultLabel, Type: "FEEDBACK", Instruction: defaultInstruction, Input: input{Text: &freeText{}}, Default: true}))
 		}
-	}
-	return false
+		if err != nil {
+			return err
+		}
+		return read(t)
+	})
+	return list, next, err
 }
 
 func (s *Service) updateLabel(ctx context.Context, q *updateLabel) (object[label], error) {

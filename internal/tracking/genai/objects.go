@@ -2,13 +2,14 @@ package genai
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // kind is what a document is.
@@ -56,19 +57,52 @@ func (k kind[T]) find(t *db.Tx, namespace string, exp int64, key string) (*objec
 	return &o, err
 }
 
-// list gives the objects of an experiment, or of all for -1, the newest first.
-func (k kind[T]) list(t *db.Tx, namespace string, exp int64) (list []object[T], err error) {
-	query, args := "SELECT "+objectColumns+" FROM genai_objects WHERE kind = ? AND namespace = ?", []any{k.name, namespace}
-	if exp >= 0 {
-		query += " AND exp = ?"
-		args = append(args, exp)
-	}
+// list gives the objects of experiments, or of all for none, the newest first.
+func (k kind[T]) list(t *db.Tx, namespace string, exp ...int64) (list []object[T], err error) {
+	where := k.in(namespace, exp...)
 	err = t.Each(func(r db.Rows) error {
 		o, err := scanObject[T](r)
 		list = append(list, o)
 		return err
-	}, query+" ORDER BY created DESC, id", args...)
+	}, "SELECT "+objectColumns+" FROM genai_objects WHERE "+where.SQL+" ORDER BY created DESC, id", where.Args...)
 	return list, err
+}
+
+// in selects the objects of experiments, or all of a project.
+func (k kind[T]) in(namespace string, exp ...int64) query.Clause {
+	where := query.Of("kind = ? AND namespace = ?", k.name, namespace)
+	switch len(exp) {
+	case 0:
+		return where
+	case 1:
+		return query.All(where, query.Of("exp = ?", exp[0]))
+	}
+	return query.All(where, query.Of("exp IN (??)", exp))
+}
+
+// newest is the last resort of every order.
+func (k kind[T]) newest(o query.Order[object[T]]) query.Order[object[T]] {
+	return o.
+		Then(query.By("created", func(o *object[T]) any { return o.Created }), true).
+		Then(query.By("id", func(o *object[T]) any { return o.ID }), false)
+}
+
+// page finds up to n objects behind a token, in an order.
+func (k kind[T]) page(t *db.Tx, order query.Order[object[T]], where query.Clause, n int, token query.Token) (list []object[T], next string, err error) {
+	behind, err := order.Behind(token)
+	if err != nil {
+		return nil, "", err
+	}
+	where = query.All(where, behind)
+	err = t.Each(func(r db.Rows) error {
+		o, err := scanObject[T](r)
+		list = append(list, o)
+		return err
+	}, "SELECT "+objectColumns+" FROM genai_objects WHERE "+where.SQL+order.End(), append(where.Args, n+1, token.Offset)...)
+	if err != nil {
+		return nil, "", err
+	}
+	return order.Page(list, n, token)
 }
 
 // put stores a new object or what has become of one; a key that another has is RESOURCE_ALREADY_EXISTS.
@@ -76,6 +110,9 @@ func (k kind[T]) put(t *db.Tx, o object[T]) error {
 	doc, err := json.Marshal(o.Doc)
 	if err != nil {
 		return err
+	}
+	if holdsNUL(doc) {
+		return fmt.Errorf("%w: a text holds a NUL", db.ErrValue)
 	}
 	_, err = t.Exec(`INSERT INTO genai_objects(id, kind, namespace, exp, key, created, doc) VALUES(?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT(id) DO UPDATE SET key = excluded.key, doc = excluded.doc`, o.ID, k.name, o.Namespace, o.Exp, o.Key, o.Created, string(doc))
@@ -133,24 +170,4 @@ func (k kind[T]) change(ctx context.Context, s *Service, namespace, id string, f
 		return k.put(t, o)
 	})
 	return o, err
-}
-
-// page cuts one page out of a list; tokens count what came before.
-func page[T any](list []T, limit int, token string) (cut []T, next string, err error) {
-	from := struct {
-		Offset int `json:"offset"`
-	}{}
-	if token != "" {
-		b, err := base64.StdEncoding.DecodeString(token)
-		if err != nil || json.Unmarshal(b, &from) != nil || from.Offset < 0 {
-			return nil, "", model.Invalid("Invalid page token, could not base64-decode")
-		}
-	}
-	list = list[min(from.Offset, len(list)):]
-	if len(list) <= limit {
-		return list, "", nil
-	}
-	from.Offset += limit
-	b, err := json.Marshal(from)
-	return list[:limit], base64.StdEncoding.EncodeToString(b), err
 }

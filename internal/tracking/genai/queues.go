@@ -9,6 +9,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -269,26 +270,23 @@ func (s *Service) listQueues(ctx context.Context, q *listQueues) (list []object[
 	if err != nil {
 		return nil, "", err
 	}
-	has := map[string]bool{}
-	err = s.db.View(ctx, func(t *db.Tx) error {
-		if list, err = queueKind.list(t, server.NamespaceOf(ctx), exp); err != nil || q.Item == "" {
-			return err
-		}
-		return t.Each(func(r db.Rows) error {
-			var id string
-			err := r.Scan(&id)
-			has[id] = true
-			return err
-		}, "SELECT queue FROM genai_items WHERE item = ?", q.Item)
-	})
+	namespace, user := server.NamespaceOf(ctx), strings.ToLower(strings.TrimSpace(q.User))
+	token, err := query.ParseToken(q.Token, query.Hash("queues", namespace, number(exp), user, q.Item))
 	if err != nil {
 		return nil, "", err
 	}
-	user := strings.ToLower(strings.TrimSpace(q.User))
-	list = slices.DeleteFunc(list, func(o object[queue]) bool {
-		return user != "" && !slices.Contains(o.Doc.Users, user) || q.Item != "" && !has[o.ID]
+	where := queueKind.in(namespace, exp)
+	if user != "" {
+		where = query.All(where, documentsOf(s.db).has("users", []string{user}))
+	}
+	if q.Item != "" {
+		where = query.All(where, query.Of("EXISTS(SELECT 1 FROM genai_items i WHERE i.queue = genai_objects.id AND i.item = ?)", q.Item))
+	}
+	err = s.db.View(ctx, func(t *db.Tx) error {
+		list, next, err = queueKind.page(t, queueKind.newest(nil), where, n, token)
+		return err
 	})
-	return page(list, n, q.Token)
+	return list, next, err
 }
 
 func (s *Service) updateQueue(ctx context.Context, q *updateQueue) (object[queue], error) {

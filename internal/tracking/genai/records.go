@@ -3,19 +3,18 @@ package genai
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -322,46 +321,49 @@ func typeOf(v any) string {
 	}
 }
 
-// recordToken is the last record of a page: "created:id".
-func recordToken(s string) (created int64, id string, err error) {
-	if s == "" {
-		return -1, "", nil
-	}
-	b, err := base64.StdEncoding.DecodeString(s)
-	at, id, ok := strings.Cut(string(b), ":")
-	if created, parseErr := strconv.ParseInt(at, 10, 64); err == nil && ok && parseErr == nil {
-		return created, id, nil
-	}
-	return 0, "", model.Invalid("Invalid page token '%s'", model.Cut(s, 100))
+// row is a record as it is listed.
+type row struct {
+	id, doc string
+	created int64
 }
+
+// recordOrder is that of lists.
+var recordOrder = query.Order[row]{}.
+	Then(query.By("created", func(r *row) any { return r.created }), false).
+	Then(query.By("id", func(r *row) any { return r.id }), false)
 
 func (s *Service) listRecords(ctx context.Context, q *listRecords) (*recordsJSON, error) {
 	n, err := route.MaxResults(positive(q.Max), 1000, 50_000)
 	if err != nil {
 		return nil, err
 	}
-	created, id, err := recordToken(q.Token)
+	token, err := query.ParseToken(q.Token, query.Hash("records", q.id))
 	if err != nil {
 		return nil, err
 	}
+	behind, err := recordOrder.Behind(token)
+	if err != nil {
+		return nil, err
+	}
+	where := query.All(query.Of("dataset = ?", q.id), behind)
 	out := &recordsJSON{}
 	err = s.db.View(ctx, func(t *db.Tx) error {
 		if _, err := datasetKind.get(t, server.NamespaceOf(ctx), q.id); err != nil {
 			return err
 		}
-		*out = recordsJSON{}
-		return t.Each(func(r db.Rows) error {
-			if len(out.list) == n {
-				out.next = base64.StdEncoding.EncodeToString([]byte(number(created) + ":" + id))
-				return db.ErrStop
-			}
-			var doc string
-			if err := r.Scan(&id, &created, &doc); err != nil {
-				return err
-			}
-			out.list = append(out.list, json.RawMessage(doc))
-			return nil
-		}, "SELECT id, created, doc FROM genai_records WHERE dataset = ? AND created >= ? AND NOT (created = ? AND id <= ?) ORDER BY created, id LIMIT ?", q.id, created, created, id, n+1)
+		var list []row
+		err := t.Each(func(r db.Rows) error {
+			var v row
+			err := r.Scan(&v.id, &v.created, &v.doc)
+			list = append(list, v)
+			return err
+		}, "SELECT id, created, doc FROM genai_records WHERE "+where.SQL+recordOrder.End(), append(where.Args, n+1, token.Offset)...)
+		if err != nil {
+			return err
+		}
+		list, out.next, err = recordOrder.Page(list, n, token)
+		out.list = route.Convert(list, func(r row) json.RawMessage { return json.RawMessage(r.doc) })
+		return err
 	})
 	return out, err
 }

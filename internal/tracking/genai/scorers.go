@@ -275,13 +275,14 @@ func (s *Service) listScorers(ctx context.Context, q *listScorers) (out []scorer
 	if q.Experiment != "" && len(q.Experiments) > 0 {
 		return nil, model.Invalid("Cannot specify both 'experiment_id' and 'experiment_ids'.")
 	}
-	wanted := map[int64]bool{}
+	all := q.Experiment == "" && q.Experiments == nil
+	var wanted []int64
 	if q.Experiment != "" {
 		id, err := s.active(ctx, q.Experiment)
 		if err != nil {
 			return nil, err
 		}
-		wanted[id] = true
+		wanted = append(wanted, id)
 	}
 	for _, text := range q.Experiments {
 		if _, err := model.ParseExperimentID(text); err != nil {
@@ -289,19 +290,22 @@ func (s *Service) listScorers(ctx context.Context, q *listScorers) (out []scorer
 		}
 		switch id, err := s.active(ctx, text); {
 		case err == nil:
-			wanted[id] = true
+			wanted = append(wanted, id)
 		case server.AsError(err).Status >= 500:
 			return nil, err
 		}
 	}
+	if len(wanted) == 0 && !all {
+		return nil, nil
+	}
 	var list []object[scorer]
 	err = s.db.View(ctx, func(t *db.Tx) error {
-		list, err = scorerKind.list(t, server.NamespaceOf(ctx), -1)
+		list, err = scorerKind.list(t, server.NamespaceOf(ctx), wanted...)
 		return err
 	})
 	slices.SortFunc(list, func(a, b object[scorer]) int { return cmp.Or(cmp.Compare(a.Exp, b.Exp), cmp.Compare(a.Key, b.Key)) })
 	for _, o := range list {
-		if n := len(o.Doc.Versions); n > 0 && (wanted[o.Exp] || q.Experiment == "" && q.Experiments == nil) {
+		if n := len(o.Doc.Versions); n > 0 {
 			out = append(out, scorerJSON{o, o.Doc.Versions[n-1]})
 		}
 	}

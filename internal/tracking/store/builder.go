@@ -2,12 +2,12 @@ package store
 
 import (
 	"errors"
-	"math"
 	"strings"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // clause is a piece of SQL with its arguments. Texts are constants of this
@@ -48,23 +48,9 @@ func all(list []clause) clause {
 }
 
 // textCondition compares a column with what a filter says.
-func textCondition(column string, c filter.Comparison) clause {
-	switch c.Op {
-	case filter.In:
-		return sqlf(column+" IN (??)", c.List)
-	case filter.NotIn:
-		return sqlf(column+" NOT IN (??)", c.List)
-	case filter.Like:
-		return sqlf(column+` LIKE ? ESCAPE '\'`, plainBackslash(c.Text))
-	case filter.ILike:
-		return sqlf("lower("+column+`) LIKE lower(?) ESCAPE '\'`, plainBackslash(c.Text))
-	default:
-		return sqlf(column+" "+string(c.Op)+" ?", c.Text)
-	}
-}
+func textCondition(column string, c filter.Comparison) clause { return plain(query.Text(column, c)) }
 
-// plainBackslash: a filter has no escapes, so its backslashes stand for themselves.
-func plainBackslash(pattern string) string { return strings.ReplaceAll(pattern, `\`, `\\`) }
+func plain(c query.Clause) clause { return clause{c.SQL, c.Args} }
 
 // by names the index that SQLite has to take; PostgreSQL's planner knows its statistics.
 func (t *tx) by(index string) string {
@@ -120,26 +106,7 @@ func like(s, pattern string) bool {
 
 // numberCondition compares a column of whole numbers.
 func numberCondition(column string, c filter.Comparison) clause {
-	op, n := string(c.Op), c.Number
-	if n != math.Trunc(n) {
-		switch c.Op {
-		case filter.Eq:
-			return never
-		case filter.Ne:
-			return sqlf(column + " IS NOT NULL")
-		case ">", ">=":
-			op, n = ">", math.Floor(n)
-		default:
-			op, n = "<", math.Ceil(n)
-		}
-	}
-	whole := int64(math.MaxInt64)
-	if n <= math.MinInt64 {
-		whole = math.MinInt64
-	} else if n < math.MaxInt64 {
-		whole = int64(n)
-	}
-	return sqlf(column+" "+op+" ?", whole)
+	return plain(query.Number(column, c))
 }
 
 // metricCondition compares the value of a metric. NaN, which is stored as 0

@@ -12,6 +12,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // RunQuery is a search for runs.
@@ -42,7 +43,7 @@ func (s *Store) SearchRuns(ctx context.Context, namespace string, q RunQuery) (l
 	if err != nil {
 		return nil, "", err
 	}
-	tok, err := parseToken(q.Token, queryHash(append(append([]string{namespace, q.Filter, fmt.Sprint(q.View)}, q.OrderBy...), q.Experiments...)...))
+	tok, err := parseToken(q.Token, query.Hash(append(append([]string{namespace, q.Filter, fmt.Sprint(q.View)}, q.OrderBy...), q.Experiments...)...))
 	if err != nil {
 		return nil, "", err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // Query is a search for anything but runs.
@@ -19,8 +20,8 @@ type Query struct {
 	View    model.View // experiments only
 }
 
-func (q Query) token(namespace, kind string) (token, error) {
-	return parseToken(q.Token, queryHash(append([]string{namespace, kind, q.Filter, fmt.Sprint(q.View)}, q.OrderBy...)...))
+func (q Query) token(namespace, kind string) (query.Token, error) {
+	return query.ParseToken(q.Token, query.Hash(append([]string{namespace, kind, q.Filter, fmt.Sprint(q.View)}, q.OrderBy...)...))
 }
 
 // page cuts a result that has one row more than asked for, and names the next page.
@@ -39,11 +40,11 @@ func wholeNumber(c filter.Comparison) error {
 	return nil
 }
 
-var experimentOrder = map[string]column[model.Experiment]{
-	"name":             {"e.name", func(e *model.Experiment) any { return e.Name }},
-	"experiment_id":    {"e.id", func(e *model.Experiment) any { return e.ID }},
-	"creation_time":    {"e.created", func(e *model.Experiment) any { return e.Created }},
-	"last_update_time": {"e.updated", func(e *model.Experiment) any { return e.Updated }},
+var experimentOrder = map[string]query.Column[model.Experiment]{
+	"name":             query.By("e.name", func(e *model.Experiment) any { return e.Name }),
+	"experiment_id":    query.By("e.id", func(e *model.Experiment) any { return e.ID }),
+	"creation_time":    query.By("e.created", func(e *model.Experiment) any { return e.Created }),
+	"last_update_time": query.By("e.updated", func(e *model.Experiment) any { return e.Updated }),
 }
 
 // SearchExperiments finds experiments, newest first unless ordered otherwise.
@@ -59,13 +60,13 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	if err != nil {
 		return nil, "", err
 	}
-	order := sorted(orders, experimentOrder, filter.Order{Key: "experiment_id", Desc: true})
-	behind, err := order.after(tok)
+	order := query.OrderOf(orders, experimentOrder, filter.Order{Key: "experiment_id", Desc: true})
+	behind, err := order.Behind(tok)
 	if err != nil {
 		return nil, "", err
 	}
 	conditions := []clause{
-		behind,
+		sqlf(behind.SQL, behind.Args...),
 		sqlf("e.namespace = ?", namespace),
 		sqlf("e.stage IN (??)", stagesOf(q.View)),
 	}
@@ -83,11 +84,11 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 			e, err := scanExperiment(r.Scan)
 			list = append(list, e)
 			return err
-		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.sql+order.orderBy(), append(where.args, q.Max+1, tok.Offset)...)
+		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
-		if list, next, err = order.page(list, q.Max, tok); err != nil {
+		if list, next, err = order.Page(list, q.Max, tok); err != nil {
 			return err
 		}
 		for i := range list {
@@ -117,7 +118,7 @@ func experimentCondition(c filter.Comparison) (clause, error) {
 	case c.Key == "name":
 		return textCondition("e.name", c), nil
 	default:
-		return numberCondition(experimentOrder[c.Key].sql, c), wholeNumber(c)
+		return numberCondition(experimentOrder[c.Key].SQL, c), wholeNumber(c)
 	}
 }
 
@@ -152,10 +153,10 @@ func registryConditions(comparisons []filter.Comparison, model string, condition
 	return list, nil
 }
 
-var registeredOrder = map[string]column[model.RegisteredModel]{
-	"name":                   {"g.name", func(m *model.RegisteredModel) any { return m.Name }},
-	"creation_timestamp":     {"g.created", func(m *model.RegisteredModel) any { return m.Created }},
-	"last_updated_timestamp": {"g.updated", func(m *model.RegisteredModel) any { return m.Updated }},
+var registeredOrder = map[string]query.Column[model.RegisteredModel]{
+	"name":                   query.By("g.name", func(m *model.RegisteredModel) any { return m.Name }),
+	"creation_timestamp":     query.By("g.created", func(m *model.RegisteredModel) any { return m.Created }),
+	"last_updated_timestamp": query.By("g.updated", func(m *model.RegisteredModel) any { return m.Updated }),
 }
 
 // SearchRegisteredModels finds registered models in the order of their names unless ordered otherwise.
@@ -177,23 +178,23 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 	if err != nil {
 		return nil, "", err
 	}
-	order := sorted(orders, registeredOrder, filter.Order{Key: "name"})
-	behind, err := order.after(tok)
+	order := query.OrderOf(orders, registeredOrder, filter.Order{Key: "name"})
+	behind, err := order.Behind(tok)
 	if err != nil {
 		return nil, "", err
 	}
-	where := all(append(conditions, behind, sqlf("g.namespace = ?", namespace)))
+	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("g.namespace = ?", namespace)))
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
 		err := t.Each(func(r rows) error {
 			m, err := scanRegistered(r.Scan)
 			list = append(list, m)
 			return err
-		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.sql+order.orderBy(), append(where.args, q.Max+1, tok.Offset)...)
+		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
-		if list, next, err = order.page(list, q.Max, tok); err != nil {
+		if list, next, err = order.Page(list, q.Max, tok); err != nil {
 			return err
 		}
 		for i := range list {
@@ -208,11 +209,11 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 
 const versionModelName = "(SELECT name FROM registered_models WHERE id = v.model)"
 
-var versionOrder = map[string]column[model.ModelVersion]{
-	"name":                   {versionModelName, func(v *model.ModelVersion) any { return v.Name }},
-	"version_number":         {"v.version", func(v *model.ModelVersion) any { return v.Version }},
-	"creation_timestamp":     {"v.created", func(v *model.ModelVersion) any { return v.Created }},
-	"last_updated_timestamp": {"v.updated", func(v *model.ModelVersion) any { return v.Updated }},
+var versionOrder = map[string]query.Column[model.ModelVersion]{
+	"name":                   query.By(versionModelName, func(v *model.ModelVersion) any { return v.Name }),
+	"version_number":         query.By("v.version", func(v *model.ModelVersion) any { return v.Version }),
+	"creation_timestamp":     query.By("v.created", func(v *model.ModelVersion) any { return v.Created }),
+	"last_updated_timestamp": query.By("v.updated", func(v *model.ModelVersion) any { return v.Updated }),
 }
 
 // SearchModelVersions finds versions, last changed first unless ordered otherwise.
@@ -232,18 +233,18 @@ func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Que
 	if err != nil {
 		return nil, "", err
 	}
-	order := sorted(orders, versionOrder, filter.Order{Key: "name"}, filter.Order{Key: "version_number", Desc: true})
-	behind, err := order.after(tok)
+	order := query.OrderOf(orders, versionOrder, filter.Order{Key: "name"}, filter.Order{Key: "version_number", Desc: true})
+	behind, err := order.Behind(tok)
 	if err != nil {
 		return nil, "", err
 	}
-	where := all(append(conditions, behind, sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
+	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
 	err = s.view(ctx, func(t *tx) error {
-		found, err := t.versions("WHERE "+where.sql+order.orderBy(), append(where.args, q.Max+1, tok.Offset)...)
+		found, err := t.versions("WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
-		list, next, err = order.page(found, q.Max, tok)
+		list, next, err = order.Page(found, q.Max, tok)
 		return err
 	})
 	return list, next, err
@@ -300,7 +301,7 @@ func (s *Store) SearchLoggedModels(ctx context.Context, namespace string, q Mode
 	if err != nil {
 		return nil, "", err
 	}
-	tok, err := parseToken(q.Token, queryHash(namespace, q.Filter, fmt.Sprint(q.Experiments, q.OrderBy, q.Datasets)))
+	tok, err := parseToken(q.Token, query.Hash(namespace, q.Filter, fmt.Sprint(q.Experiments, q.OrderBy, q.Datasets)))
 	if err != nil {
 		return nil, "", err
 	}

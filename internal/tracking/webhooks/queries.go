@@ -2,13 +2,12 @@ package webhooks
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"regexp"
 	"slices"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // webhook as it is kept.
@@ -162,29 +161,32 @@ func (s *Service) remove(ctx context.Context, namespace, id string) error {
 	})
 }
 
-// pageToken is the last webhook of a page.
-type pageToken struct {
-	Created int64  `json:"c"`
-	ID      string `json:"id"`
-}
+// newest is the order of lists.
+var newest = query.Order[webhook]{}.
+	Then(query.By("created", func(w *webhook) any { return w.created }), true).
+	Then(query.By("id", func(w *webhook) any { return w.id }), false)
 
 func (s *Service) list(ctx context.Context, namespace string, n int, token string) (list []webhook, next string, err error) {
-	from := pageToken{Created: 1<<63 - 1}
-	if token != "" {
-		b, err := base64.StdEncoding.DecodeString(token)
-		if err != nil || json.Unmarshal(b, &from) != nil {
-			return nil, "", model.Invalid("Invalid page token, could not base64-decode")
-		}
+	from, err := query.ParseToken(token, query.Hash("webhooks", namespace))
+	if err != nil {
+		return nil, "", err
 	}
+	behind, err := newest.Behind(from)
+	if err != nil {
+		return nil, "", err
+	}
+	where := query.All(query.Of("namespace = ?", namespace), behind)
 	err = s.db.View(ctx, func(t *db.Tx) error {
 		list = nil
 		err := t.Each(func(r db.Rows) error {
 			w, err := scan(r)
 			list = append(list, w)
 			return err
-		}, "SELECT "+columns+` FROM webhooks WHERE namespace = ? AND created <= ? AND NOT (created = ? AND id <= ?)
-			ORDER BY created DESC, id LIMIT ?`, namespace, from.Created, from.Created, from.ID, n+1)
+		}, "SELECT "+columns+" FROM webhooks WHERE "+where.SQL+newest.End(), append(where.Args, n+1, from.Offset)...)
 		if err != nil {
+			return err
+		}
+		if list, next, err = newest.Page(list, n, from); err != nil {
 			return err
 		}
 		for i := range list {
@@ -194,10 +196,5 @@ func (s *Service) list(ctx context.Context, namespace string, n int, token strin
 		}
 		return nil
 	})
-	if err != nil || len(list) <= n {
-		return list, "", err
-	}
-	last := list[n-1]
-	b, err := json.Marshal(pageToken{last.created, last.id})
-	return list[:n], base64.StdEncoding.EncodeToString(b), err
+	return list, next, err
 }

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // Query is a search.
@@ -34,7 +33,7 @@ func (s *Store) Search(ctx context.Context, namespace string, q Query) (list []I
 	if err != nil {
 		return nil, "", err
 	}
-	hash := queryHash(append([]string{namespace, q.Filter, strings.Join(q.OrderBy, "\x01")}, ids(q.Experiments)...)...)
+	hash := query.Hash(append([]string{namespace, q.Filter, strings.Join(q.OrderBy, "\x01")}, ids(q.Experiments)...)...)
 	after, err := parseToken(q.Token, hash, orders)
 	if err != nil || len(q.Experiments) == 0 {
 		return nil, "", err
@@ -347,27 +346,18 @@ type token struct {
 	Values []any  `json:"v"`
 }
 
-func (t token) encode() string {
-	b, err := json.Marshal(t)
-	if err != nil {
-		return ""
-	}
-	return base64.StdEncoding.EncodeToString(b)
-}
+func (t token) encode() string { return query.Encode(t) }
 
 // parseToken gives the values behind which to go on.
 func parseToken(s, hash string, orders []term) ([]any, error) {
 	if s == "" {
 		return nil, nil
 	}
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		return nil, model.Invalid("Invalid page token, could not base64-decode")
-	}
 	var t token
-	d := json.NewDecoder(strings.NewReader(string(b)))
-	d.UseNumber()
-	if d.Decode(&t) != nil || t.Query != hash || len(t.Values) != len(orders) {
+	if err := query.Decode(s, &t); err != nil {
+		return nil, err
+	}
+	if t.Query != hash || len(t.Values) != len(orders) {
 		return nil, model.Invalid("Invalid page token: it does not belong to this search. Send the filter, order_by and experiments of the first page with it.")
 	}
 	for i, v := range t.Values {
@@ -391,11 +381,4 @@ func parseToken(s, hash string, orders []term) ([]any, error) {
 		}
 	}
 	return t.Values, nil
-}
-
-// queryHash identifies a search.
-func queryHash(parts ...string) string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(strings.Join(parts, "\x00"))) // never fails
-	return strconv.FormatUint(h.Sum64(), 36)
 }
