@@ -77,7 +77,7 @@ setup-onnxruntime: setup-system
 ##@ Check
 
 .PHONY: test
-test: setup build lint verify test-unit test-kube test-cluster conformance ## Everything that CI runs: set-up, lint, verify, all tests
+test: setup build lint verify test-unit test-kube test-cluster test-system ## Everything that CI runs: set-up, lint, verify, all tests
 
 .PHONY: test-unit
 test-unit: setup-python setup-onnxruntime ## Tests of the packages that link no Kubernetes (a minute at most when warm)
@@ -96,18 +96,17 @@ test-cluster: setup-python build ## Tests of the embedded cluster; as root both 
 	go test -vet=off -ldflags '$(TEST_LDFLAGS)' -timeout 20m -parallel 8 $(CLUSTER_PKGS)
 	@[ "$$(id -u)" = 0 ] || echo 'Only the half for ordinary users ran. The other half: sudo make test-cluster'
 
-.PHONY: conformance
-conformance: setup build ## Real upstream clients against a running Kiwerk
+.PHONY: test-system
+test-system: setup build ## The built programs from outside: demo, examples, stock clients of this release
 	go test -vet=off -ldflags '-s -w' -timeout 20m -p 2 $(SYSTEM_PKGS)
 
-.PHONY: conformance-mlflow conformance-torch
-conformance-mlflow: setup-python ## MLflow's clients of the two minors before, a comparison with mlflow server, and autologging of XGBoost, LightGBM, Keras (not part of test; docs/conformance/mlflow.txt)
-	scripts/setup-conformance-python.sh mlflow-3.16 mlflow-3.15 frameworks
-	KIWERK_CONFORMANCE_MLFLOW='stock mlflow-3.16 mlflow-3.15 frameworks' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
+.PHONY: conformance conformance-mlflow
+conformance: test-system conformance-mlflow ## Real upstream clients against a running Kiwerk, the older ones and the large frameworks too (20 minutes, 8 GB)
+
+conformance-mlflow: setup-python ## MLflow's clients of three minors, autologging of XGBoost, LightGBM, Keras, PyTorch, a comparison with mlflow server (docs/conformance/mlflow.txt)
+	scripts/setup-conformance-python.sh mlflow-3.16 mlflow-3.15 frameworks torch
+	KIWERK_CONFORMANCE_MLFLOW='stock mlflow-3.16 mlflow-3.15 frameworks torch' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
 	KIWERK_DIFFERENTIAL=1 go test -vet=off -count=1 ./conformance/mlflow/differential
-conformance-torch: setup-python ## Autologging of PyTorch; its packages bring 6 GB of CUDA (not part of test)
-	scripts/setup-conformance-python.sh torch
-	KIWERK_CONFORMANCE_MLFLOW=torch go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
 
 .PHONY: soak
 soak: setup-system build ## Many writers, kill -9 and restarts of the database under load, for a quarter of an hour (docs/conformance/soak.txt; a short form is in test)

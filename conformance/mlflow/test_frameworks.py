@@ -153,7 +153,7 @@ class PyTorch(Framework):
             def configure_optimizers(self):
                 return torch.optim.Adam(self.parameters(), lr=0.1)
 
-        mlflow.pytorch.autolog(log_models=False)
+        mlflow.pytorch.autolog()
         self.addCleanup(mlflow.pytorch.autolog, disable=True)
         lightning.seed_everything(3, verbose=False)
         data = torch.utils.data.TensorDataset(torch.tensor(self.x.to_numpy()), torch.tensor(self.y.to_numpy(), dtype=torch.float32))
@@ -165,9 +165,12 @@ class PyTorch(Framework):
         self.assertEqual(len(losses), 4)
         self.assertLess(losses[-1], losses[0])
         self.assertIn("model_summary.txt", [f.path for f in self.client.list_artifacts(run.info.run_id)])
+        x = torch.tensor(self.x.to_numpy())
+        (logged,) = self.client.search_logged_models([run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'")
+        self.assertEqual(mlflow.pytorch.load_model(logged.model_uri)(x).tolist(), net(x).tolist())
         with mlflow.start_run():
-            info = mlflow.pytorch.log_model(net, name="net", pip_requirements=["torch"])
-        self.assertEqual(mlflow.pytorch.load_model(info.model_uri)(torch.tensor(self.x.to_numpy())).shape, (120, 1))
+            info = mlflow.pytorch.log_model(net, name="net", pip_requirements=["torch"], serialization_format="pickle")
+        self.assertEqual(mlflow.pytorch.load_model(info.model_uri)(x).shape, (120, 1))
 
 
 if __name__ == "__main__":
