@@ -103,9 +103,9 @@ test-system: setup build ## The built programs from outside: demo, examples, sto
 .PHONY: conformance conformance-mlflow
 conformance: test-system conformance-mlflow ## Real upstream clients against a running Kiwerk, the older ones and the large frameworks too (20 minutes, 8 GB)
 
-conformance-mlflow: setup-python ## MLflow's clients of three minors, autologging of XGBoost, LightGBM, Keras, PyTorch, a comparison with mlflow server (docs/conformance/mlflow.txt)
+conformance-mlflow: setup-python build ## MLflow's clients of three minors, autologging of XGBoost, LightGBM, Keras, PyTorch, a comparison with mlflow server (docs/conformance/mlflow.txt)
 	scripts/setup-conformance-python.sh mlflow-3.16 mlflow-3.15 frameworks torch
-	KIWERK_CONFORMANCE_MLFLOW='stock mlflow-3.16 mlflow-3.15 frameworks torch' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow/serve
+	KIWERK_CONFORMANCE_MLFLOW='stock stock-postgresql mlflow-3.16 mlflow-3.15 frameworks torch' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow
 	KIWERK_DIFFERENTIAL=1 go test -vet=off -count=1 ./conformance/mlflow/differential
 
 .PHONY: soak

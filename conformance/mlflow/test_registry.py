@@ -126,6 +126,7 @@ class Server(unittest.TestCase):
 
     def test_workspace_of_the_environment(self):
         """What pods outside of the default project have in their environment."""
+        mlflow.create_workspace("team-c")
         os.environ["MLFLOW_WORKSPACE"] = "team-c"
         try:
             client = MlflowClient(URI)
@@ -143,6 +144,7 @@ class Server(unittest.TestCase):
             MlflowClient(URI).get_run(run.info.run_id)
 
     def test_projects_are_apart(self):
+        mlflow.create_workspace("team-b")
         other = {"X-MLFLOW-WORKSPACE": "team-b"}
         run = requests.post(API + "runs/create", json={"experiment_id": "0"}, headers=other).json()["run"]["info"]
         self.assertNotEqual(run["experiment_id"], "0")

@@ -56,7 +56,8 @@ class Webhooks(Case):
     def setUpClass(cls):
         super().setUpClass()
         # Other suites register models on the same server meanwhile, and would be heard here.
-        mlflow.set_workspace(name("hooks"))
+        mlflow.create_workspace(n := name("hooks"))
+        mlflow.set_workspace(n)
         cls.server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
         cls.server.calls, cls.server.answers = queue.Queue(), {}
         cls.url = f"http://127.0.0.1:{cls.server.server_port}"

@@ -4,139 +4,27 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/alone"
 )
 
-// server is `kiwerk tracking serve` on one address, however often it is killed.
+// server is the built server with a client for many writers.
 type server struct {
-	t            *testing.T
-	dir, db, url string
-	port         string
-	client       *http.Client
+	*alone.Server
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd
-	ended chan error // how cmd ended
+	client *http.Client
 }
 
-func newServer(t *testing.T, db string) *server {
+func newServer(t *testing.T, database string) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(addr)
-	s := &server{
-		t: t, dir: t.TempDir(), db: db, url: "http://" + addr, port: port,
-		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 128}},
-	}
-	if s.db == "" {
-		s.db = "sqlite:///" + filepath.Join(s.dir, "tracking.db")
-	}
-	s.start()
-	t.Cleanup(func() {
-		if err := s.end(syscall.SIGTERM); err != nil && !strings.Contains(err.Error(), "signal: terminated") {
-			t.Errorf("the server did not end well: %v\n%s", err, s.log())
-		}
-	})
-	return s
-}
-
-// program is the built kiwerk.
-func program() string {
-	if dir := os.Getenv("KIWERK_BIN_DIR"); dir != "" {
-		return filepath.Join(dir, "kiwerk")
-	}
-	return filepath.Join("..", "..", "bin", "kiwerk")
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	bin, err := filepath.Abs(program())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	log, err := os.OpenFile(filepath.Join(s.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = log.Close() }() // the child has its own
-	cmd := exec.Command(bin, "tracking", "serve", "--host", "127.0.0.1", "--port", s.port,
-		"--backend-store-uri", s.db, "--artifacts-destination", filepath.Join(s.dir, "artifacts"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		s.t.Fatalf("start the server (make build makes it): %v", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	s.mu.Lock()
-	s.cmd, s.ended = cmd, ended
-	s.mu.Unlock()
-	s.await()
-}
-
-// await waits for the first answer.
-func (s *server) await() {
-	s.t.Helper()
-	deadline := time.After(time.Minute)
-	for {
-		if resp, err := s.client.Get(s.url + "/health"); err == nil {
-			_ = resp.Body.Close() // nothing is read
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		select {
-		case err := <-s.ended:
-			s.ended <- err
-			s.t.Fatalf("the server has ended: %v\n%s", err, s.log())
-		case <-deadline:
-			s.t.Fatalf("the server does not answer\n%s", s.log())
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
-func (s *server) end(sig syscall.Signal) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return <-s.ended
-}
-
-// kill ends the server as a crash would.
-func (s *server) kill() {
-	s.t.Helper()
-	var exit *exec.ExitError
-	if err := s.end(syscall.SIGKILL); !errors.As(err, &exit) {
-		s.t.Fatalf("kill: %v", err)
-	}
-}
-
-func (s *server) log() string {
-	b, _ := os.ReadFile(filepath.Join(s.dir, "server.log"))
-	return string(b[max(0, len(b)-3000):])
+	return &server{alone.Start(t, database), &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 128}}}
 }
 
 // refusal is an answer other than 200.
@@ -156,7 +44,7 @@ func (s *server) call(ctx context.Context, method, path string, in, out any) err
 		}
 		body = bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, s.url+"/api/2.0/mlflow/"+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, s.URL+"/api/2.0/mlflow/"+path, body)
 	if err != nil {
 		return err
 	}

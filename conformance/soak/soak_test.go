@@ -93,8 +93,8 @@ func TestKill(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // Moments, not secrets.
 		for range kills {
 			time.Sleep(time.Duration(100+random.IntN(400)) * time.Millisecond) // load between two crashes
-			s.kill()
-			s.start()
+			s.Kill()
+			s.Restart()
 		}
 		cancel()
 		wg.Wait()
@@ -123,7 +123,7 @@ func TestPostgresRestart(t *testing.T) {
 		if err := pg.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.await()
+		s.Await()
 	}
 	time.Sleep(500 * time.Millisecond) // the server works again
 	cancel()

@@ -1,10 +1,8 @@
 package differential
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/alone"
 )
 
 const result = "../../../docs/conformance/tracking-differential.txt"
@@ -25,7 +25,7 @@ func TestDifferential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, ours := startReference(t, bin), startOurs(t)
+	theirs, ours := startReference(t, bin), alone.Start(t, "").URL
 	report := filepath.Join(t.TempDir(), "report.txt")
 	if os.Getenv("KIWERK_UPDATE") != "" {
 		report = result
@@ -110,31 +110,4 @@ func tail(name string) []byte {
 		return []byte(err.Error())
 	}
 	return b[max(0, len(b)-4000):]
-}
-
-// startOurs builds and runs the server of ../serve, which prints its address.
-func startOurs(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	program := filepath.Join(dir, "serve")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../serve").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "--data-dir", dir) //nolint:gosec // It was just built.
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, cmd)
-	t.Cleanup(func() {
-		stop()
-		_ = cmd.Wait() // interrupted, as asked
-	})
-	url, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, stdout) }() // nothing more is printed
-	return url[:len(url)-1]
 }

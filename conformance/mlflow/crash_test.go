@@ -1,56 +1,18 @@
-package main
+package mlflow
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/alone"
 )
-
-// child makes the test program the server itself.
-const child = "KIWERK_TEST_SERVE"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(child); dir != "" {
-		if err := serve(context.Background(), dir, "127.0.0.1:0", func(url string) { fmt.Println(url) }); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
-func startChild(t *testing.T, dir string) (url string, kill func()) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), child+"="+dir)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(line), func() {
-		_ = cmd.Process.Kill() // SIGKILL
-		_ = cmd.Wait()         // killed
-	}
-}
 
 func post(url, call, body string) (map[string]any, error) {
 	resp, err := http.Post(url+"/api/2.0/mlflow/"+call, "application/json", strings.NewReader(body))
@@ -72,10 +34,10 @@ func post(url, call, body string) (map[string]any, error) {
 // TestKill: after kill -9 in the middle of many writers, everything that was
 // acknowledged is there, a batch is there whole or not at all, and an upload too.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
+	server := alone.Start(t, "")
+	url := server.URL
 	const clients, perBatch = 6, 50
 	for round := range 3 {
-		url, kill := startChild(t, dir)
 		var wg sync.WaitGroup
 		var total atomic.Int64
 		runs, acknowledged, uploads := make([]string, clients), make([]int, clients), make([]int, clients)
@@ -110,13 +72,12 @@ func TestKill(t *testing.T) {
 			})
 		}
 		<-enough
-		kill()
+		server.Kill()
 		wg.Wait()
-		url, kill = startChild(t, dir)
+		server.Restart()
 		for c, run := range runs {
 			verify(t, url, run, acknowledged[c], uploads[c], perBatch)
 		}
-		kill()
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package mlflow
 
 import (
 	"encoding/json"
@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/alone"
 )
 
 // TestKill_webhooks: after kill -9 a receiver still hears of every change that was acknowledged.
@@ -25,8 +27,8 @@ func TestKill_webhooks(t *testing.T) {
 		heard <- body.Data.Name
 	}))
 	defer receiver.Close()
-	dir := t.TempDir()
-	url, kill := startChild(t, dir)
+	server := alone.Start(t, "")
+	url := server.URL
 	if _, err := post(url, "webhooks", fmt.Sprintf(`{"name":"w","url":%q,"secret":"s","events":[{"entity":"REGISTERED_MODEL","action":"CREATED"}]}`, receiver.URL)); err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +55,10 @@ func TestKill_webhooks(t *testing.T) {
 			})
 		}
 		<-enough
-		kill()
+		server.Kill()
 		wg.Wait()
-		url, kill = startChild(t, dir)
+		server.Restart()
 	}
-	defer kill()
 	all := len(missing)
 	deadline := time.After(time.Minute)
 	for len(missing) > 0 {

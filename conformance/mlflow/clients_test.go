@@ -1,4 +1,4 @@
-package main
+package mlflow
 
 import (
 	"context"
@@ -10,15 +10,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/kwtest/alone"
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 )
 
 // environments names the Python environments of TestMLflowClient: "stock" (the
-// default) is the one of make setup, the others are those of
-// scripts/setup-conformance-python.sh.
+// default) and "stock-postgresql" are the one of make setup, the others are
+// those of scripts/setup-conformance-python.sh.
 const environments = "KIWERK_CONFORMANCE_MLFLOW"
 
 // leastPlaces is how many places of the suite have to assert something.
 const leastPlaces = 250
+
+func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
 
 // TestMLflowClient lets stock Python clients pass the suite, each against a
 // server of its own.
@@ -29,14 +34,16 @@ func TestMLflowClient(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			args, folder := []string{"--calls", "--verbose"}, filepath.Join(".cache", "conformance", name)
+			args, folder, database := []string{"--calls", "--verbose"}, filepath.Join(".cache", "conformance", name), ""
 			switch name {
 			case "stock":
 				folder = ".venv"
+			case "stock-postgresql":
+				folder, database = ".venv", postgres.URI(t)
 			case "frameworks", "torch":
 				args = []string{"--verbose", "--workers=1", "test_frameworks"}
 			}
-			places := runSuite(t, folder, args)
+			places := runSuite(t, folder, database, args)
 			if args[0] == "--calls" && places < leastPlaces {
 				t.Errorf("assertions at %d places; at least %d are wanted", places, leastPlaces)
 			}
@@ -45,8 +52,8 @@ func TestMLflowClient(t *testing.T) {
 }
 
 // runSuite returns at how many places of the source something was asserted.
-func runSuite(t *testing.T, folder string, args []string) (places int) {
-	python, err := filepath.Abs(filepath.Join("../../..", folder, "bin/python"))
+func runSuite(t *testing.T, folder, database string, args []string) (places int) {
+	python, err := filepath.Abs(filepath.Join("../..", folder, "bin/python"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,27 +62,11 @@ func runSuite(t *testing.T, folder string, args []string) (places int) {
 	}
 	t.Setenv("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")
 	t.Setenv("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
-	ctx, stop := context.WithCancel(t.Context())
-	url, stopped := make(chan string, 1), make(chan error, 1)
-	go func() { stopped <- serve(ctx, t.TempDir(), "127.0.0.1:0", func(u string) { url <- u }) }()
-	defer func() {
-		stop()
-		if err := <-stopped; err != nil {
-			t.Errorf("server: %v", err)
-		}
-	}()
-	var u string
-	select {
-	case err := <-stopped:
-		stopped <- err
-		t.Fatal("the server did not start")
-	case u = <-url:
-	}
+	server := alone.Start(t, database, "--enable-workspaces")
 	limit, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(limit, python, append([]string{"-W", "ignore", "run.py"}, args...)...)
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+u, "HOME="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = append(os.Environ(), "MLFLOW_TRACKING_URI="+server.URL, "HOME="+t.TempDir(), "PYTHONDONTWRITEBYTECODE=1")
 	out, err := cmd.Output()
 	summary, places := summaryOf(string(out))
 	if err != nil || places == 0 {
