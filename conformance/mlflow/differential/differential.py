@@ -35,10 +35,7 @@ class Answer:
 
     def __init__(self, status, text, names):
         self.status, self.text = status, text
-        try:
-            self.json = json.loads(text, parse_constant=lambda c: "bare " + c)
-        except ValueError:
-            self.json = None
+        self.json = parsed(text)
         self.plain = normal(self.json, names) if self.json is not None else normal_text(text, names)
 
     @property
@@ -51,10 +48,19 @@ class Answer:
         return self.plain
 
 
+def parsed(text):
+    try:
+        return json.loads(text, parse_constant=lambda c: "bare " + c)
+    except ValueError:
+        return None
+
+
 def normal_text(s, names):
     for value, name in sorted(names.items(), key=lambda p: -len(p[0])):
         if len(value) >= 20:
             s = s.replace(value, name)
+        elif value.isdigit():  # of an experiment; a sequence may leave numbers out
+            s = re.sub(rf"((?:mlflow-artifacts:/|[Ee]xperiment (?:with )?(?:id|ID)?[= ']*)){value}(?!\d)", rf"\1{name}", s)
     return TIME.sub("<time>", LONG_ID.sub("<id>", s))
 
 
@@ -78,7 +84,9 @@ def normal(v, names, key="", within=""):
                 return {"JSON": normal(json.loads(v), names)}
             except ValueError:
                 pass
-        return names.get(v) if len(v) >= 20 and v in names else normal_text(v, names)
+        if v in names and (len(v) >= 20 or key in ("experiment_id", "experimentId")):
+            return names[v]
+        return normal_text(v, names)
     if isinstance(v, int) and not isinstance(v, bool) and 1e12 <= v < 3e12:
         return "<time>"
     return v
@@ -115,10 +123,9 @@ class Server:
                 status, text = r.status, r.read().decode("utf-8", "replace")
         except urllib.error.HTTPError as e:
             status, text = e.code, e.read().decode("utf-8", "replace")
-        answer = Answer(status, text, {str(v): f"<{k}>" for k, v in self.vars.items()})
         for name, where in step.save.items():
-            self.vars[name] = dig(answer.json, where)
-        return answer
+            self.vars[name] = dig(parsed(text), where)
+        return Answer(status, text, {str(v): f"<{k}>" for k, v in self.vars.items()})
 
 
 def dig(v, where):

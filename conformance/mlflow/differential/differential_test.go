@@ -12,20 +12,29 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/kwtest/alone"
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 )
 
 const result = "../../../docs/conformance/tracking-differential.txt"
+
+func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
 
 // TestDifferential runs with `make conformance-mlflow`, which sets KIWERK_DIFFERENTIAL=1.
 func TestDifferential(t *testing.T) {
 	if os.Getenv("KIWERK_DIFFERENTIAL") == "" {
 		t.Skip("starts mlflow server: runs with make conformance-mlflow, or with KIWERK_DIFFERENTIAL=1")
 	}
+	t.Run("SQLite", func(t *testing.T) { compare(t, "") })
+	t.Run("PostgreSQL", func(t *testing.T) { compare(t, postgres.URI(t)) })
+}
+
+// compare asks a fresh server of either kind.
+func compare(t *testing.T, database string) {
 	bin, err := filepath.Abs("../../../.venv/bin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, ours := startReference(t, bin), alone.Start(t, "").URL
+	theirs, ours := startReference(t, bin), alone.Start(t, database).URL
 	report := filepath.Join(t.TempDir(), "report.txt")
 	if os.Getenv("KIWERK_UPDATE") != "" {
 		report = result
