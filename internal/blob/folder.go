@@ -13,21 +13,30 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
-// tempFolder holds writes that have not ended; it is emptied at start.
-const tempFolder = ".incomplete"
+// tempFolder holds writes that have not ended. What nobody has written to for
+// staleAfter is left by a process that is gone; by the clock of the volume,
+// which several machines may share.
+const (
+	tempFolder = ".incomplete"
+	staleAfter = time.Hour
+)
 
 // Folder is a Bucket in a folder of the local file system. Every access goes
 // through os.Root, so that not even a symbolic link leads out of it.
 type Folder struct {
 	root *os.Root
-	// tree keeps the removal of an empty folder from crossing a write into it.
-	tree sync.RWMutex
+	// tree keeps the removal of an empty folder from crossing a write into it;
+	// that of another process is undone (see place).
+	tree   sync.RWMutex
+	tidied atomic.Int64 // when stale writes were looked for, in nanoseconds since 1970
 }
 
-// OpenFolder opens or makes the folder. One process may use it at a time.
+// OpenFolder opens or makes the folder. Several processes may use it at a time.
 func OpenFolder(dir string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open blob folder: %w", err)
@@ -36,11 +45,54 @@ func OpenFolder(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob folder: %w", err)
 	}
-	err = errors.Join(root.RemoveAll(tempFolder), root.Mkdir(tempFolder, 0o700))
-	if err != nil {
+	f := &Folder{root: root}
+	if err := f.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open blob folder %s: %w", dir, err), root.Close())
 	}
-	return &Folder{root: root}, nil
+	return f, nil
+}
+
+// prepare sees that the folder can be written to, and what time it is there.
+func (f *Folder) prepare() error {
+	if err := f.root.Mkdir(tempFolder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	probe := tempFolder + "/" + rand.Text()
+	file, err := f.root.OpenFile(probe, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	st, err := file.Stat()
+	if err = errors.Join(err, file.Close(), f.root.Remove(probe)); err != nil {
+		return err
+	}
+	return f.tidy(st.ModTime())
+}
+
+// tidy removes stale writes, at most once in staleAfter.
+func (f *Folder) tidy(now time.Time) error {
+	last := f.tidied.Load()
+	if now.UnixNano()-last < int64(staleAfter) || !f.tidied.CompareAndSwap(last, now.UnixNano()) {
+		return nil
+	}
+	d, err := f.root.Open(tempFolder)
+	if err != nil {
+		return err
+	}
+	entries, err := d.ReadDir(-1)
+	if err = errors.Join(err, d.Close()); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		st, err := e.Info()
+		if err == nil && now.Sub(st.ModTime()) > staleAfter {
+			err = f.root.Remove(tempFolder + "/" + e.Name())
+		}
+		if err != nil && !IsNotExist(err) { // ended meanwhile, or removed by another process
+			return err
+		}
+	}
+	return nil
 }
 
 // Close releases the folder.
@@ -86,6 +138,7 @@ func (f *Folder) Create(ctx context.Context, key string, r io.Reader) (Info, err
 	temp := tempFolder + "/" + rand.Text()
 	st, err := f.fill(ctx, temp, r)
 	if err == nil {
+		_ = f.tidy(st.ModTime()) // this write has nothing to do with it, and there will be another one
 		err = f.place(temp, key)
 	}
 	if err != nil {
@@ -157,23 +210,30 @@ func (f *Folder) place(temp, key string) error {
 	f.tree.RLock()
 	defer f.tree.RUnlock()
 	dir := path.Dir(key)
-	made, err := f.makeFolders(dir)
-	if err != nil {
-		return err
-	}
-	if err := f.root.Rename(temp, key); err != nil {
-		return conflict(err)
-	}
-	if err := f.sync(dir); err != nil {
-		return err
-	}
-	for _, d := range made {
-		if err := f.sync(path.Dir(d)); err != nil {
-			return err
+	for attempt := 1; ; attempt++ {
+		made, err := f.makeFolders(dir)
+		if err == nil {
+			err = f.root.Rename(temp, key)
 		}
+		if IsNotExist(err) && attempt < placeAttempts {
+			continue // another process has removed the folder, which was empty
+		}
+		if err != nil {
+			return conflict(err)
+		}
+		for _, d := range append(made, key) {
+			// What is not there was deleted by another process, after this write.
+			if err := f.sync(path.Dir(d)); err != nil && !IsNotExist(err) {
+				return err
+			}
+		}
+		return nil
 	}
-	return nil
 }
+
+// placeAttempts bounds how often another process may remove a folder before
+// something is moved into it.
+const placeAttempts = 100
 
 // makeFolders makes dir and what is missing above it, and tells what it made.
 func (f *Folder) makeFolders(dir string) (made []string, err error) {

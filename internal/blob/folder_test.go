@@ -1,10 +1,13 @@
 package blob_test
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
@@ -84,18 +87,89 @@ func TestFolder_layoutIsReadable(t *testing.T) {
 	}
 }
 
-func TestOpenFolder_dropsUnfinishedWrites(t *testing.T) {
+// TestOpenFolder_stale: what another process is writing stays, what one has
+// left goes, at the start and with later writes.
+func TestOpenFolder_stale(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, ".incomplete"), 0o700); err != nil {
-		t.Fatal(err)
+	writing, left := filepath.Join(dir, ".incomplete", "writing"), filepath.Join(dir, ".incomplete", "left")
+	leave := func(file string, since time.Duration) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-since)
+		if err := os.Chtimes(file, at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
-	left := filepath.Join(dir, ".incomplete", "half")
-	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
-		t.Fatal(err)
+	check := func(file string, there bool) {
+		t.Helper()
+		if _, err := os.Stat(file); there != (err == nil) {
+			t.Errorf("%s: %v", filepath.Base(file), err)
+		}
 	}
-	openFolder(t, dir)
-	if _, err := os.Stat(left); !os.IsNotExist(err) {
-		t.Errorf("still there: %v", err)
+	leave(writing, 50*time.Minute)
+	leave(left, 2*time.Hour)
+	f := openFolder(t, dir)
+	check(writing, true)
+	check(left, false)
+	write := func() {
+		t.Helper()
+		if _, err := f.Create(t.Context(), "a", strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave(left, 2*time.Hour)
+	write()
+	check(left, true) // it has just looked
+	blob.Forget(f)
+	write()
+	check(left, false)
+}
+
+// TestFolder_twoProcesses has two processes open one folder, make and delete
+// files in the same folders, and end no write of each other.
+func TestFolder_twoProcesses(t *testing.T) {
+	dir, name := os.Getenv("KIWERK_TEST_FOLDER"), "child"
+	var child *exec.Cmd
+	if dir == "" {
+		dir, name = t.TempDir(), "parent"
+		child = exec.Command(os.Args[0], "-test.run=^TestFolder_twoProcesses$")
+		child.Env = append(os.Environ(), "KIWERK_TEST_FOLDER="+dir)
+		var said strings.Builder
+		child.Stdout, child.Stderr = &said, &said
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := child.Wait(); err != nil {
+				t.Errorf("%v: %s", err, said.String())
+			}
+		}()
+	}
+	for i := range 60 {
+		f := openFolder(t, dir) // also in the middle of a write of the other one
+		mine, ours := fmt.Sprintf("a/b/%s/%d", name, i), "a/b/c/"+name
+		for _, key := range []string{mine, ours} {
+			if _, err := f.Create(t.Context(), key, strings.NewReader(key)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Delete(t.Context(), ours); err != nil {
+			t.Fatal(err)
+		}
+		if i%10 > 0 {
+			if err := f.Delete(t.Context(), mine); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if _, err := f.Stat(t.Context(), mine); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
