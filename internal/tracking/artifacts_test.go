@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
@@ -200,6 +201,43 @@ func TestArtifacts_multipart(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestArtifacts_oldParts: what nobody ended goes a day after the beginning.
+func TestArtifacts_oldParts(t *testing.T) {
+	now := time.Now()
+	p := startAt(t, filepath.Join(t.TempDir(), "kiwerk.db"), t.TempDir(), nil, func(d *tracking.Deps) { d.Clock = func() time.Time { return now } })
+	_, artifacts := p.newRun()
+	begin := func() string {
+		t.Helper()
+		_, made := p.do("POST", "/api/2.0/mlflow-artifacts/mpu/create/"+artifacts, `{"path":"x","num_parts":1}`)
+		return strings.TrimPrefix(dig(made["credentials"].([]any)[0], "url").(string), "http://example.com")
+	}
+	left := func() (n int) {
+		t.Helper()
+		for _, err := range blob.Walk(t.Context(), p.bucket, "tracking/.parts") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		return n
+	}
+	address := begin()
+	if got := p.fetch("PUT", address, strings.NewReader("x")); got.Code != http.StatusOK {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+	for _, c := range []struct {
+		after  time.Duration
+		status int
+		left   int
+	}{{11 * time.Hour, 200, 1}, {2 * time.Hour, 403, 1}, {10 * time.Hour, 403, 1}, {3 * time.Hour, 403, 0}} {
+		now = now.Add(c.after)
+		begin()
+		if got := p.fetch("PUT", address, strings.NewReader("y")); got.Code != c.status || left() != c.left {
+			t.Errorf("after %v: %d, %d left", c.after, got.Code, left())
+		}
+	}
 }
 
 func TestArtifacts_presigned(t *testing.T) {

@@ -32,8 +32,9 @@ const (
 	partsFolder = ".parts"
 	partsRoute  = "/api/2.0/mlflow-artifacts/parts"
 	// partsValid bounds an upload; what is older is removed.
-	partsValid = 12 * time.Hour
-	maxParts   = 10_000
+	partsValid    = 12 * time.Hour
+	secondsOfHour = 3600
+	maxParts      = 10_000
 	// signedFor is how long presigned addresses count unless a client says otherwise.
 	signedFor      = 15 * time.Minute
 	downloadFor    = 5 * time.Minute
@@ -141,7 +142,7 @@ func (a *API) createParts(r *http.Request, q *partsIn, key string) (mlwire.Appen
 		a.o.Logger.WarnContext(r.Context(), "uploads in parts go through the server", "error", err)
 	}
 	if err := a.dropOldParts(r.Context()); err != nil {
-		return nil, err
+		a.o.Logger.WarnContext(r.Context(), "what old uploads have left was not removed; the next hour will try again", "error", err)
 	}
 	random, ends := rand.Text(), strconv.FormatInt(a.o.Clock().Add(partsValid).Unix(), 10)
 	out.upload = random + "." + ends + "." + a.sign("upload", random, ends, key)
@@ -157,10 +158,13 @@ func (a *API) createParts(r *http.Request, q *partsIn, key string) (mlwire.Appen
 	return out, nil
 }
 
-// partKey is where a part lies; random is made here, so it is a clean name.
+// partKey is where a part lies: below the hour in which its upload must have
+// ended. What it is made of was made here, so it is a clean name.
 func (a *API) partKey(upload string, number int64) string {
-	random, _, _ := strings.Cut(upload, ".")
-	folder := path.Join(a.o.KeyPrefix, partsFolder, random)
+	random, rest, _ := strings.Cut(upload, ".")
+	text, _, _ := strings.Cut(rest, ".")
+	ends, _ := strconv.ParseInt(text, 10, 64) //nolint:errcheck // Its signature was checked.
+	folder := path.Join(a.o.KeyPrefix, partsFolder, strconv.FormatInt(ends/secondsOfHour, 10), random)
 	if number == 0 {
 		return folder
 	}
@@ -253,25 +257,24 @@ func (a *API) abortParts(r *http.Request, q *partsIn, key string) (mlwire.Append
 	return mlwire.Empty{}, a.o.Blobs.Delete(r.Context(), a.partKey(q.Upload, 0))
 }
 
-// dropOldParts removes what uploads have left that nobody ended.
+// dropOldParts removes what uploads have left that nobody ended, at most once
+// an hour. It sees one name for each hour, however many uploads there are.
 func (a *API) dropOldParts(ctx context.Context) error {
-	folder := path.Join(a.o.KeyPrefix, partsFolder)
-	oldest := a.o.Clock().Add(-2 * partsValid)
-	for upload, err := range a.o.Blobs.List(ctx, folder) {
+	now := a.o.Clock().Unix() / secondsOfHour
+	last := a.tidied.Load()
+	if last == now || !a.tidied.CompareAndSwap(last, now) {
+		return nil
+	}
+	oldest := now - int64(partsValid/time.Hour) // the clocks of other copies may differ
+	for hour, err := range a.o.Blobs.List(ctx, path.Join(a.o.KeyPrefix, partsFolder)) {
 		if err != nil {
 			return err
 		}
-		old := true
-		for part, err := range a.o.Blobs.List(ctx, upload.Key) {
-			if err != nil {
-				return err
-			}
-			old = old && part.ModTime.Before(oldest)
+		if n, err := strconv.ParseInt(path.Base(hour.Key), 10, 64); err != nil || n >= oldest {
+			continue
 		}
-		if old {
-			if err := a.o.Blobs.Delete(ctx, upload.Key); err != nil {
-				return err
-			}
+		if err := a.o.Blobs.Delete(ctx, hour.Key); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
@@ -57,6 +58,8 @@ type API struct {
 	o     Options
 	store *store.Store
 	codec mlwire.Codec
+	// tidied is the hour, since 1970, in which old parts of uploads were last looked for.
+	tidied atomic.Int64
 }
 
 // New checks the options.
