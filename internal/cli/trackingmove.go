@@ -92,6 +92,7 @@ type Exported struct {
 	Kept        int64    `json:"kept"`
 	Points      int64    `json:"points"`
 	Models      int64    `json:"models"`
+	Traces      int64    `json:"traces"`
 	Registered  int64    `json:"registered"`
 	Files       int64    `json:"files"`
 	Refused     []string `json:"refused,omitempty"`
@@ -99,7 +100,7 @@ type Exported struct {
 
 // Table implements [Tabler].
 func (e *Exported) Table(w io.Writer, p *text.Printer) {
-	fmt.Fprintln(w, p.T(text.ExportDone, e.Dir, e.Experiments, e.Runs, e.Kept, e.Points, e.Models, e.Registered, e.Files))
+	fmt.Fprintln(w, p.T(text.ExportDone, e.Dir, e.Experiments, e.Runs, e.Kept, e.Points, e.Models, e.Registered, e.Traces, e.Files))
 	for _, r := range e.Refused {
 		fmt.Fprintln(w, p.T(text.ExportRefused, r))
 	}

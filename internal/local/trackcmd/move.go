@@ -104,9 +104,9 @@ func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.I
 		return nil, moveFailed(text.ImportFailed, err)
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
-	options := migrate.ImportOptions{Name: sourceName(o), Source: src, DryRun: o.DryRun, Progress: func(runs, points int64) {
+	options := migrate.ImportOptions{Name: sourceName(o), Source: src, DryRun: o.DryRun, Progress: func(runs, points, traces int64) {
 		if !s.Quiet {
-			_ = s.Text.Fprintln(s.Err, text.ImportProgress, runs, points) // talk only
+			_ = s.Text.Fprintln(s.Err, text.ImportProgress, runs, points, traces) // talk only
 		}
 	}}
 	if !o.DryRun {
@@ -194,12 +194,16 @@ func export(ctx context.Context, _ cli.Session, o cli.ExportOptions) (done *cli.
 		return nil, moveFailed(text.ExportFailed, err)
 	}
 	defer func() { err = errors.Join(err, closeBucket()) }()
-	r, err := migrate.Export(ctx, migrate.ExportOptions{Source: migrate.Kiwerk(st), Dir: o.Dir, Namespace: o.Workspace, Bucket: bucket})
+	ts, err := traces.New(ctx, traces.Options{DB: d, Clock: time.Now, NewID: tracking.RandomID})
+	if err != nil {
+		return nil, moveFailed(text.ExportFailed, err)
+	}
+	r, err := migrate.Export(ctx, migrate.ExportOptions{Source: migrate.Kiwerk(st, ts), Dir: o.Dir, Namespace: o.Workspace, Bucket: bucket})
 	if err != nil {
 		return nil, moveFailed(text.ExportFailed, err)
 	}
 	return &cli.Exported{
-		Dir: r.Dir, Experiments: r.Experiments, Runs: r.Runs, Kept: r.Kept, Points: r.Points, Models: r.Models, Registered: r.Registered, Files: r.Files, Refused: r.Refused,
+		Dir: r.Dir, Experiments: r.Experiments, Runs: r.Runs, Kept: r.Kept, Points: r.Points, Models: r.Models, Traces: r.Traces, Registered: r.Registered, Files: r.Files, Refused: r.Refused,
 	}, nil
 }
 

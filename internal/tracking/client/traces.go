@@ -3,9 +3,12 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"iter"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // Trace is a trace as the server describes it; Raw is the whole of that.
@@ -47,6 +50,35 @@ func (c *Client) Traces(ctx context.Context, q Query) iter.Seq2[Trace, error] {
 		}, &a)
 		return a.List, a.Next, err
 	})
+}
+
+// OldTraces finds traces on servers that know version 2 of them only.
+func (c *Client) OldTraces(ctx context.Context, q Query) iter.Seq2[Trace, error] {
+	return pages(q.Max, func(token string) ([]Trace, string, error) {
+		var a struct {
+			List []Trace `json:"traces"`
+			Next string  `json:"next_page_token"`
+		}
+		query := url.Values{"experiment_ids": q.Experiments, "order_by": q.OrderBy, "max_results": {strconv.Itoa(q.page(100))}}
+		if q.Filter != "" {
+			query.Set("filter", q.Filter)
+		}
+		if token != "" {
+			query.Set("page_token", token)
+		}
+		err := c.get(ctx, "traces", query, &a)
+		return a.List, a.Next, err
+	})
+}
+
+// TraceData is the file traces.json of a trace, {"spans": […]}, wherever the server keeps the spans.
+func (c *Client) TraceData(ctx context.Context, id string) ([]byte, error) {
+	resp, err := c.Send(ctx, Request{Method: http.MethodGet, Path: "/ajax-api/2.0/mlflow/get-trace-artifact", Query: url.Values{"request_id": {id}}})
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(resp.Body)
+	return b, errors.Join(err, resp.Body.Close())
 }
 
 // TraceSpans is a trace with its spans where the server keeps them in its

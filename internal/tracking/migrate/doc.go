@@ -1,9 +1,9 @@
 // Package migrate brings tracking from MLflow to Kiwerk and back.
 //
 //	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go)
-//	server.go    a running server           ────┤
+//	server.go    a running server           ────┤ (with servertraces.go)
 //	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
-//	kiwerk.go    our own database ──────────────┘          └─ export.go  a folder mlruns
+//	source.go    our own database ──────────────┘          └─ export.go  a folder mlruns (traces: filetraces.go)
 //
 // A [Source] yields experiments, runs, points, logged models and the registry
 // with ids, times and states as they are. [Import] notes in the database what
@@ -11,6 +11,6 @@
 // goes on and nothing is there twice. Afterwards it reads both sides again and
 // compares counts and sums of what they hold ([Report]).
 //
-// A source that is [Traced] has traces, too, with spans and assessments. Webhooks
+// All of them are [Traced]: they have traces, too, with spans and assessments. Webhooks
 // are not brought: their secrets cannot be read.
 package migrate

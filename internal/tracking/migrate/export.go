@@ -22,6 +22,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
+	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
 // ExportOptions of one export. Source and Dir are required.
@@ -44,6 +45,7 @@ type ExportReport struct {
 	Kept        int64    `json:"kept"`
 	Points      int64    `json:"points"`
 	Models      int64    `json:"models"`
+	Traces      int64    `json:"traces"`
 	Registered  int64    `json:"registered"`
 	Files       int64    `json:"files"`
 	Refused     []string `json:"refused,omitempty"` // keys that no file can have beside others
@@ -79,6 +81,12 @@ func Export(ctx context.Context, o ExportOptions) (*ExportReport, error) {
 		func() error { return o.Source.Runs(ctx, func(r Run) error { return x.run(ctx, r) }) },
 		func() error { return o.Source.Models(ctx, func(m model.LoggedModel) error { return x.model(ctx, m) }) },
 		func() error { return o.Source.Registry(ctx, x.registered) },
+		func() error {
+			if t, ok := o.Source.(Traced); ok {
+				return t.Traces(ctx, func(w traces.Whole) error { return x.trace(ctx, w) })
+			}
+			return nil
+		},
 	} {
 		if err := step(); err != nil {
 			return x.report, err
@@ -87,7 +95,9 @@ func Export(ctx context.Context, o ExportOptions) (*ExportReport, error) {
 	return x.report, nil
 }
 
-func writeMeta(dir string, fields map[string]any) error {
+func writeMeta(dir string, fields map[string]any) error { return writeYAML(dir, metaFile, fields) }
+
+func writeYAML(dir, name string, fields any) error {
 	b, err := yaml.Marshal(fields)
 	if err != nil {
 		return err
@@ -95,7 +105,7 @@ func writeMeta(dir string, fields map[string]any) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, metaFile), b, 0o644) //nolint:gosec // as mlflow writes them; the folder decides who reads
+	return os.WriteFile(filepath.Join(dir, name), b, 0o644) //nolint:gosec // as mlflow writes them; the folder decides who reads
 }
 
 // unset is how missing texts stand in meta.yaml.
@@ -375,8 +385,8 @@ func (x *exporter) download(ctx context.Context, key, to string) (err error) {
 
 func (x *exporter) model(ctx context.Context, m model.LoggedModel) error {
 	experiment, ok := x.folders[m.ExperimentID]
-	if !ok || m.Deleted {
-		return nil // the file store does not tell deleted models
+	if !ok {
+		return nil
 	}
 	dir := filepath.Join(experiment, "models", m.ID)
 	if isFolder(dir) {
@@ -401,7 +411,7 @@ func (x *exporter) model(ctx context.Context, m model.LoggedModel) error {
 		}
 		return errors.Join(writeMeta(dir, map[string]any{
 			"artifact_location": x.uri(m.ArtifactURI, id, "models", m.ID, "artifacts"), "creation_timestamp": m.Created, "experiment_id": id,
-			"last_updated_timestamp": m.Updated, "model_id": m.ID, "model_type": unset(m.Type), "name": m.Name, "source_run_id": unset(m.SourceRun),
+			"last_updated_timestamp": m.Updated, "lifecycle_stage": model.Stage(m.Deleted), "model_id": m.ID, "model_type": unset(m.Type), "name": m.Name, "source_run_id": unset(m.SourceRun),
 			"status": int(m.Status), "status_message": unset(m.StatusMessage),
 		}), x.pairs(filepath.Join(dir, "params"), m.Params), x.pairs(filepath.Join(dir, "tags"), m.Tags),
 			x.artifacts(ctx, m.ArtifactURI, filepath.Join(dir, "artifacts")))

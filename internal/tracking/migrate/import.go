@@ -39,7 +39,7 @@ type ImportOptions struct {
 	// DryRun reads and counts only.
 	DryRun bool
 	// Progress hears of every batch that is on the disk; nil is nobody.
-	Progress func(runs, points int64)
+	Progress func(runs, points, traces int64)
 }
 
 type importer struct {
@@ -50,8 +50,8 @@ type importer struct {
 	points  [][]model.Metric
 	size    int
 	// all that was brought, for Progress.
-	runs, total int64
-	report      *Report
+	runs, total, traced int64
+	report              *Report
 }
 
 // Import brings what the source has and compares both sides.
@@ -71,7 +71,7 @@ func Import(ctx context.Context, o ImportOptions) (*Report, error) {
 	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
 		return i.report, err
 	}
-	for _, step := range []func(context.Context) error{i.before, i.experiments, i.allRuns, i.models, i.registry, i.traces, i.compare} {
+	for _, step := range []func(context.Context) error{i.before, i.experiments, i.allRuns, i.models, i.registry, i.allTraces, i.compare} {
 		if err := step(ctx); err != nil {
 			return i.report, err
 		}
@@ -185,10 +185,14 @@ func (i *importer) flush(ctx context.Context, whole bool) error {
 		i.runs--
 	}
 	i.waiting, i.points, i.size = i.waiting[:0], i.points[:0], 0
-	if i.Progress != nil {
-		i.Progress(i.runs, i.total)
-	}
+	i.told()
 	return nil
+}
+
+func (i *importer) told() {
+	if i.Progress != nil {
+		i.Progress(i.runs, i.total, i.traced)
+	}
 }
 
 func (i *importer) models(ctx context.Context) error {
@@ -229,11 +233,7 @@ func (i *importer) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var ours Source = kiwerk{i.Store}
-	if i.Traces != nil {
-		ours = traced{kiwerk{i.Store}, i.Traces}
-	}
-	here, err := take(ctx, ours, o, false)
+	here, err := take(ctx, Kiwerk(i.Store, i.Traces), o, false)
 	if err != nil {
 		return err
 	}

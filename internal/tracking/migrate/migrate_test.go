@@ -18,6 +18,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/migrate"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
@@ -39,11 +40,23 @@ func TestMain(m *testing.M) {
 }
 
 func importChild(ctx context.Context, source, target string) error {
-	src, err := migrate.OpenDatabase(ctx, source)
-	if err != nil {
-		return err
+	var src migrate.Source
+	if strings.HasPrefix(source, "http:") {
+		c, err := client.New(client.Options{URI: source})
+		if err != nil {
+			return err
+		}
+		if src, err = migrate.OpenServer(ctx, c); err != nil {
+			return err
+		}
+	} else {
+		m, err := migrate.OpenDatabase(ctx, source)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		src = m
 	}
-	defer src.Close()
 	d, s, err := open(ctx, target)
 	if err != nil {
 		return err
@@ -53,7 +66,7 @@ func importChild(ctx context.Context, source, target string) error {
 		return err
 	}
 	_, err = migrate.Import(ctx, migrate.ImportOptions{
-		Name: "test", Source: src, DB: d, Store: s, Traces: ts, Progress: func(runs, points int64) { fmt.Fprintln(os.Stdout, runs, points) },
+		Name: "test", Source: src, DB: d, Store: s, Traces: ts, Progress: func(runs, points, traces int64) { fmt.Fprintln(os.Stdout, runs, points, traces) },
 	})
 	return errors.Join(err, d.Close())
 }
@@ -279,14 +292,12 @@ const many = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHE
 	WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 120000)
 	INSERT INTO metrics SELECT 'long', i / 3.0, i, printf('b%031d', 700), i, 0 FROM n;`
 
-// TestImport_kill: kill -9 after each batch that was told, and again.
-func TestImport_kill(t *testing.T) {
-	file := mlflow(t, newest, many)
-	path := filepath.Join(t.TempDir(), "kiwerk.db")
-	killed := 0
+// killed imports into path, kill -9 after each batch that was told, and again, until it is whole.
+func killed(t *testing.T, source, path string) (n int) {
+	t.Helper()
 	for after := 1; ; after = after%3 + 1 {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), child+"="+file+" "+path)
+		cmd.Env = append(os.Environ(), child+"="+source+" "+path)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -301,17 +312,24 @@ func TestImport_kill(t *testing.T) {
 		}
 		if lines.Text() != "" {
 			_ = cmd.Process.Kill()
-			killed++
+			n++
 		}
 		if err := cmd.Wait(); err == nil {
-			break
+			return n
 		}
-		if killed > 50 {
+		if n > 50 {
 			t.Fatal("the import makes no progress")
 		}
 	}
-	if killed < 3 {
-		t.Errorf("killed only %d times", killed)
+}
+
+// TestImport_kill: kill -9 after each batch that was told, and again.
+func TestImport_kill(t *testing.T) {
+	file := mlflow(t, newest, many)
+	path := filepath.Join(t.TempDir(), "kiwerk.db")
+	n := killed(t, file, path)
+	if n < 3 {
+		t.Errorf("killed only %d times", n)
 	}
 	d, s, err := open(t.Context(), path)
 	if err != nil {
@@ -320,7 +338,7 @@ func TestImport_kill(t *testing.T) {
 	defer d.Close()
 	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "test", Source: source(t, file), DB: d, Store: s, Traces: tracesOf(t, d)})
 	if err != nil || !r.Same() || counts(r)["metrics"] != 121505 {
-		t.Errorf("after %d kills: %+v, %v", killed, r, err)
+		t.Errorf("after %d kills: %+v, %v", n, r, err)
 	}
 }
 
@@ -377,7 +395,7 @@ func TestExport(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "mlruns")
 	for n := range 2 {
-		e, err := migrate.Export(t.Context(), migrate.ExportOptions{Source: migrate.Kiwerk(s), Dir: dir, Bucket: bucket})
+		e, err := migrate.Export(t.Context(), migrate.ExportOptions{Source: migrate.Kiwerk(s, tracesOf(t, d)), Dir: dir, Bucket: bucket})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,14 +410,11 @@ func TestExport(t *testing.T) {
 	defer back.Close()
 	d2, s2 := target(t)
 	again := folder(t)
-	r2, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "y", Source: back, DB: d2, Store: s2, Artifacts: &migrate.Artifacts{Bucket: again, Dir: dir}})
+	r2, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "y", Source: back, DB: d2, Store: s2, Traces: tracesOf(t, d2), Artifacts: &migrate.Artifacts{Bucket: again, Dir: dir}})
 	if err != nil || !r2.Same() {
 		t.Fatalf("%+v, %v", r2, err)
 	}
 	for i, l := range r2.Lines {
-		if l.Kind == "traces" {
-			break // the folder has none
-		}
 		if l.Source != r.Lines[i].Source {
 			t.Errorf("%s: %+v became %+v", l.Kind, r.Lines[i].Source, l.Source)
 		}

@@ -15,7 +15,7 @@ func TestImport_moved(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := filepath.Join(t.TempDir(), "there", "mlruns")
-	if _, err := migrate.Export(t.Context(), migrate.ExportOptions{Source: migrate.Kiwerk(s), Dir: there, Bucket: folder(t)}); err != nil {
+	if _, err := migrate.Export(t.Context(), migrate.ExportOptions{Source: migrate.Kiwerk(s, tracesOf(t, d)), Dir: there, Bucket: folder(t)}); err != nil {
 		t.Fatal(err)
 	}
 	moved := filepath.Join(t.TempDir(), "mlruns")

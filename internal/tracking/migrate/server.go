@@ -19,11 +19,14 @@ type Server struct {
 	namespace string
 	// keys are the metrics of the runs that were seen.
 	keys map[string][]string
+	// prompts are NAME/VERSION of those that were seen.
+	prompts map[string]bool
+	links   *links
 }
 
 // OpenServer reads from a server; workspace is the project of the client that its things go to.
 func OpenServer(ctx context.Context, c *client.Client) (*Server, error) {
-	s := &Server{c: c, namespace: c.Workspace(), keys: map[string][]string{}}
+	s := &Server{c: c, namespace: c.Workspace(), keys: map[string][]string{}, prompts: map[string]bool{}}
 	if s.namespace == "" {
 		s.namespace = "default"
 	}
@@ -239,6 +242,9 @@ func (s *Server) registered(ctx context.Context, m client.RegisteredModel, more 
 			return out, fmt.Errorf("version %s: %w", v.Version, err)
 		}
 		out.Versions = append(out.Versions, to)
+		if more != "" {
+			s.prompts[v.Name+"/"+v.Version] = true
+		}
 	}
 	slices.SortFunc(out.Versions, func(a, b model.ModelVersion) int { return int(a.Version - b.Version) })
 	for _, a := range m.Aliases {

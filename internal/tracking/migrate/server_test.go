@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +52,7 @@ func TestImport_server(t *testing.T) {
 	bucket := folder(t)
 	d, s := target(t)
 	first, err := migrate.Import(t.Context(), migrate.ImportOptions{
-		Name: "x", Source: source(t, file), DB: d, Store: s, Artifacts: &migrate.Artifacts{Bucket: bucket, Served: files, Dir: files},
+		Name: "x", Source: source(t, file), DB: d, Store: s, Traces: tracesOf(t, d), Artifacts: &migrate.Artifacts{Bucket: bucket, Served: files, Dir: files},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,15 +65,19 @@ func TestImport_server(t *testing.T) {
 	again := folder(t)
 	for n := range 2 {
 		r, err := migrate.Import(t.Context(), migrate.ImportOptions{
-			Name: "y", Source: src, DB: d2, Store: s2, Artifacts: &migrate.Artifacts{Bucket: again, Server: src},
+			Name: "y", Source: src, DB: d2, Store: s2, Traces: tracesOf(t, d2), Artifacts: &migrate.Artifacts{Bucket: again, Server: src},
 		})
 		if err != nil || !r.Same() {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		want := counts(first)
-		want["traces"], want["spans"], want["assessments"] = 0, 0, 0
 		if diff := cmp.Diff(want, counts(r)); diff != "" {
 			t.Error(diff)
+		}
+		for i, l := range r.Lines {
+			if (l.Kind == "traces" || l.Kind == "assessments") && l.Source.Sum != first.Lines[i].Source.Sum {
+				t.Errorf("%s: the server tells something else than the database", l.Kind)
+			}
 		}
 		if copied := []int64{1, 0}[n]; r.Artifacts.Copied != copied {
 			t.Errorf("round %d copied %d files", n, r.Artifacts.Copied)
@@ -100,5 +106,72 @@ func TestOpenServer_none(t *testing.T) {
 	}
 	if _, err := migrate.OpenServer(t.Context(), c); err == nil || model.IsMissing(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestImport_serverKilled: kill -9 in the middle of runs and traces of a server, and again.
+func TestImport_serverKilled(t *testing.T) {
+	d, s := target(t)
+	file := mlflow(t, newest, strings.NewReplacer("1500", "1100", "120000", "10", "700)", "70)").Replace(many), manyTraces)
+	if _, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "x", Source: source(t, file), DB: d, Store: s, Traces: tracesOf(t, d)}); err != nil {
+		t.Fatal(err)
+	}
+	c := serve(t, d, folder(t))
+	path := filepath.Join(t.TempDir(), "kiwerk.db")
+	if n := killed(t, c.URI(), path); n < 3 {
+		t.Errorf("killed only %d times", n)
+	}
+	src, err := migrate.OpenServer(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d2, s2, err := open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d2.Close()
+	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "test", Source: src, DB: d2, Store: s2, Traces: tracesOf(t, d2)})
+	if err != nil || !r.Same() || counts(r)["traces"] != 353 || counts(r)["runs"] != 1103 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestImport_serverBefore3: traces of a server that knows version 2 of their API only.
+func TestImport_serverBefore3(t *testing.T) {
+	d, s := target(t)
+	first, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "x", Source: source(t, mlflow(t, newest, manyTraces)), DB: d, Store: s, Traces: tracesOf(t, d)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := url.Parse(serve(t, d, folder(t)).URI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/3.0/") {
+			http.NotFound(w, r)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(old.Close)
+	c, err := client.New(client.Options{URI: old.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := migrate.OpenServer(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d2, s2 := target(t)
+	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "y", Source: src, DB: d2, Store: s2, Traces: tracesOf(t, d2)})
+	if err != nil || !r.Same() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	want := counts(first)
+	want["assessments"] = 0 // version 2 has none
+	if diff := cmp.Diff(want, counts(r)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -36,8 +36,13 @@ var ErrUnsupported = errors.New("cannot be brought over")
 // kiwerk is our own database as a source: of an export, and of the check of an import.
 type kiwerk struct{ *store.Store }
 
-// Kiwerk lets a tracking store be read.
-func Kiwerk(s *store.Store) Source { return kiwerk{s} }
+// Kiwerk lets a tracking store be read, with its traces unless t is nil.
+func Kiwerk(s *store.Store, t *traces.Store) Source {
+	if t == nil {
+		return kiwerk{s}
+	}
+	return traced{kiwerk{s}, t}
+}
 
 func (k kiwerk) Experiments(ctx context.Context, fn func(model.Experiment) error) error {
 	return k.EachExperiment(ctx, fn)

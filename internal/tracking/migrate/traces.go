@@ -228,8 +228,35 @@ func scanLink(w *traces.Whole, scan func(...any) error) error {
 	return err
 }
 
-// traces brings traces in batches, each with its notes.
-func (i *importer) traces(ctx context.Context) error {
+// parseSpans reads the file traces.json; ok is false where its spans are in the form of MLflow 2, which only files keep.
+func parseSpans(data []byte) (list []traces.StoredSpan, ok bool) {
+	var file struct {
+		Spans []json.RawMessage `json:"spans"`
+	}
+	if json.Unmarshal(data, &file) != nil {
+		return nil, false
+	}
+	for _, content := range file.Spans {
+		sp, err := traces.SpanOf(string(content))
+		if err != nil {
+			return nil, false
+		}
+		list = append(list, sp)
+	}
+	slices.SortFunc(list, func(a, b traces.StoredSpan) int { return strings.Compare(a.ID, b.ID) })
+	return list, true
+}
+
+// takeSpans moves the spans of a file into the store.
+func takeSpans(w *traces.Whole, data []byte) (ok bool) {
+	if w.Spans, ok = parseSpans(data); ok {
+		w.Tags[traces.TagSpansLocation] = traces.InStore
+	}
+	return ok
+}
+
+// allTraces brings traces in batches, each with its notes.
+func (i *importer) allTraces(ctx context.Context) error {
 	src, ok := i.Source.(Traced)
 	if !ok || i.Traces == nil {
 		return nil
@@ -260,15 +287,21 @@ func (i *importer) traceFiles(ctx context.Context, w *traces.Whole) error {
 	if uri == "" {
 		return nil
 	}
+	from := client.Folder{URI: uri}
+	if i.Artifacts != nil && i.Artifacts.Server != nil {
+		if _, ok := from.Proxied(); !ok { // the spans have come; other files the server does not list
+			return nil
+		}
+	}
 	w.Tags[traces.TagLocation] = i.Artifacts.address(uri, folder)
-	return i.Artifacts.bring(ctx, client.Folder{URI: uri}, folder, &i.report.Artifacts)
+	return i.Artifacts.bring(ctx, from, folder, &i.report.Artifacts)
 }
 
 func (i *importer) writeTraces(ctx context.Context, list []traces.Whole) error {
 	if len(list) == 0 {
 		return nil
 	}
-	return i.Store.Import(ctx, func(in store.Import) error {
+	if err := i.Store.Import(ctx, func(in store.Import) error {
 		for _, w := range list {
 			if err := i.Traces.Import(in.Tx(), w); errors.Is(err, traces.ErrTaken) {
 				return fmt.Errorf("trace %s %w: a trace of another experiment", w.ID, store.ErrTaken)
@@ -280,7 +313,12 @@ func (i *importer) writeTraces(ctx context.Context, list []traces.Whole) error {
 			}
 		}
 		return nil
-	})
+	}); err != nil {
+		return err
+	}
+	i.traced += int64(len(list))
+	i.told()
+	return nil
 }
 
 func traceUnit(w traces.Whole) string { return "trace " + w.Namespace + "/" + w.ID }
@@ -303,9 +341,22 @@ func (s side) trace(w traces.Whole) {
 		s["spans"].add(w.Namespace, w.ID, sp.ID, sp.Parent, sp.Name, sp.Type, sp.Status, sp.Start, value(sp.End), sp.Content)
 	}
 	for _, a := range w.Assessments {
-		s["assessments"].add(w.Namespace, w.ID, a.ID, a.Name, a.Kind, a.Value, a.Error, a.Created, a.Updated, a.SourceType, a.SourceID, a.SpanID, a.Rationale,
+		s["assessments"].add(w.Namespace, w.ID, a.ID, a.Name, a.Kind, canonical(a.Value), canonical(a.Error), a.Created, a.Updated, a.SourceType, a.SourceID, a.SpanID, a.Rationale,
 			a.Overrides, a.Valid, plain(a.Metadata))
 	}
+}
+
+// canonical JSON is the same for the same values: on its way through protocol buffers 3 becomes 3.0.
+func canonical(text string) string {
+	var v any
+	if json.Unmarshal([]byte(text), &v) != nil {
+		return text
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return text
+	}
+	return string(b)
 }
 
 // value of what may be unknown, which is not the same as empty.

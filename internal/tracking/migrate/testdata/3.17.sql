@@ -51,9 +51,9 @@ INSERT INTO trace_request_metadata VALUES('mlflow.trace.user', 'kim', 'tr-000000
 	('mlflow.trace.tokenUsage', '{"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}', 'old3'), ('mlflow.trace.session', 's0', 'old3');
 INSERT INTO spans VALUES
 	('tr-00000000000000000000000000000001', 3, '0000000000000001', NULL, 'ask', 'LLM', 'OK', 100000000, 140000000,
-		'{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAE=", "parent_span_id": null, "name": "ask", "start_time_unix_nano": 100000000, "end_time_unix_nano": 140000000, "events": [], "status": {"code": "STATUS_CODE_OK", "message": ""}, "attributes": {"mlflow.spanType": "\"LLM\"", "mlflow.llm.model": "\"gpt\"", "mlflow.chat.tokenUsage": "{\"input_tokens\": 3, \"output_tokens\": 4, \"total_tokens\": 7}"}, "links": []}'),
+		'{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAE=", "parent_span_id": null, "name": "ask", "start_time_unix_nano": 100000000, "end_time_unix_nano": 140000000, "events": [], "status": {"code": "STATUS_CODE_OK", "message": ""}, "attributes": {"mlflow.traceRequestId": "\"tr-00000000000000000000000000000001\"", "mlflow.spanType": "\"LLM\"", "mlflow.llm.model": "\"gpt\"", "mlflow.chat.tokenUsage": "{\"input_tokens\": 3, \"output_tokens\": 4, \"total_tokens\": 7}"}, "links": []}'),
 	('tr-00000000000000000000000000000001', 3, '0000000000000002', '0000000000000001', 'tool', NULL, 'ERROR', 110000000, NULL,
-		'{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAI=", "parent_span_id": "AAAAAAAAAAE=", "name": "tool", "start_time_unix_nano": 110000000, "end_time_unix_nano": null, "events": [], "status": {"code": "STATUS_CODE_ERROR", "message": "no"}, "attributes": {}, "links": []}'),
+		'{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "AAAAAAAAAAI=", "parent_span_id": "AAAAAAAAAAE=", "name": "tool", "start_time_unix_nano": 110000000, "end_time_unix_nano": null, "events": [], "status": {"code": "STATUS_CODE_ERROR", "message": "no"}, "attributes": {"mlflow.traceRequestId": "\"tr-00000000000000000000000000000001\""}, "links": []}'),
 	('old3', 4, '0000000000000003', NULL, 'archived', NULL, 'OK', 1, 2, '');
 INSERT INTO assessments VALUES
 	('a-1', 'tr-00000000000000000000000000000001', 'correct', 'feedback', 'true', NULL, 101, 102, 'HUMAN', 'kim', NULL, NULL, 'because', NULL, false, NULL),

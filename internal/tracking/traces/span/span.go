@@ -186,3 +186,38 @@ func DimensionsOf(content string) Dimensions {
 	s := Span{Attributes: c.Attributes}
 	return Dimensions{s.Model(), s.Provider(), s.Usage(), s.Cost()}
 }
+
+// Head is what a stored span is found by.
+type Head struct {
+	ID, Parent, Name, Type, Status string
+	Start                          int64
+	End                            *int64
+}
+
+// ParseHead reads a stored span. One in the form of MLflow 2 is refused.
+func ParseHead(content string) (h Head, err error) {
+	var c stored
+	if err := json.Unmarshal([]byte(content), &c); err != nil {
+		return h, fmt.Errorf("%w: %w", ErrSpan, err)
+	}
+	h = Head{ID: digitsOf(c.ID), Name: c.Name, Status: strings.TrimPrefix(c.Status.Code, statusPrefix), Start: c.Start, End: c.End}
+	if h.ID == "" || c.Start == 0 {
+		return h, fmt.Errorf("%w: it has no span_id or no start_time_unix_nano", ErrSpan)
+	}
+	if c.Parent != nil {
+		h.Parent = digitsOf(*c.Parent)
+	}
+	s := Span{Attributes: c.Attributes}
+	h.Type = s.Type()
+	return h, nil
+}
+
+// digitsOf an id that may be written as base64.
+func digitsOf(id string) string {
+	if b, err := base64.StdEncoding.DecodeString(id); err == nil && len(b) == spanIDBytes {
+		return hex.EncodeToString(b)
+	}
+	return strings.TrimPrefix(id, "0x")
+}
+
+const spanIDBytes = 8

@@ -239,3 +239,21 @@ func FuzzStored(f *testing.F) {
 		}
 	})
 }
+
+func TestParseHead(t *testing.T) {
+	for content, want := range map[string]span.Head{
+		`{"span_id": "AAAAAAAAAAI=", "parent_span_id": "AAAAAAAAAAE=", "name": "n", "start_time_unix_nano": 5, "status": {"code": "STATUS_CODE_OK"}, "attributes": {"mlflow.spanType": "\"LLM\""}}`: {
+			ID: "0000000000000002", Parent: "0000000000000001", Name: "n", Type: "LLM", Status: "OK", Start: 5,
+		},
+		`{"span_id": "0000000000000002", "start_time_unix_nano": 5, "status": {"code": "ERROR"}}`: {ID: "0000000000000002", Type: "UNKNOWN", Status: "ERROR", Start: 5}, // as MLflow 3.5.0 wrote them
+	} {
+		if got, err := span.ParseHead(content); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", content, got, err)
+		}
+	}
+	for _, content := range []string{``, `[]`, `{}`, `{"context": {"span_id": "0x1"}, "start_time": 1}`, `{"span_id": "x", "start_time_unix_nano": 1, "attributes": {"a": 1}}`} {
+		if _, err := span.ParseHead(content); err == nil {
+			t.Errorf("%q is taken for a span", content)
+		}
+	}
+}

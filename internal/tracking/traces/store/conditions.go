@@ -208,7 +208,7 @@ func (t *tx) metadata(out *conditions, c filter.Comparison) error {
 	switch c.Key {
 	case metaSession:
 		return out.column("t.session", c)
-	case metaRun:
+	case MetaRun:
 		return t.run(out, c)
 	case metaUsage, metaCost:
 		columns, want := span.TokenNames, tokens(span.Tokens(c.Text))
@@ -296,11 +296,11 @@ func (t *tx) linked(kind, target string) clause {
 // was linked to later.
 func (t *tx) run(out *conditions, c filter.Comparison) error {
 	if c.Op != filter.Eq {
-		c.Key = metaRun
+		c.Key = MetaRun
 		return t.pair(out, "trace_metadata", c)
 	}
 	out.sql = append(out.sql, sqlf(`t.id IN (SELECT m.trace FROM trace_metadata m WHERE m.key = ? AND substr(m.value, 1, 100) = ? AND m.value = ?
-		UNION SELECT l.trace FROM trace_links l WHERE l.kind = 'run' AND l.target = ?)`, metaRun, model.Cut(c.Text, 100), c.Text, c.Text))
+		UNION SELECT l.trace FROM trace_links l WHERE l.kind = 'run' AND l.target = ?)`, MetaRun, model.Cut(c.Text, 100), c.Text, c.Text))
 	return nil
 }
 

@@ -26,6 +26,12 @@ type StoredSpan struct {
 	Content                        string
 }
 
+// SpanOf reads the content of a span; see [span.ParseHead].
+func SpanOf(content string) (StoredSpan, error) {
+	h, err := span.ParseHead(content)
+	return StoredSpan{h.ID, h.Parent, h.Name, h.Type, h.Status, h.Start, h.End, content}, err
+}
+
 // ErrTaken is a trace whose id another one has here.
 var ErrTaken = errors.New("a trace with this id belongs to another experiment here")
 

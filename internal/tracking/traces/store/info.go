@@ -26,13 +26,16 @@ const (
 	TagLocation      = "mlflow.artifactLocation"
 	TagSpansLocation = "mlflow.trace.spansLocation"
 	TagPrompts       = "mlflow.linkedPrompts"
-	inStore          = "TRACKING_STORE"
+
+	// InStore and InFiles are values of TagSpansLocation: here, or in the file traces.json of the trace's artifacts.
+	InStore = "TRACKING_STORE"
+	InFiles = "ARTIFACT_REPO"
 
 	metaSession   = "mlflow.trace.session"
 	metaUser      = "mlflow.trace.user"
 	metaUsage     = "mlflow.trace.tokenUsage"
 	metaCost      = "mlflow.trace.cost"
-	metaRun       = "mlflow.sourceRun"
+	MetaRun       = "mlflow.sourceRun"
 	metaSizes     = "mlflow.trace.sizeStats"
 	metaFinalized = "mlflow.trace.infoFinalized"
 )
@@ -226,7 +229,7 @@ func (s *Store) Traces(ctx context.Context, namespace string, ids []string, expe
 			return err
 		}
 		for _, i := range infos {
-			if i.Tags[TagSpansLocation] != inStore {
+			if i.Tags[TagSpansLocation] != InStore {
 				continue
 			}
 			spans, err := t.spans(i.Row)
@@ -252,7 +255,7 @@ func (s *Store) Trace(ctx context.Context, namespace, id string, partial bool) (
 		if err != nil {
 			return err
 		}
-		if out.Info.Tags[TagSpansLocation] != inStore {
+		if out.Info.Tags[TagSpansLocation] != InStore {
 			return model.Missing("The spans of trace %s do not lie in the tracking store; clients read them from its artifacts.", id)
 		}
 		if out.Spans, err = t.spans(out.Info.Row); err != nil {

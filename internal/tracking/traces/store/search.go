@@ -145,7 +145,7 @@ func orderTerm(o filter.Order) (term, error) {
 	case o.Entity == filter.Metadata && o.Key == metaSession:
 		t.clause = sqlf("t.session")
 	case o.Entity == filter.Attribute && o.Key == attrRun:
-		t.clause = pair("trace_metadata", metaRun)
+		t.clause = pair("trace_metadata", MetaRun)
 	case o.Entity == filter.Tag:
 		t.clause = pair("trace_tags", o.Key)
 	case o.Entity == filter.Metadata:

@@ -123,7 +123,7 @@ func (t *tx) log(namespace string, e model.Experiment, b batch) error {
 	tags := map[string]string{}
 	maps.Copy(tags, b.summary.ResourceTags)
 	maps.Copy(tags, b.summary.Tags) // what the sender said of the trace beats what is said of its program
-	tags[TagSpansLocation] = inStore
+	tags[TagSpansLocation] = InStore
 	if k.isNew {
 		tags[TagLocation] = Location(e, b.trace)
 	}

@@ -349,7 +349,7 @@ func (q MetricsQuery) filter(text string) (clause, error) {
 		table = "trace_metadata"
 	}
 	has := sqlf("EXISTS(SELECT 1 FROM "+table+" c WHERE c.trace = t.id AND c.key = ? AND c.value = ?)", key, c.Text)
-	if key == metaRun {
+	if key == MetaRun {
 		has.sql += " OR EXISTS(SELECT 1 FROM trace_links l WHERE l.trace = t.id AND l.kind = 'run' AND l.target = ?)"
 		has.args = append(has.args, c.Text)
 	}
