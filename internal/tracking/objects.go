@@ -49,8 +49,3 @@ func (s *Service) IsPrompt(ctx context.Context, namespace, name string) (bool, e
 	}
 	return err == nil && model.IsPrompt(m.Tags), err
 }
-
-// HasContent implements workspaces.Contents.
-func (s *Service) HasContent(ctx context.Context, namespace string) (bool, error) {
-	return s.store.HasContent(ctx, namespace)
-}

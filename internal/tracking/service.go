@@ -76,6 +76,7 @@ type Deps struct {
 
 // Service is tracking and registry.
 type Service struct {
+	db       *db.Store
 	store    *store.Store
 	digests  *digests.Digests
 	blobs    blob.Bucket
@@ -88,6 +89,8 @@ type Service struct {
 	genai    *genai.Service
 	lineage  *lineage.Service
 	changes  broadcast
+	// removeFolder removes a folder of artifacts by its address.
+	removeFolder func(ctx context.Context, uri string) error
 }
 
 // New brings the schema up to date. It starts no goroutine; [Service.Background] does.
@@ -118,7 +121,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{store: st, digests: sums, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
+	s := &Service{db: d.Store, store: st, digests: sums, blobs: d.Blobs, prefix: d.KeyPrefix, webhooks: hooks}
 	s.api, err = rest.New(rest.Options{
 		Store: st, Blobs: d.Blobs, Digests: sums, Secret: secret, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Root: d.ArtifactRoot, Version: Version,
 		Elsewhere: d.Elsewhere, NoProxy: d.NoProxy, Origin: d.Origin, NoWorkspaces: d.NoWorkspaces,
@@ -140,7 +143,8 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, Evaluation: s.genai, RemoveArtifacts: s.remover(d.Elsewhere), Clock: d.Clock, Logger: d.Logger})
+	s.removeFolder = s.remover(d.Elsewhere)
+	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, Evaluation: s.genai, RemoveArtifacts: s.removeFolder, Clock: d.Clock, Logger: d.Logger})
 	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Limits: d.GraphQL, Codec: mlwire.Codec{Log: d.Logger}})
 	return s, err
 }

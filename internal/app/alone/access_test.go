@@ -32,7 +32,13 @@ func login(name, password string) []string {
 
 var admin = login("admin", adminPassword)
 
-func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		serveChild(dir)
+		return
+	}
+	os.Exit(postgres.Run(m.Run))
+}
 
 // onBoth runs a test with the address of a new database of either kind.
 func onBoth(t *testing.T, test func(t *testing.T, database string)) {

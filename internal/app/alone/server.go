@@ -88,7 +88,11 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	endpoints := append(service.Endpoints(), s.endpoints()...)
 	wrap := func(h http.Handler, _ server.Authenticator) http.Handler { return h } // a namespace is judged by the cluster
 	if s.o.Users == nil {
-		spaces, err := workspaces.New(ctx, workspaces.Options{DB: db, Contents: service, Codec: mlwire.Codec{Log: s.o.Logger}, Enabled: s.o.Workspaces})
+		o := workspaces.Options{DB: db, Contents: service, Codec: mlwire.Codec{Log: s.o.Logger}, Enabled: s.o.Workspaces}
+		if s.o.BasicAuth {
+			o.Gone = access.Gone
+		}
+		spaces, err := workspaces.New(ctx, o)
 		if err != nil {
 			return nil, err
 		}

@@ -81,6 +81,19 @@ func call(t *testing.T, method, url string, body any, header ...string) (int, st
 	return resp.StatusCode, string(b)
 }
 
+// tryCall sends a request that may fail.
+func tryCall(ctx context.Context, method, url string) (int, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
 type object = map[string]any
 
 // field of a JSON answer, by the names on the way.

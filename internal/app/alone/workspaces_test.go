@@ -30,7 +30,7 @@ func testWorkspaces(t *testing.T, database string) {
 	want(t, 404, "GET", experiments+"/get-by-name?experiment_name=x", nil, nil)
 	want(t, 400, "DELETE", spaces+"/team-a", nil, nil)
 	want(t, 400, "DELETE", spaces+"/default", nil, nil)
-	want(t, 501, "DELETE", spaces+"/team-a?mode=CASCADE", nil, nil)
+	want(t, 400, "DELETE", spaces+"/team-a?mode=cascade", nil, nil)
 	want(t, 201, "POST", spaces, object{"name": "team-b"}, nil)
 	want(t, 204, "DELETE", spaces+"/team-b", nil, nil)
 	want(t, 404, "GET", spaces+"/team-b", nil, nil)

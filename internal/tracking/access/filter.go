@@ -206,8 +206,7 @@ func (s *Service) after(method, path string, h http.Handler) http.Handler {
 	case "DELETE workspaces/{workspace_name}":
 		follow = func(c *caller, q *request, _ item) error {
 			return s.update(c.ctx, func(t *db.Tx) error {
-				_, err := t.Exec("DELETE FROM access_roles WHERE workspace = ?", q.PathValue("workspace_name"))
-				return err
+				return Gone(t, q.PathValue("workspace_name")) // again, so that what is known of them is forgotten at once
 			})
 		}
 	default:

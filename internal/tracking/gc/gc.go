@@ -100,12 +100,16 @@ func (s *Service) Endpoints() []server.Endpoint {
 	return []server.Endpoint{e}
 }
 
-// Remove does a part of the work.
+// Remove does a part of the work in the project that the request is about.
 func (s *Service) Remove(ctx context.Context, q *Request) (*Answer, error) {
+	return s.RemoveFrom(ctx, server.NamespaceOf(ctx), q)
+}
+
+// RemoveFrom does a part of the work in any project.
+func (s *Service) RemoveFrom(ctx context.Context, namespace string, q *Request) (*Answer, error) {
 	if err := check(q); err != nil {
 		return nil, err
 	}
-	namespace := server.NamespaceOf(ctx)
 	if q.Erase && !q.DryRun {
 		for _, id := range q.Runs {
 			if err := s.o.Records.SetRunDeleted(ctx, namespace, id, true); err != nil && server.AsError(err).Status != http.StatusNotFound {

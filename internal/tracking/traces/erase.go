@@ -8,6 +8,21 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
+// Clear removes what is left of a workspace: traces that came in while their experiments were removed.
+func (s *Service) Clear(ctx context.Context, namespace string) error {
+	list, err := s.store.Experiments(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	all := int64(math.MaxInt64)
+	for _, experiment := range list {
+		if _, err := s.store.Delete(ctx, namespace, experiment, store.Selection{Before: &all}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // EraseTraces removes the traces of a run or of an experiment with their
 // artifacts, and tells how many there were. Other kinds have none.
 func (s *Service) EraseTraces(ctx context.Context, namespace, kind, id string) (int, error) {

@@ -21,17 +21,25 @@ var migrations embed.FS
 // Migrations is the schema.
 func Migrations() db.Migrations { return db.Migrations{Owner: "tracking-workspaces", FS: migrations} }
 
-// Contents tells whether something lies in a workspace.
+// Contents is what lies in workspaces.
 type Contents interface {
-	HasContent(ctx context.Context, namespace string) (bool, error)
+	// Held says what lies in one, for people; empty is nothing.
+	Held(t *db.Tx, workspace string) (string, error)
+	// Move gives all of it to another.
+	Move(t *db.Tx, from, to string) error
+	// Clear removes all of it for good, files as well. One that was broken off goes on when it is called again.
+	Clear(ctx context.Context, workspace string) error
 }
 
-// Options of the service; all are required, Enabled says whether there is more than one workspace.
+// Options of the service; all but Gone are required, Enabled says whether there is more than one workspace.
 type Options struct {
 	DB       *db.Store
 	Contents Contents
 	Codec    mlwire.Codec
 	Enabled  bool
+	// Gone removes who may do what in a workspace, in the transaction that deletes it: one of
+	// the same name must not inherit it.
+	Gone func(t *db.Tx, workspace string) error
 }
 
 // Service knows the workspaces.
@@ -71,7 +79,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 		make("POST", path, "create", "make a workspace", s.create),
 		make("GET", path+"/{workspace_name}", "get", "one workspace", s.get),
 		make("PATCH", path+"/{workspace_name}", "update", "change a workspace", s.change),
-		make("DELETE", path+"/{workspace_name}", "delete", "delete a workspace that is empty", s.remove),
+		make("DELETE", path+"/{workspace_name}", "delete", "delete a workspace, and on demand what lies in it", s.remove),
 	)
 }
 
@@ -248,39 +256,5 @@ func (s *Service) change(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	server.WriteJSON(w, http.StatusOK, map[string]any{"workspace": ws})
-	return nil
-}
-
-// remove deletes a workspace that is empty, which is upstream's mode RESTRICT.
-func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
-	name := r.PathValue("workspace_name")
-	if name == server.DefaultNamespace {
-		return model.Invalid("The 'default' workspace is reserved and cannot be deleted")
-	}
-	if _, err := s.find(r.Context(), name); err != nil {
-		return err
-	}
-	switch mode := r.URL.Query().Get("mode"); mode {
-	case "", "RESTRICT":
-	case "SET_DEFAULT", "CASCADE":
-		return server.Errorf(http.StatusNotImplemented, "NOT_IMPLEMENTED", "Deletion mode %s is not offered: delete or move what lies in workspace '%s', then delete it with mode RESTRICT", mode, name)
-	default:
-		return model.Invalid("Invalid deletion mode '%s'. Must be one of: SET_DEFAULT, CASCADE, RESTRICT", mode)
-	}
-	full, err := s.o.Contents.HasContent(r.Context(), name)
-	if err != nil {
-		return err
-	}
-	if full {
-		return server.Errorf(http.StatusBadRequest, "INVALID_STATE", "Cannot delete workspace '%s': it still contains experiments or registered models", name)
-	}
-	err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
-		_, err := t.Exec("DELETE FROM workspaces WHERE name = ?", name)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -6,6 +6,20 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 )
 
+// Experiments are those that have traces.
+func (s *Store) Experiments(ctx context.Context, namespace string) (list []int64, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		list = nil
+		return t.Each(func(r db.Rows) error {
+			var experiment int64
+			err := r.Scan(&experiment)
+			list = append(list, experiment)
+			return err
+		}, "SELECT DISTINCT exp FROM traces WHERE namespace = ?", namespace)
+	})
+	return list, err
+}
+
 // OfRun finds the traces that a run has made, or that were linked to it, by experiment.
 func (s *Store) OfRun(ctx context.Context, namespace, run string) (byExperiment map[int64][]string, err error) {
 	err = s.view(ctx, func(t *tx) error {
