@@ -81,7 +81,11 @@ func (s *Service) resolveModels(ctx context.Context, namespace, rest, uri string
 		return out, err
 	}
 	out = ModelVersion{Name: v.Name, Version: v.Version, RunID: v.RunID, ModelID: v.ModelID, Aliases: v.Aliases, Tags: tagMap(v.Tags)}
-	return out, s.locate(&out, v.StorageLocation)
+	folder, err := s.store.VersionFolder(ctx, namespace, v)
+	if err != nil {
+		return out, err
+	}
+	return out, s.locate(&out, folder)
 }
 
 // locate fills the addresses.

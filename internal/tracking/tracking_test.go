@@ -161,6 +161,33 @@ func (p *platform) register(name string) string {
 	return run
 }
 
+// TestService_versionsOfRunAddresses: clients read the address that a version
+// was made from, also that of a run which this server does not know.
+func TestService_versionsOfRunAddresses(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	p.must("POST", "registered-models/create", `{"name":"digits"}`)
+	run := p.register("digits")
+	for _, id := range []string{run, "elsewhere"} {
+		p.must("POST", "model-versions/create", fmt.Sprintf(`{"name":"digits","source":"runs:/%s/model","run_id":%[1]q}`, id))
+	}
+	p.must("POST", "model-versions/create", `{"name":"digits","source":"models:/digits/2"}`)
+	for version, want := range map[string]string{"2": run, "3": "elsewhere", "4": run} {
+		got := p.must("GET", "model-versions/get-download-uri?name=digits&version="+version, "")
+		if got["artifact_uri"] != "runs:/"+want+"/model" {
+			t.Errorf("version %s: %v", version, got)
+		}
+	}
+	for version, want := range map[int64]int{2: 200, 3: 404, 4: 200} {
+		v, err := p.ResolveModel(t.Context(), "default", fmt.Sprintf("models:/digits/%d", version))
+		if want == 200 && (err != nil || v.ProxyPath != "0/"+run+"/artifacts/model") || want != 200 && server.AsError(err).Status != want {
+			t.Errorf("version %d: %+v, %v", version, v, err)
+		}
+		if status, body := p.do("GET", fmt.Sprintf("/model-versions/get-artifact?name=digits&version=%d&path=model.onnx", version), ""); status != want {
+			t.Errorf("file of version %d: %d %v", version, status, body)
+		}
+	}
+}
+
 func TestService_ResolveModel(t *testing.T) {
 	p := start(t, t.TempDir(), nil)
 	p.must("POST", "registered-models/create", `{"name":"digits"}`)

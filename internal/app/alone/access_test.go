@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -211,7 +213,9 @@ func testAccessUsers(t *testing.T, database string) {
 	want(t, 403, "POST", api+"/create", object{"username": "eve", "password": "eve's long password"}, bob)
 	want(t, 400, "POST", api+"/create", object{"username": "eve", "password": "short"}, admin)
 	want(t, 400, "POST", api+"/create", object{"username": "bob", "password": "another password"}, admin)
-	want(t, 403, "GET", api+"/get?username=alice", nil, bob)
+	if answer := want(t, 403, "GET", api+"/get?username=alice", nil, bob); !strings.Contains(answer, "Permission denied.") {
+		t.Errorf("clients look for another text: %s", answer)
+	}
 	want(t, 200, "GET", api+"/get?username=bob", nil, bob)
 	want(t, 200, "GET", url+"/api/3.0/mlflow/users/permissions/list", "null", bob)
 	want(t, 400, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password"}, bob)
@@ -226,12 +230,62 @@ func testAccessUsers(t *testing.T, database string) {
 	want(t, 401, "GET", api+"/current", nil, alice)
 	for name, who := range map[string][]string{"Nobody": nil, "Unknown": login("x", "y"), "NoPassword": login("admin", ""), "Bearer": {"Authorization", "Bearer x"}} {
 		t.Run(name, func(t *testing.T) {
-			if answer := want(t, 401, "GET", api+"/current", nil, who); !strings.Contains(answer, "MLFLOW_TRACKING_USERNAME") || strings.Contains(answer, "token") {
+			answer := want(t, 401, "GET", api+"/current", nil, who)
+			if !strings.Contains(answer, "You are not authenticated") || !strings.Contains(answer, "MLFLOW_TRACKING_USERNAME") || strings.Contains(answer, "token") {
 				t.Errorf("the answer does not say what to send: %s", answer)
 			}
 		})
 	}
-	want(t, 403, "POST", api+"/create-ui", nil, admin) // no page of ours sent it
+}
+
+func TestAccess_signup(t *testing.T) {
+	url, _, bob := guarded(t, DefaultDatabase, "")
+	want(t, 401, "GET", url+"/signup", nil, nil)
+	token := func() (token, cookie string) {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/signup", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(admin[0], admin[1])
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		form, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(form), `name="csrf_token" value="`)
+		token, _, _ = strings.Cut(rest, `"`)
+		cookie, _, _ = strings.Cut(resp.Header.Get("Set-Cookie"), ";")
+		return token, cookie
+	}
+	sent, cookie := token()
+	_, other := token()
+	cases := []struct {
+		name, user, password, token, cookie, site string
+		who                                       []string
+		status                                    int
+		says                                      string
+	}{
+		{"NoToken", "eve", "eve's password", "", cookie, "", admin, 400, "The CSRF token is missing"},
+		{"NoCookie", "eve", "eve's password", sent, "", "", admin, 400, "The CSRF token is missing"},
+		{"OfAnotherForm", "eve", "eve's password", sent, other, "", admin, 400, "The CSRF token is invalid"},
+		{"OtherSite", "eve", "eve's password", sent, cookie, "cross-site", admin, 403, "another site"},
+		{"NoAdministrator", "eve", "eve's password", sent, cookie, "", bob, 403, "Permission denied"},
+		{"ShortPassword", "eve", "short", sent, cookie, "", admin, 400, "Password"},
+		{"Taken", "bob", "bob's password", sent, cookie, "", admin, 400, "already exists"},
+		{"Good", "<eve>", "eve's password", sent, cookie, "same-origin", admin, 200, "Successfully signed up user: &lt;eve&gt;"},
+	}
+	for _, c := range cases {
+		form := neturl.Values{"username": {c.user}, "password": {c.password}, "csrf_token": {c.token}}.Encode()
+		header := slices.Concat(c.who, []string{"Content-Type", "application/x-www-form-urlencoded", "Cookie", c.cookie, "Sec-Fetch-Site", c.site})
+		if answer := want(t, c.status, "POST", url+"/api/2.0/mlflow/users/create-ui", form, header); !strings.Contains(answer, c.says) {
+			t.Errorf("%s: %s", c.name, answer)
+		}
+	}
+	want(t, 200, "GET", url+"/api/2.0/mlflow/users/current", nil, login("<eve>", "eve's password"))
 }
 
 // TestAccess_everyEndpointIsGoverned calls each route as somebody without

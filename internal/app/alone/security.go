@@ -71,12 +71,12 @@ func (o *Options) headers(next http.Handler, allowed func(origin string) bool) h
 	})
 }
 
-// prefixed serves the routes under a prefix, too.
-func prefixed(prefix string, next http.Handler) http.Handler {
+// prefixed serves what front does, routes and probes, under a prefix, too.
+func prefixed(prefix string, front, next http.Handler) http.Handler {
 	if prefix == "" {
 		return next
 	}
-	stripped := http.StripPrefix(prefix, next)
+	stripped := http.StripPrefix(prefix, front)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, prefix+"/") {
 			stripped.ServeHTTP(w, r)

@@ -57,7 +57,7 @@ func Open(ctx context.Context, o Options) (s *Server, err error) {
 		return s, errors.Join(err, l.Close())
 	}
 	s.front = front.New(o.Logger.With("component", "server"))
-	s.front.SetHandler(handler)
+	s.front.SetHandler(prefixed(o.StaticPrefix, s.front, handler))
 	s.front.SetReady()
 	return s, s.serve(l)
 }
@@ -109,7 +109,7 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return prefixed(s.o.StaticPrefix, s.o.headers(wrap(routes, authenticator), routes.KnownOrigin)), nil
+	return s.o.headers(wrap(routes, authenticator), routes.KnownOrigin), nil
 }
 
 // artifacts opens the folder or bucket of what goes through the server.

@@ -218,6 +218,7 @@ func TestServer_checksWhoAsks(t *testing.T) {
 		status int
 	}{
 		"Prefix":        {url + "/version", nil, 200},
+		"Health":        {url + "/health", nil, 200},
 		"WithoutPrefix": {bare + "/version", nil, 200},
 		"NamedHost":     {bare + "/version", []string{"Host", "ml.example"}, 200},
 		"HostPattern":   {bare + "/version", []string{"Host", "10.1.2.3:5000"}, 200},

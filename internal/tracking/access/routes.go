@@ -2,7 +2,6 @@ package access
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -465,43 +464,4 @@ func getPermission(a *ask) (any, error) {
 		permission = a.s.policy.decide(who.grants, a.workspace, k)
 	}
 	return object{"allowed": allows(permission, actUse), "permission": permission}, nil
-}
-
-// signup is the form of the page.
-func signup(w http.ResponseWriter, _ *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")
-	_, _ = io.WriteString(w, `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>New user</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:3rem auto}label,input,button{display:block;width:100%;margin:.3rem 0}</style></head>
-<body><h1>New user</h1><form method="post" action="api/2.0/mlflow/users/create-ui">
-<label>Name <input name="username" required autocomplete="off"></label>
-<label>Password <input name="password" type="password" minlength="12" required autocomplete="new-password"></label>
-<button>Create</button></form></body></html>
-`) // the client has gone; there is nobody to tell
-}
-
-var errNotAForm = errors.New("the form was not sent by the page of this server")
-
-// signedUp makes the user of the form. A browser sends its password along with
-// any request, so the form must come from a page of ours.
-func (s *Service) signedUp(a *ask, w http.ResponseWriter) {
-	err := func() error {
-		if site := a.Header.Get("Sec-Fetch-Site"); a.Header.Get("Origin") == "" || site != "" && site != "same-origin" {
-			return server.Errorf(http.StatusForbidden, "PERMISSION_DENIED", "%w", errNotAForm)
-		}
-		if !a.who.Admin && !a.administers() {
-			return errForbidden
-		}
-		if err := a.ParseForm(); err != nil {
-			return model.Invalid("Invalid form: %w", err)
-		}
-		_, err := s.create(a.Context(), a.PostForm.Get("username"), a.PostForm.Get("password"), false)
-		return err
-	}()
-	if err != nil {
-		s.o.Codec.Error(w, a.Request, err)
-		return
-	}
-	reply(w, object{})
 }

@@ -212,7 +212,7 @@ func (s *Service) Authenticate(r *http.Request) (server.User, error) {
 }
 
 func unauthenticated(why string) error {
-	e := server.Errorf(http.StatusUnauthorized, "UNAUTHENTICATED", "%s", why)
+	e := server.Errorf(http.StatusUnauthorized, "UNAUTHENTICATED", "You are not authenticated: %s.", why)
 	e.Remedy = "send a name and a password, as clients do with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 	return e
 }
@@ -226,4 +226,4 @@ func (*Service) Authorize(_ context.Context, u server.User, _ server.Permission,
 	return nil
 }
 
-var errForbidden = server.Errorf(http.StatusForbidden, "PERMISSION_DENIED", "Permission denied")
+var errForbidden = server.Errorf(http.StatusForbidden, "PERMISSION_DENIED", "Permission denied.")

@@ -193,11 +193,16 @@ func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	v, err := a.store.ModelVersion(r.Context(), server.NamespaceOf(r.Context()), q.Get("name"), q.Get("version"))
+	namespace := server.NamespaceOf(r.Context())
+	v, err := a.store.ModelVersion(r.Context(), namespace, q.Get("name"), q.Get("version"))
 	if err != nil {
 		return err
 	}
-	return a.sendFile(w, r, v.StorageLocation, q.Get("path"))
+	folder, err := a.store.VersionFolder(r.Context(), namespace, v)
+	if err != nil {
+		return err
+	}
+	return a.sendFile(w, r, folder, q.Get("path"))
 }
 
 func (a *API) downloadOfModel(w http.ResponseWriter, r *http.Request) error {

@@ -47,11 +47,10 @@ func (t *tx) sourceLocation(namespace string, n *NewVersion) (string, error) {
 		}
 		return roots[0], nil
 	case scheme == "runs":
-		id, sub, _ := strings.Cut(rest, "/")
-		if n.ModelID != "" || id != n.RunID || len(roots) == 0 {
+		// The run need not exist: a registry may name one of another server.
+		if id, _, _ := strings.Cut(rest, "/"); n.ModelID != "" || id == "" || id != n.RunID {
 			return "", sourceFault(n.Source, owner)
 		}
-		return strings.TrimSuffix(roots[0]+"/"+sub, "/"), nil
 	case model.IsProxied(n.Source):
 		if !slices.ContainsFunc(roots, func(r string) bool { return model.WithinURI(n.Source, r) }) {
 			return "", sourceFault(n.Source, owner)

@@ -304,3 +304,15 @@ func (s *Store) LatestVersions(ctx context.Context, namespace, name string, want
 	}
 	return list, nil
 }
+
+// VersionFolder is where the files of a version lie: one that was made from
+// runs:/… keeps that address, which leads to the artifacts of the run.
+func (s *Store) VersionFolder(ctx context.Context, namespace string, v model.ModelVersion) (string, error) {
+	rest, ok := strings.CutPrefix(v.StorageLocation, "runs:")
+	if !ok {
+		return v.StorageLocation, nil
+	}
+	id, folder, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
+	r, err := s.RunInfo(ctx, namespace, id)
+	return strings.TrimSuffix(r.ArtifactURI+"/"+folder, "/"), err
+}
