@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -38,10 +39,13 @@ func ParsePlace(uri string) (Place, error) {
 	}
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok {
-		if strings.HasPrefix(uri, "file:") {
-			scheme, rest = "file", strings.TrimPrefix(uri, "file:")
-		} else {
+		switch other := bareScheme.FindString(uri); other {
+		case "":
 			return Place{Scheme: "file", Bucket: filepath.Clean(uri)}, nil
+		case "file:":
+			scheme, rest = "file", strings.TrimPrefix(uri, "file:")
+		default:
+			return bad("has a scheme that is not built")
 		}
 	}
 	scheme = strings.ToLower(scheme)
@@ -70,10 +74,21 @@ func ParsePlace(uri string) (Place, error) {
 			return bad("lacks the container or the account")
 		}
 		domain = strings.Replace(domain, "dfs.", "blob.", 1) // both doors lead to the same objects
+		if !azureDomain.MatchString(domain) {
+			return bad("names a host that is not one of Azure's, which would get its credentials")
+		}
 		return Place{Scheme: "azure", Bucket: container, Account: account, Host: account + "." + domain, Prefix: prefix}, nil
 	}
 	return bad("has a scheme that is not built")
 }
+
+var (
+	// bareScheme is that of an address without slashes behind it; a letter alone is a drive.
+	bareScheme = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9+.-]+:`)
+	// azureDomain is what follows the account: that of all regions, of the
+	// sovereign clouds, or of a zone.
+	azureDomain = regexp.MustCompile(`^(z[0-9]+\.)?blob\.(core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)|storage\.azure\.net)$`)
+)
 
 func parseFile(uri, rest string, bad func(string) (Place, error)) (Place, error) {
 	u, err := url.Parse(uri)

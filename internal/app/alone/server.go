@@ -173,6 +173,7 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 		}
 	}
 	s.root = d.ArtifactRoot
+	d.Sources.Own = []string{d.ArtifactRoot, s.o.Artifacts}
 	return tracking.New(ctx, d)
 }
 

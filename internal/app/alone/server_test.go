@@ -110,6 +110,19 @@ func field(t *testing.T, body string, path ...string) string {
 	return fmt.Sprint(v)
 }
 
+// TestServer_registersFromItsOwnRoot: the host of the default artifact root is trusted, others are not.
+func TestServer_registersFromItsOwnRoot(t *testing.T) {
+	url, _ := start(t, func(o *Options) { o.ArtifactRoot = "abfss://c@ours.dfs.core.windows.net/root" })
+	_, body := call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": "0", "start_time": 1})
+	run, uri := field(t, body, "run", "info", "run_id"), field(t, body, "run", "info", "artifact_uri")
+	call(t, "POST", url+"/api/2.0/mlflow/registered-models/create", object{"name": "m"})
+	for source, want := range map[string]int{uri + "/model": 200, "abfss://c@theirs.dfs.core.windows.net/root/model": 400} {
+		if status, body := call(t, "POST", url+"/api/2.0/mlflow/model-versions/create", object{"name": "m", "source": source, "run_id": run}); status != want {
+			t.Errorf("%s: %d %s", source, status, body)
+		}
+	}
+}
+
 func TestServer_keepsArtifactsAsUpstreamDoes(t *testing.T) {
 	url, dir := start(t, nil)
 	_, body := call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": "0", "start_time": 1})

@@ -15,6 +15,8 @@ type SourceRules struct {
 	Pattern *regexp.Regexp
 	// Schemes are those of [hostSchemes] that are allowed all the same.
 	Schemes []string
+	// Own are addresses where the server itself keeps artifacts; their hosts are allowed.
+	Own []string
 }
 
 // hostSchemes lead to whatever host an address names, so that whoever may
@@ -40,7 +42,41 @@ func (r SourceRules) checkScheme(field, uri string) error {
 	if _, rest, _ := strings.Cut(uri, "://"); scheme == "mlflow-artifacts" && strings.HasPrefix(rest, "/") {
 		return nil // no host
 	}
+	hosts := hostsOf(uri)
+	for _, own := range r.Own {
+		if slices.ContainsFunc(hostsOf(own), func(h string) bool { return slices.Contains(hosts, h) }) {
+			return nil
+		}
+	}
 	return Invalid("'%s' cannot use the '%s' scheme: it leads to the host that the address names. Allow it with the environment variable MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES of the server.", field, scheme)
+}
+
+// wellKnown are the ports that an address of a scheme of hosts means if it
+// names none, with the service that is behind them.
+var wellKnown = map[string]struct {
+	service string
+	ports   []string
+}{
+	"ftp": {"ftp", []string{"21"}}, "sftp": {"sftp", []string{"22"}}, "hdfs": {"hdfs", []string{""}}, "viewfs": {"hdfs", []string{""}},
+	"http": {"http", []string{"80"}}, "https": {"http", []string{"443"}}, "mlflow-artifacts": {"http", []string{"80", "443"}},
+	"r2": {"r2", []string{"443"}}, "b2": {"b2", []string{"443"}}, "abfss": {"abfss", []string{"443"}},
+}
+
+// hostsOf are the services that an address may lead to.
+func hostsOf(uri string) (list []string) {
+	u, err := url.Parse(uri)
+	known, ok := wellKnown[schemeOf(uri)]
+	if err != nil || !ok || u.Hostname() == "" {
+		return nil
+	}
+	ports := known.ports
+	if p := u.Port(); p != "" {
+		ports = []string{p}
+	}
+	for _, p := range ports {
+		list = append(list, known.service+" "+strings.ToLower(u.Hostname())+" "+p)
+	}
+	return list
 }
 
 // schemeOf is empty for a plain path.

@@ -22,6 +22,15 @@ func TestSourceRules_Check(t *testing.T) {
 		"Allowed":       {SourceRules{Schemes: []string{"http"}}, "http://host/m", ""},
 		"Pattern":       {SourceRules{Pattern: regexp.MustCompile("^s3://ours/")}, "s3://ours/m", ""},
 		"OtherPattern":  {SourceRules{Pattern: regexp.MustCompile("^s3://ours/")}, "s3://theirs/m", "Invalid model version source"},
+		"OwnLake":       {SourceRules{Own: []string{"abfss://c@ours.dfs.core.windows.net/x"}}, "abfss://d@ours.dfs.core.windows.net/m", ""},
+		"OtherLake":     {SourceRules{Own: []string{"abfss://c@ours.dfs.core.windows.net/x"}}, "abfss://c@theirs.dfs.core.windows.net/x", "cannot use the 'abfss' scheme"},
+		"OwnPort":       {SourceRules{Own: []string{"http://ours/x"}}, "mlflow-artifacts://OURS:80/m", ""},
+		"OtherPort":     {SourceRules{Own: []string{"http://ours/x"}}, "http://ours:8080/m", "cannot use the 'http' scheme"},
+		"OtherDoor":     {SourceRules{Own: []string{"http://ours/x"}}, "https://ours/m", "cannot use the 'https' scheme"},
+		"OtherService":  {SourceRules{Own: []string{"http://ours:21/x"}}, "ftp://ours/m", "cannot use the 'ftp' scheme"},
+		"OwnCluster":    {SourceRules{Own: []string{"hdfs://ours/x"}}, "viewfs://ours/m", ""},
+		"Backslash":     {SourceRules{Own: []string{"http://ours/x"}}, `http://evil\@ours/m`, "cannot use the 'http' scheme"},
+		"NoHostButOwn":  {SourceRules{Own: []string{"ftp:///x"}}, "ftp:///m", "cannot use the 'ftp' scheme"},
 		"NoScheme":      {SourceRules{}, "a/b:c", ""},
 		"EncodedScheme": {SourceRules{}, "ht%74p://evil/m", ""}, // no scheme at all: a local path, which is refused elsewhere
 	} {
