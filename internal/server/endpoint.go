@@ -81,14 +81,33 @@ type Codec interface {
 	Error(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// Typed makes an endpoint from a function over decoded values.
+// Judge decides on what was read from a request, before anything is done. It
+// may narrow the request to what its caller may see.
+type Judge func(ctx context.Context, req any) error
+
+// Judged is a handler that reads its request, lets a judge decide on what it
+// read, and only then does something. What is judged is what is done: nobody
+// has to read the request a second time and perhaps otherwise.
+type Judged func(w http.ResponseWriter, r *http.Request, judge Judge)
+
+// ServeHTTP implements http.Handler: everything is allowed.
+func (h Judged) ServeHTTP(w http.ResponseWriter, r *http.Request) { h(w, r, Allow) }
+
+// Allow is the judge of servers that have none.
+func Allow(context.Context, any) error { return nil }
+
+// Typed makes an endpoint from a function over decoded values. Its handler is [Judged].
 func Typed[Req, Resp any](method, pattern string, perm Permission, c Codec, execute func(context.Context, *Req) (*Resp, error)) Endpoint {
 	return Endpoint{
 		Method: method, Pattern: pattern, Permission: perm, Codec: c,
 		Request: new(Req), Response: new(Resp),
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Handler: Judged(func(w http.ResponseWriter, r *http.Request, judge Judge) {
 			req := new(Req)
 			if err := c.Decode(r, req); err != nil {
+				c.Error(w, r, err)
+				return
+			}
+			if err := judge(r.Context(), req); err != nil {
 				c.Error(w, r, err)
 				return
 			}
@@ -100,6 +119,25 @@ func Typed[Req, Resp any](method, pattern string, perm Permission, c Codec, exec
 			c.Encode(w, r, resp)
 		}),
 	}
+}
+
+// Handled makes an endpoint whose answer is more than a value: read finds in a
+// request what is judged. The rest of e is kept. Its handler is [Judged].
+func Handled[Req any](e Endpoint, read func(*http.Request) (*Req, error), answer func(http.ResponseWriter, *http.Request, *Req) error) Endpoint {
+	e.Request = new(Req)
+	e.Handler = Judged(func(w http.ResponseWriter, r *http.Request, judge Judge) {
+		req, err := read(r)
+		if err == nil {
+			err = judge(r.Context(), req)
+		}
+		if err == nil {
+			err = answer(w, r, req)
+		}
+		if err != nil {
+			e.Codec.Error(w, r, err)
+		}
+	})
+	return e
 }
 
 // ErrNoPermission is returned by New for an endpoint without a permission.

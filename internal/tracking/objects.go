@@ -4,41 +4,41 @@ import (
 	"context"
 	"strconv"
 
-	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
-// ExperimentOf implements access.Objects.
-func (s *Service) ExperimentOf(ctx context.Context, namespace, kind, id string) (string, error) {
-	var n int64
-	switch kind {
-	case access.OfRun:
-		r, err := s.store.RunInfo(ctx, namespace, id)
-		if err != nil {
-			return "", err
-		}
-		n = r.ExperimentID
-	case access.OfModel:
-		m, err := s.store.LoggedModel(ctx, namespace, id, true)
-		if err != nil {
-			return "", err
-		}
-		n = m.ExperimentID
-	case access.OfTrace:
-		var err error
-		if n, err = s.traces.ExperimentOf(ctx, namespace, id); err != nil {
-			return "", err
-		}
-	case access.OfName:
-		e, err := s.store.ExperimentByName(ctx, namespace, id)
-		if err != nil {
-			return "", err
-		}
-		n = e.ID
-	default:
-		return "", model.Missing("No %s with id=%s exists", kind, id)
+// ExperimentsOf implements access.Objects.
+func (s *Service) ExperimentsOf(ctx context.Context, namespace, kind, id string) ([]string, error) {
+	n, err := s.experimentOf(ctx, namespace, kind, id)
+	if err != nil {
+		return nil, err
 	}
-	return strconv.FormatInt(n, 10), nil
+	if n < 0 {
+		return s.genai.ExperimentsOf(ctx, namespace, kind, id)
+	}
+	return []string{strconv.FormatInt(n, 10)}, nil
+}
+
+// experimentOf is the one experiment of most kinds; -1 are the objects of evaluations.
+func (s *Service) experimentOf(ctx context.Context, namespace, kind, id string) (int64, error) {
+	switch kind {
+	case route.AboutExperiment:
+		e, err := s.store.Experiment(ctx, namespace, id)
+		return e.ID, err
+	case route.AboutExperimentName:
+		e, err := s.store.ExperimentByName(ctx, namespace, id)
+		return e.ID, err
+	case route.AboutRun:
+		r, err := s.store.RunInfo(ctx, namespace, id)
+		return r.ExperimentID, err
+	case route.AboutLoggedModel:
+		m, err := s.store.LoggedModel(ctx, namespace, id, true)
+		return m.ExperimentID, err
+	case route.AboutTrace:
+		return s.traces.ExperimentOf(ctx, namespace, id)
+	}
+	return -1, nil
 }
 
 // IsPrompt implements access.Objects.

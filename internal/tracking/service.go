@@ -70,6 +70,8 @@ type Deps struct {
 	Origin func(ctx context.Context) []model.Pair
 	// Served are the endpoints of a project; nil are none.
 	Served lineage.Endpoints
+	// Owners are told of objects that are made, renamed and deleted; nil is nobody.
+	Owners store.Owners
 	// NoWorkspaces says that there is one project only.
 	NoWorkspaces bool
 }
@@ -107,7 +109,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		root = artifactRoot
 	}
 	st, err := store.New(ctx, store.Options{
-		DB: d.Store, Clock: d.Clock, NewID: d.NewID, Location: d.Location, Sources: d.Sources, Listener: hooks,
+		DB: d.Store, Clock: d.Clock, NewID: d.NewID, Location: d.Location, Sources: d.Sources, Listener: hooks, Owners: d.Owners,
 		ArtifactRoot: root, DefaultNamespace: server.DefaultNamespace,
 	})
 	if err != nil {

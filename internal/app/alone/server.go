@@ -77,7 +77,11 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	s.close = append(s.close, db.Close)
-	service, err := s.tracking(ctx, db)
+	users, err := s.users(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	service, err := s.tracking(ctx, db, users)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +93,8 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	wrap := func(h http.Handler, _ server.Authenticator) http.Handler { return h } // a namespace is judged by the cluster
 	if s.o.Users == nil {
 		o := workspaces.Options{DB: db, Contents: service, Codec: mlwire.Codec{Log: s.o.Logger}, Enabled: s.o.Workspaces}
-		if s.o.BasicAuth {
-			o.Gone = access.Gone
+		if users != nil {
+			o.Roles = users
 		}
 		spaces, err := workspaces.New(ctx, o)
 		if err != nil {
@@ -98,7 +102,7 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 		}
 		endpoints, wrap = append(endpoints, spaces.Endpoints()...), spaces.Wrap
 	}
-	authenticator, authorizer, err := s.guards(ctx, db, service, &endpoints)
+	authenticator, authorizer, err := s.guards(users, service, &endpoints)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +132,7 @@ func (s *Server) artifacts(ctx context.Context) (blob.Bucket, error) {
 	return b, nil
 }
 
-func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Service, error) {
+func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Service) (*tracking.Service, error) {
 	blobs, err := s.artifacts(ctx)
 	if err != nil {
 		return nil, err
@@ -158,6 +162,9 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 		Location:  func(uri string) (string, error) { return location(uri, s.o.Dir) },
 		Elsewhere: elsewhere.Open, NoProxy: !s.o.ServeArtifacts, NoWorkspaces: !s.o.Workspaces,
 	}
+	if users != nil {
+		d.Owners = users
+	}
 	root := s.o.ArtifactRoot
 	if root == "" && !s.o.ServeArtifacts {
 		root = "./mlruns"
@@ -177,27 +184,29 @@ func (s *Server) tracking(ctx context.Context, db *store.Store) (*tracking.Servi
 	return tracking.New(ctx, d)
 }
 
+// users are those of MLflow's login; nil without it.
+func (s *Server) users(ctx context.Context, db *store.Store) (*access.Service, error) {
+	if s.o.Users != nil || !s.o.BasicAuth {
+		return nil, nil //nolint:nilnil // There may be none.
+	}
+	c, err := access.ReadConfig(s.o.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	c.Workspaces = s.o.Workspaces
+	return access.New(ctx, access.Options{DB: db, Config: c, Clock: s.o.Clock, Codec: mlwire.Codec{Log: s.o.Logger}, Rounds: s.o.PasswordRounds})
+}
+
 // guards decide who is let in and what they may do. With a login they are
 // put around the endpoints, too.
-func (s *Server) guards(ctx context.Context, db *store.Store, t *tracking.Service, endpoints *[]server.Endpoint) (server.Authenticator, server.Authorizer, error) {
+func (s *Server) guards(users *access.Service, t *tracking.Service, endpoints *[]server.Endpoint) (server.Authenticator, server.Authorizer, error) {
 	if u := s.o.Users; u != nil {
 		*endpoints = append(*endpoints, u.Endpoints...)
 		return u, u, nil
 	}
-	if s.o.BasicAuth {
-		c, err := access.ReadConfig(s.o.Getenv)
-		if err != nil {
-			return nil, nil, err
-		}
-		c.Workspaces = s.o.Workspaces
-		a, err := access.New(ctx, access.Options{
-			DB: db, Objects: t, Config: c, Clock: s.o.Clock, Codec: mlwire.Codec{Log: s.o.Logger}, Rounds: s.o.PasswordRounds, Root: s.root,
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		*endpoints = append(a.Govern(*endpoints), a.Endpoints()...)
-		return a, a, nil
+	if users != nil {
+		*endpoints = append(users.Govern(*endpoints, t, s.root), users.Endpoints()...)
+		return users, users, nil
 	}
 	if s.o.Insecure {
 		return everyone{}, all{}, nil

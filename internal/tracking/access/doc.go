@@ -3,7 +3,7 @@
 //
 //	[Config]   the ini file and its environment variables
 //	[Service]  users and grants in SQL; it authenticates and authorises
-//	Govern     puts the check of the object before each endpoint
+//	Govern     puts a judge between what an endpoint reads and what it does
 //
 // A role holds grants: a permission (READ, USE, EDIT, MANAGE, DENY) on a kind
 // of resource and one of its ids or all ("*"). What a user may do with an
@@ -11,6 +11,9 @@
 // grant on a sub-resource (run, logged_model, trace …) decides before one on
 // the experiment that holds it. Without a grant the default permission counts.
 //
-// Everything is refused that no rule knows: an endpoint whose request names
-// no object can be called by administrators only.
+// Which objects a request names is what its type declares with the tag about
+// (see route.Mentions), and nothing else. An endpoint that declares nothing can
+// be called by administrators only. Searches are narrowed to what the caller
+// may see before they look. Who makes an object may manage it from the same
+// transaction on.
 package access

@@ -2,6 +2,7 @@ package access
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -98,6 +99,9 @@ type grant struct {
 
 // key is what a grant can be about.
 type key struct{ kind, id string }
+
+// experimentKey is an experiment as grants name it: clients may write zeros before its number.
+func experimentKey(n int64) key { return key{kindExperiment, strconv.FormatInt(n, 10)} }
 
 // policy is what counts where no grant does.
 type policy struct {

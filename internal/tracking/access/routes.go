@@ -206,7 +206,7 @@ func getUser(a *ask) (any, error) {
 }
 
 func listUsers(a *ask) (any, error) {
-	if !a.who.Admin && createIn(kindExperiment)(&caller{a.s, a.Context(), a.who, a.workspace}, nil) != nil {
+	if !a.who.Admin && (&caller{policy: a.s.policy, who: a.who, workspace: a.workspace}).create(kindExperiment) != nil {
 		return nil, errForbidden
 	}
 	type entry struct {
@@ -369,8 +369,8 @@ func (a *ask) subjectMatter() (u user, k key, err error) {
 		return u, k, model.Invalid("resource_type 'workspace' is not supported by the per-user permission convenience APIs. Grant it with a role.")
 	}
 	if k.kind == kindExperiment && k.id != everything {
-		if id, ok := experimentKey(k.id); ok {
-			k.id = id
+		if n, err := model.ParseExperimentID(k.id); err == nil {
+			k = experimentKey(n)
 		}
 	}
 	return u, k, nil

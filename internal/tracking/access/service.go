@@ -20,34 +20,21 @@ const defaultWorkspace = server.DefaultNamespace
 
 // Objects finds what a request is about.
 type Objects interface {
-	// ExperimentOf is the experiment of a run, logged model, trace or of the
-	// experiment with a name; kind is one of the constants below. What does
-	// not exist is an error with status 404.
-	ExperimentOf(ctx context.Context, namespace, kind, id string) (string, error)
+	// ExperimentsOf are the experiments that something belongs to; kind is one
+	// of those that route names. What does not exist is an error with status 404.
+	ExperimentsOf(ctx context.Context, namespace, kind, id string) ([]string, error)
 	// IsPrompt tells whether a registered model is a prompt; what does not exist is none.
 	IsPrompt(ctx context.Context, namespace, name string) (bool, error)
 }
 
-// Kinds of ids that lead to an experiment.
-const (
-	OfRun   = "run"
-	OfModel = "logged_model"
-	OfTrace = "trace"
-	OfName  = "name"
-)
-
-// Options of the service; all but Rounds and Root are required.
+// Options of the service; all but Rounds are required.
 type Options struct {
-	DB      *db.Store
-	Objects Objects
-	Config  Config
-	Clock   func() time.Time
-	Codec   mlwire.Codec
+	DB     *db.Store
+	Config Config
+	Clock  func() time.Time
+	Codec  mlwire.Codec
 	// Rounds of the password hash; 0 takes the number that is safe.
 	Rounds int
-	// Root is the address below which experiments keep artifacts that the
-	// server reads with its own credentials; empty is none.
-	Root string
 }
 
 // Service knows the users.
@@ -81,8 +68,8 @@ const (
 
 // New brings the schema up to date and makes the first administrator.
 func New(ctx context.Context, o Options) (*Service, error) {
-	if o.DB == nil || o.Objects == nil || o.Clock == nil {
-		return nil, errors.New("access: DB, Objects and Clock are required")
+	if o.DB == nil || o.Clock == nil {
+		return nil, errors.New("access: DB and Clock are required")
 	}
 	if o.Rounds == 0 {
 		o.Rounds = iterations
@@ -155,10 +142,7 @@ func checkUser(name string) error {
 // update changes users or grants; what is known of them is asked again.
 func (s *Service) update(ctx context.Context, f func(*db.Tx) error) error {
 	err := s.o.DB.Update(ctx, f)
-	s.mu.Lock()
-	clear(s.known)
-	s.changes++
-	s.mu.Unlock()
+	s.Settled()
 	return err
 }
 

@@ -226,12 +226,6 @@ func dropGrants(t *db.Tx, workspace, kind, id string) error {
 	return err
 }
 
-// Gone removes the roles of a workspace that is deleted.
-func Gone(t *db.Tx, workspace string) error {
-	_, err := t.Exec("DELETE FROM access_roles WHERE workspace = ?", workspace)
-	return err
-}
-
 func renameGrants(t *db.Tx, workspace, kind, from, to string) error {
 	if err := dropGrants(t, workspace, kind, to); err != nil {
 		return err

@@ -52,31 +52,33 @@ var datasetLanguage = filter.Language{
 }
 
 type createDataset struct {
-	Name        string   `ml:"name,required"`
-	Experiments []string `ml:"experiment_ids"`
+	Name        string   `ml:"name,required" about:"- need not be the only one"`
+	Experiments []string `ml:"experiment_ids" about:"experiment"`
 	Tags        string   `ml:"tags"`
 }
 
 type searchDatasets struct {
-	Experiments []string `ml:"experiment_ids"`
+	Experiments []string `ml:"experiment_ids" about:"experiment"`
 	Filter      string   `ml:"filter_string"`
 	Max         *int64   `ml:"max_results"`
 	OrderBy     []string `ml:"order_by"`
 	Token       string   `ml:"page_token"`
 }
 
-type datasetRef struct{ byID }
+type datasetRef struct {
+	byID `about:"dataset"`
+}
 
 type tagDataset struct {
-	byID
+	byID `about:"dataset"`
 
 	Tags string `ml:"tags,required"`
 }
 
 type moveDataset struct {
-	byID
+	byID `about:"dataset"`
 
-	Experiments []string `ml:"experiment_ids"`
+	Experiments []string `ml:"experiment_ids" about:"experiment"`
 }
 
 type datasetJSON object[dataset]

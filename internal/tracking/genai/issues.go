@@ -44,30 +44,32 @@ var issueLanguage = filter.Language{
 }
 
 type createIssue struct {
-	Experiment  string   `ml:"experiment_id,required"`
-	Name        string   `ml:"name,required"`
+	Experiment  string   `ml:"experiment_id,required" about:"experiment"`
+	Name        string   `ml:"name,required" about:"- a text"`
 	Description string   `ml:"description,required"`
 	Status      *string  `ml:"status"`
 	Severity    *string  `ml:"severity"`
 	Causes      []string `ml:"root_causes"`
-	Run         string   `ml:"source_run_id"`
+	Run         string   `ml:"source_run_id" about:"run,read"`
 	CreatedBy   string   `ml:"created_by"`
 	Categories  []string `ml:"categories"`
 }
 
 type updateIssue struct {
-	byID
+	byID `about:"issue"`
 
-	Name        string  `ml:"name"`
+	Name        string  `ml:"name" about:"- a text"`
 	Description string  `ml:"description"`
 	Status      *string `ml:"status"`
 	Severity    *string `ml:"severity"`
 }
 
-type issueRef struct{ byID }
+type issueRef struct {
+	byID `about:"issue"`
+}
 
 type searchIssues struct {
-	Experiment string `ml:"experiment_id"`
+	Experiment string `ml:"experiment_id" about:"experiment"`
 	Filter     string `ml:"filter_string"`
 	Max        *int64 `ml:"max_results"`
 	Token      string `ml:"page_token"`

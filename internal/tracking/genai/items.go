@@ -47,21 +47,21 @@ func (e *itemType) SetName(name string) bool {
 func (e *itemType) SetNumber(n int64) bool { return n == 0 || n == 1 }
 
 type addItems struct {
-	Queue string   `ml:"queue_id,required"`
+	Queue string   `ml:"queue_id,required" about:"review_queue"`
 	Type  itemType `ml:"item_type"`
-	IDs   []string `ml:"item_ids"`
+	IDs   []string `ml:"item_ids" about:"- only traces of the experiment are taken"`
 }
 
 type listItems struct {
-	Queue  string     `ml:"queue_id,required"`
+	Queue  string     `ml:"queue_id,required" about:"review_queue"`
 	Status itemStatus `ml:"status"`
 	Max    *int64     `ml:"max_results"`
 	Token  string     `ml:"page_token"`
 }
 
 type setItem struct {
-	Queue  string     `ml:"queue_id,required"`
-	ID     string     `ml:"item_id,required"`
+	Queue  string     `ml:"queue_id,required" about:"review_queue"`
+	ID     string     `ml:"item_id,required" about:"- within the queue"`
 	Status itemStatus `ml:"status,required"`
 	By     string     `ml:"completed_by"`
 }

@@ -22,7 +22,7 @@ type job struct {
 
 type jobConfig struct {
 	Optimizer optimizer `json:"optimizer"         ml:"optimizer_type"`
-	Dataset   string    `json:"dataset,omitempty" ml:"dataset_id"`
+	Dataset   string    `json:"dataset,omitempty" ml:"dataset_id" about:"- a text that nothing follows"`
 	Scorers   []string  `json:"scorers,omitempty" ml:"scorers"`
 	Options   string    `json:"options,omitempty" ml:"optimizer_config_json"`
 }
@@ -48,16 +48,18 @@ func (e *optimizer) SetNumber(n int64) bool {
 }
 
 type createJob struct {
-	Experiment string         `ml:"experiment_id,required"`
-	Prompt     string         `ml:"source_prompt_uri,required"`
+	Experiment string         `ml:"experiment_id,required" about:"experiment"`
+	Prompt     string         `ml:"source_prompt_uri,required" about:"- a text that nothing follows"`
 	Config     *jobConfig     `ml:"config,required"`
 	Tags       []route.PairIn `ml:"tags"`
 }
 
-type jobRef struct{ byID }
+type jobRef struct {
+	byID `about:"job"`
+}
 
 type searchJobs struct {
-	Experiment string `ml:"experiment_id,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
 }
 
 type jobJSON object[job]

@@ -75,8 +75,8 @@ func (e *labelType) SetNumber(n int64) bool {
 }
 
 type createLabel struct {
-	Experiment  string    `ml:"experiment_id,required"`
-	Name        string    `ml:"name,required"`
+	Experiment  string    `ml:"experiment_id,required" about:"experiment"`
+	Name        string    `ml:"name,required" about:"- within the experiment"`
 	Type        labelType `ml:"type,required"`
 	Input       *input    `ml:"input,required"`
 	Instruction string    `ml:"instruction"`
@@ -84,24 +84,24 @@ type createLabel struct {
 }
 
 type labelRef struct {
-	ID string `ml:"schema_id,required"`
+	ID string `ml:"schema_id,required" about:"label_schema"`
 }
 
 // nameRef finds an object of an experiment by its name.
 type nameRef struct {
-	Experiment string `ml:"experiment_id,required"`
-	Name       string `ml:"name,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
+	Name       string `ml:"name,required" about:"- within the experiment"`
 }
 
 type listLabels struct {
-	Experiment string `ml:"experiment_id,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
 	Max        *int64 `ml:"max_results"`
 	Token      string `ml:"page_token"`
 }
 
 type updateLabel struct {
-	ID          string  `ml:"schema_id,required"`
-	Name        *string `ml:"name"`
+	ID          string  `ml:"schema_id,required" about:"label_schema"`
+	Name        *string `ml:"name" about:"- within the experiment"`
 	Instruction *string `ml:"instruction"`
 	Comment     *bool   `ml:"enable_comment"`
 	Input       *input  `ml:"input"`

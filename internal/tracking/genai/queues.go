@@ -53,37 +53,37 @@ func (e *queueType) SetNumber(n int64) bool {
 }
 
 type createQueue struct {
-	Experiment string    `ml:"experiment_id,required"`
-	Name       string    `ml:"name,required"`
+	Experiment string    `ml:"experiment_id,required" about:"experiment"`
+	Name       string    `ml:"name,required" about:"- within the experiment"`
 	Type       queueType `ml:"queue_type,required"`
 	Users      []string  `ml:"users"`
-	Labels     []string  `ml:"schema_ids"`
+	Labels     []string  `ml:"schema_ids" about:"- only those of the experiment are taken"`
 }
 
 type queueOfUser struct {
-	Experiment string `ml:"experiment_id,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
 	User       string `ml:"user,required"`
 }
 
 type queueRef struct {
-	ID string `ml:"queue_id,required"`
+	ID string `ml:"queue_id,required" about:"review_queue"`
 }
 
 type listQueues struct {
-	Experiment string `ml:"experiment_id,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
 	User       string `ml:"user"`
-	Item       string `ml:"item_id"`
+	Item       string `ml:"item_id" about:"- a condition"`
 	Max        *int64 `ml:"max_results"`
 	Token      string `ml:"page_token"`
 }
 
 type updateQueue struct {
-	ID        string   `ml:"queue_id,required"`
+	ID        string   `ml:"queue_id,required" about:"review_queue"`
 	SetUsers  bool     `ml:"update_users"`
 	Users     []string `ml:"users"`
 	SetLabels bool     `ml:"update_schema_ids"`
-	Labels    []string `ml:"schema_ids"`
-	Name      *string  `ml:"name"`
+	Labels    []string `ml:"schema_ids" about:"- only those of the experiment are taken"`
+	Name      *string  `ml:"name" about:"- within the experiment"`
 	Owner     *string  `ml:"new_owner"`
 }
 

@@ -53,22 +53,22 @@ type recordIn struct {
 }
 
 type upsertRecords struct {
-	byID
+	byID `about:"dataset"`
 
 	Records string `ml:"records,required"`
 }
 
 type listRecords struct {
-	byID
+	byID `about:"dataset"`
 
 	Max   *int64 `ml:"max_results"`
 	Token string `ml:"page_token"`
 }
 
 type deleteRecords struct {
-	byID
+	byID `about:"dataset"`
 
-	IDs []string `ml:"dataset_record_ids"`
+	IDs []string `ml:"dataset_record_ids" about:"- within the dataset"`
 }
 
 // counts answers with numbers in the order of their names.

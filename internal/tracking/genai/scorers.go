@@ -38,29 +38,29 @@ type online struct {
 var scorerKind = kind[scorer]{"scorer", "Scorer"}
 
 type registerScorer struct {
-	Experiment string `ml:"experiment_id,required"`
-	Name       string `ml:"name,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
+	Name       string `ml:"name,required" about:"- within the experiment"`
 	Text       string `ml:"serialized_scorer,required"`
 }
 
 type listScorers struct {
-	Experiment  string   `ml:"experiment_id"`
-	Experiments []string `ml:"experiment_ids"`
+	Experiment  string   `ml:"experiment_id" about:"experiment"`
+	Experiments []string `ml:"experiment_ids" about:"experiment"`
 }
 
 type scorerRef struct {
-	Experiment string `ml:"experiment_id,required"`
-	Name       string `ml:"name,required"`
+	Experiment string `ml:"experiment_id,required" about:"experiment"`
+	Name       string `ml:"name,required" about:"- within the experiment"`
 	Version    *int64 `ml:"version"`
 }
 
 type onlineRef struct {
-	IDs []string `ml:"scorer_ids,required"`
+	IDs []string `ml:"scorer_ids,required" about:"scorer,maybe"`
 }
 
 type putOnline struct {
-	Experiment string   `ml:"experiment_id,required"`
-	Name       string   `ml:"name,required"`
+	Experiment string   `ml:"experiment_id,required" about:"experiment"`
+	Name       string   `ml:"name,required" about:"- within the experiment"`
 	Rate       *float64 `ml:"sample_rate,required"`
 	Filter     string   `ml:"filter_string"`
 }

@@ -16,6 +16,7 @@ import (
 // execution is one query on its way.
 type execution struct {
 	*Handler
+	judge     server.Judge
 	doc       *ast.QueryDocument
 	variables map[string]any
 	problems  []string
@@ -72,7 +73,7 @@ func (x *execution) tryCall(ctx context.Context, name string, input map[string]a
 	if err != nil {
 		return nil, err
 	}
-	if body, err = x.calls[name](ctx, body); err != nil {
+	if body, err = x.calls[name](ctx, x.judge, body); err != nil {
 		return nil, err
 	}
 	d := json.NewDecoder(bytes.NewReader(body))

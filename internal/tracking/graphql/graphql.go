@@ -24,9 +24,9 @@ import (
 //go:embed schema.graphql
 var schemaText string
 
-// Call answers a request of the REST API: both are JSON objects, and the
-// request's fields may be in camel case.
-type Call = func(ctx context.Context, request []byte) ([]byte, error)
+// Call answers a request of the REST API, if the judge lets it: both are JSON
+// objects, and the request's fields may be in camel case.
+type Call = func(ctx context.Context, judge server.Judge, request []byte) ([]byte, error)
 
 // Options of a handler.
 type Options struct {
@@ -94,16 +94,20 @@ func New(o Options) (*Handler, error) {
 }
 
 // Endpoints are the route, for both methods. Every field asks for more
-// permission than the route, which gives nothing by itself.
+// permission than the route, which gives nothing by itself, and the judge is
+// asked about each call.
 func (h *Handler) Endpoints() (list []server.Endpoint) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		list = append(list, server.Endpoint{
 			Method: method, Pattern: "/graphql", Permission: server.Can("get", route.Experiments), MaxBody: route.Small,
-			Summary: "what MLflow's web page asks", Codec: h.codec, Handler: http.HandlerFunc(h.serve),
+			Summary: "what MLflow's web page asks", Codec: h.codec, Handler: server.Judged(h.serve), Request: &judgedByCall{},
 		})
 	}
 	return list
 }
+
+// judgedByCall is a query: what it names stands in its calls, each of which is judged.
+type judgedByCall struct{ route.Scope }
 
 type request struct {
 	Query         string         `json:"query"`
@@ -111,13 +115,13 @@ type request struct {
 	OperationName string         `json:"operationName"`
 }
 
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, judge server.Judge) {
 	q, err := decode(r)
 	if err != nil {
 		h.codec.Error(w, r, err)
 		return
 	}
-	data, problems := h.Execute(r.Context(), q)
+	data, problems := h.execute(r.Context(), q, judge)
 	if data == nil {
 		data = []byte("null")
 	}
@@ -150,8 +154,8 @@ func decode(r *http.Request) (q request, err error) {
 	return q, nil
 }
 
-// Execute answers a query; data is nil if it was not begun.
-func (h *Handler) Execute(ctx context.Context, q request) (data []byte, problems []string) {
+// execute answers a query; data is nil if it was not begun.
+func (h *Handler) execute(ctx context.Context, q request, judge server.Judge) (data []byte, problems []string) {
 	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: q.Query}, maxTokens)
 	if err != nil {
 		return nil, messages(err)
@@ -177,7 +181,7 @@ func (h *Handler) Execute(ctx context.Context, q request) (data []byte, problems
 	if err != nil {
 		return nil, messages(err)
 	}
-	x := &execution{Handler: h, doc: doc, variables: variables, experiments: map[any]any{}, versions: map[string][]any{}}
+	x := &execution{Handler: h, judge: judge, doc: doc, variables: variables, experiments: map[any]any{}, versions: map[string][]any{}}
 	return x.operation(ctx, op), x.problems
 }
 

@@ -19,10 +19,10 @@ import (
 // answers stand for the REST API, whose own tests are elsewhere.
 func answers() map[string]Call {
 	always := func(answer string) Call {
-		return func(context.Context, []byte) ([]byte, error) { return []byte(answer), nil }
+		return func(context.Context, server.Judge, []byte) ([]byte, error) { return []byte(answer), nil }
 	}
 	return map[string]Call{
-		"GetExperiment": func(_ context.Context, request []byte) ([]byte, error) {
+		"GetExperiment": func(_ context.Context, _ server.Judge, request []byte) ([]byte, error) {
 			var q map[string]string
 			if err := json.Unmarshal(request, &q); err != nil {
 				return nil, err
@@ -170,10 +170,10 @@ func TestHandler_calls(t *testing.T) {
 	for i := range 2500 {
 		runs = append(runs, fmt.Sprintf(`{"info": {"run_id": "r%d", "experiment_id": "7"}}`, i))
 	}
-	calls["SearchRuns"] = func(context.Context, []byte) ([]byte, error) {
+	calls["SearchRuns"] = func(context.Context, server.Judge, []byte) ([]byte, error) {
 		return fmt.Appendf(nil, `{"runs": [%s]}`, strings.Join(runs, ",")), nil
 	}
-	calls["SearchModelVersions"] = func(_ context.Context, request []byte) ([]byte, error) {
+	calls["SearchModelVersions"] = func(_ context.Context, _ server.Judge, request []byte) ([]byte, error) {
 		for i := range runs {
 			if id := fmt.Sprintf("r%d", i); i%2 == 0 && strings.Contains(string(request), "'"+id+"'") {
 				versions = append(versions, fmt.Sprintf(`{"name": "m", "version": "%d", "run_id": %q}`, i, id))
@@ -183,9 +183,9 @@ func TestHandler_calls(t *testing.T) {
 		return fmt.Appendf(nil, `{"model_versions": [%s]}`, strings.Join(versions, ",")), nil
 	}
 	for name, call := range calls {
-		calls[name] = func(ctx context.Context, request []byte) ([]byte, error) {
+		calls[name] = func(ctx context.Context, judge server.Judge, request []byte) ([]byte, error) {
 			asked[name]++
-			return call(ctx, request)
+			return call(ctx, judge, request)
 		}
 	}
 	_, answer := ask(t, serveCalls(t, "", calls), map[string]any{"query": `mutation { mlflowSearchRuns(input: {}) { runs { info { runId } experiment { name } modelVersions { version } } } }`})
@@ -224,7 +224,7 @@ func TestLimitsOf(t *testing.T) {
 	}
 }
 
-func FuzzHandler_Execute(f *testing.F) {
+func FuzzHandler_execute(f *testing.F) {
 	f.Add(`{ mlflowGetRun(input: {runId: "a"}) { run { info { runId } } } }`)
 	f.Add(`query Q($a: Int = 5) { test(inputString: "\u0000") { ...F } } fragment F on Test { output }`)
 	f.Add(`mutation { mlflowSearchRuns(input: {runViewType: ALL, maxResults: 99999999999}) { runs { info { status } } } }`)
@@ -233,7 +233,7 @@ func FuzzHandler_Execute(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		data, problems := h.Execute(t.Context(), request{Query: query})
+		data, problems := h.execute(t.Context(), request{Query: query}, server.Allow)
 		if data == nil && len(problems) == 0 || data != nil && !json.Valid(data) {
 			t.Errorf("%s %v", data, problems)
 		}

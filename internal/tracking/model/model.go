@@ -80,10 +80,11 @@ type Run struct {
 
 // Metric is one point.
 type Metric struct {
-	Key                                          string
-	Value                                        float64
-	Timestamp, Step                              int64
-	ModelID, DatasetName, DatasetDigest, RunUUID string
+	Key                                 string
+	Value                               float64
+	Timestamp, Step                     int64
+	ModelID                             string `about:"logged_model"`
+	DatasetName, DatasetDigest, RunUUID string
 }
 
 // Dataset is what a run read.

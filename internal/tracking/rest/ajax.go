@@ -20,7 +20,7 @@ const maxAjaxUpload = 10 << 20
 func (a *API) webPage() []server.Endpoint {
 	telemetry := server.Public("it says that the web page has nothing to report")
 	return []server.Endpoint{
-		a.handler("POST", ajax+"/2.0/mlflow/upload-artifact", "update", "upload an artifact of a run", maxAjaxUpload+1, a.uploadToRun),
+		handler(a, "POST", ajax+"/2.0/mlflow/upload-artifact", "update", "upload an artifact of a run", maxAjaxUpload+1, uploadOf, a.uploadToRun),
 		{
 			Method: "GET", Pattern: ajax + "/3.0/mlflow/ui-telemetry", Permission: telemetry, Summary: "the web page is told to report nothing", Codec: a.codec,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.codec.Encode(w, r, noTelemetry{}) }),
@@ -47,15 +47,18 @@ func (noTelemetry) AppendJSON(w *writer) {
 	w.End()
 }
 
-func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	run, file := q.Get("run_uuid"), q.Get("path")
+func uploadOf(r *http.Request) (*fileIn, error) {
+	q := &fileIn{Run: r.URL.Query().Get("run_uuid"), File: r.URL.Query().Get("path")}
 	switch {
-	case run == "":
-		return model.Invalid("Request must specify run_uuid.")
-	case file == "":
-		return model.Invalid("Request must specify path.")
+	case q.Run == "":
+		return nil, model.Invalid("Request must specify run_uuid.")
+	case q.File == "":
+		return nil, model.Invalid("Request must specify path.")
 	}
+	return q, nil
+}
+
+func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request, q *fileIn) error {
 	content, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -66,11 +69,11 @@ func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request) error {
 	case len(content) == 0:
 		return model.Invalid("Request must specify data.")
 	}
-	info, err := a.store.RunInfo(r.Context(), server.NamespaceOf(r.Context()), run)
+	info, err := a.store.RunInfo(r.Context(), server.NamespaceOf(r.Context()), q.Run)
 	if err != nil {
 		return err
 	}
-	key, err := a.keyOf(r.Context(), info.ArtifactURI, file)
+	key, err := a.keyOf(r.Context(), info.ArtifactURI, q.File)
 	if err != nil {
 		return err
 	}

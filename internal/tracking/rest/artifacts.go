@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -21,16 +22,48 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
-// handler is a route that answers with bytes or takes them.
-func (a *API) handler(method, pattern, verb, summary string, maxBody int64, h func(w http.ResponseWriter, r *http.Request) error) server.Endpoint {
-	return server.Endpoint{
-		Method: method, Pattern: pattern, Permission: server.Can(verb, route.Artifacts), Summary: summary, MaxBody: maxBody, Codec: a.codec,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				a.codec.Error(w, r, publicError(err))
-			}
-		}),
+// handler is a route that answers with bytes or takes them; read finds what it is about.
+func handler[Req any](a *API, method, pattern, verb, summary string, maxBody int64, read func(*http.Request) (*Req, error), answer func(http.ResponseWriter, *http.Request, *Req) error) server.Endpoint {
+	e := server.Endpoint{Method: method, Pattern: pattern, Permission: server.Can(verb, route.Artifacts), Summary: summary, MaxBody: maxBody, Codec: a.codec}
+	off := a.o.NoProxy && strings.Contains(pattern, "/mlflow-artifacts/")
+	return server.Handled(e, read, func(w http.ResponseWriter, r *http.Request, q *Req) error {
+		if off {
+			return noProxy(r)
+		}
+		return publicError(answer(w, r, q))
+	})
+}
+
+// noProxy answers for the artifact routes of a server that leaves artifacts to its clients.
+func noProxy(r *http.Request) error {
+	return server.Errorf(http.StatusServiceUnavailable, "TEMPORARILY_UNAVAILABLE",
+		"%s is disabled because the server runs with --no-serve-artifacts; clients reach the artifacts at their own address", r.URL.Path)
+}
+
+// artifactIn is what a request for a file or a folder names.
+type artifactIn struct {
+	// Path below the root of artifacts.
+	Path string `about:"path"`
+}
+
+func artifactOf(r *http.Request) (*artifactIn, error) { return &artifactIn{r.PathValue("path")}, nil }
+
+// folderOf reads the folder of a list.
+func folderOf(r *http.Request) (*artifactIn, error) {
+	p := strings.Trim(r.URL.Query().Get("path"), "/")
+	if p == "" {
+		return nil, model.Invalid("Missing value for required parameter 'path': the artifacts of all projects together are not listed.")
 	}
+	return &artifactIn{p}, nil
+}
+
+// fileIn is a file of a run, a logged model or a version of a registered model.
+type fileIn struct {
+	Run     string `about:"run"`
+	Model   string `about:"logged_model"`
+	Name    string `about:"version"`
+	Version string
+	File    string
 }
 
 // publicError gives the errors of the bucket the form that clients know.
@@ -56,18 +89,18 @@ func (a *API) artifacts() []server.Endpoint {
 	list := call(a, "GET", "/artifacts/list", "list", route.Artifacts, "artifacts of a run", route.Small, a.listRunArtifacts)
 	list = append(list, call(a, "GET", "/logged-models/{model_id}/artifacts/directories", "list", route.Artifacts, "files of a logged model", route.Small, a.listModelArtifacts)...)
 	for _, e := range []server.Endpoint{
-		a.handler("GET", proxy+"/{path...}", "get", "download an artifact", 0, a.download),
-		a.handler("PUT", proxy+"/{path...}", "update", "upload an artifact", a.uploadLimit(), a.upload),
-		a.handler("DELETE", proxy+"/{path...}", "delete", "delete an artifact or a folder", 0, a.remove),
-		a.handler("GET", proxy, "list", "list a folder of artifacts", 0, a.list),
-		a.handler("GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, a.downloadOfModel),
+		handler(a, "GET", proxy+"/{path...}", "get", "download an artifact", 0, artifactOf, a.download),
+		handler(a, "PUT", proxy+"/{path...}", "update", "upload an artifact", a.uploadLimit(), artifactOf, a.upload),
+		handler(a, "DELETE", proxy+"/{path...}", "delete", "delete an artifact or a folder", 0, artifactOf, a.remove),
+		handler(a, "GET", proxy, "list", "list a folder of artifacts", 0, folderOf, a.list),
+		handler(a, "GET", "/api/2.0/mlflow/logged-models/{model_id}/artifacts/files", "get", "download a file of a logged model", 0, fileOfModel, a.downloadOfModel),
 	} {
 		list = append(list, route.Both(e)...)
 	}
 	return append(
 		list,
-		a.handler("GET", "/get-artifact", "get", "download an artifact of a run", 0, a.downloadOfRun),
-		a.handler("GET", "/model-versions/get-artifact", "get", "download a file of a model version", 0, a.downloadOfVersion),
+		handler(a, "GET", "/get-artifact", "get", "download an artifact of a run", 0, fileOfRun, a.downloadOfRun),
+		handler(a, "GET", "/model-versions/get-artifact", "get", "download a file of a model version", 0, fileOfVersion, a.downloadOfVersion),
 	)
 }
 
@@ -170,31 +203,35 @@ func (a *API) keyOf(ctx context.Context, uri, file string) (string, error) {
 	return "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", uri)
 }
 
-func (a *API) download(w http.ResponseWriter, r *http.Request) error {
-	key, err := a.key(r.Context(), r.PathValue("path"))
+func (a *API) download(w http.ResponseWriter, r *http.Request, q *artifactIn) error {
+	key, err := a.key(r.Context(), q.Path)
 	if err != nil {
 		return err
 	}
 	return a.send(w, r, place{a.o.Blobs, key})
 }
 
-func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request) error {
+func fileOfRun(r *http.Request) (*fileIn, error) {
 	q := r.URL.Query()
-	run := q.Get("run_id")
-	if run == "" {
-		run = q.Get("run_uuid")
-	}
-	info, err := a.store.RunInfo(r.Context(), server.NamespaceOf(r.Context()), run)
+	return &fileIn{Run: cmp.Or(q.Get("run_id"), q.Get("run_uuid")), File: q.Get("path")}, nil
+}
+
+func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request, q *fileIn) error {
+	info, err := a.store.RunInfo(r.Context(), server.NamespaceOf(r.Context()), q.Run)
 	if err != nil {
 		return err
 	}
-	return a.sendFile(w, r, info.ArtifactURI, q.Get("path"))
+	return a.sendFile(w, r, info.ArtifactURI, q.File)
 }
 
-func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request) error {
+func fileOfVersion(r *http.Request) (*fileIn, error) {
 	q := r.URL.Query()
+	return &fileIn{Name: q.Get("name"), Version: q.Get("version"), File: q.Get("path")}, nil
+}
+
+func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request, q *fileIn) error {
 	namespace := server.NamespaceOf(r.Context())
-	v, err := a.store.ModelVersion(r.Context(), namespace, q.Get("name"), q.Get("version"))
+	v, err := a.store.ModelVersion(r.Context(), namespace, q.Name, q.Version)
 	if err != nil {
 		return err
 	}
@@ -202,15 +239,19 @@ func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.sendFile(w, r, folder, q.Get("path"))
+	return a.sendFile(w, r, folder, q.File)
 }
 
-func (a *API) downloadOfModel(w http.ResponseWriter, r *http.Request) error {
-	m, err := a.store.LoggedModel(r.Context(), server.NamespaceOf(r.Context()), r.PathValue("model_id"), false)
+func fileOfModel(r *http.Request) (*fileIn, error) {
+	return &fileIn{Model: r.PathValue("model_id"), File: r.URL.Query().Get("artifact_file_path")}, nil
+}
+
+func (a *API) downloadOfModel(w http.ResponseWriter, r *http.Request, q *fileIn) error {
+	m, err := a.store.LoggedModel(r.Context(), server.NamespaceOf(r.Context()), q.Model, false)
 	if err != nil {
 		return err
 	}
-	return a.sendFile(w, r, m.ArtifactURI, r.URL.Query().Get("artifact_file_path"))
+	return a.sendFile(w, r, m.ArtifactURI, q.File)
 }
 
 func (a *API) sendFile(w http.ResponseWriter, r *http.Request, uri, file string) error {
@@ -284,8 +325,8 @@ func (a *API) uploadLimit() int64 {
 	return -1
 }
 
-func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
-	key, err := a.key(r.Context(), r.PathValue("path"))
+func (a *API) upload(w http.ResponseWriter, r *http.Request, q *artifactIn) error {
+	key, err := a.key(r.Context(), q.Path)
 	if err != nil {
 		return err
 	}
@@ -315,8 +356,8 @@ func (a *API) uploadedKey(r *http.Request, key string) {
 	a.o.Uploaded(server.NamespaceOf(r.Context()), strings.TrimPrefix(strings.TrimPrefix(key, a.o.KeyPrefix), "/"))
 }
 
-func (a *API) remove(w http.ResponseWriter, r *http.Request) error {
-	key, err := a.key(r.Context(), r.PathValue("path"))
+func (a *API) remove(w http.ResponseWriter, r *http.Request, q *artifactIn) error {
+	key, err := a.key(r.Context(), q.Path)
 	if err != nil {
 		return err
 	}
@@ -330,12 +371,8 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (a *API) list(w http.ResponseWriter, r *http.Request) error {
-	p := strings.Trim(r.URL.Query().Get("path"), "/")
-	if p == "" {
-		return model.Invalid("Missing value for required parameter 'path': the artifacts of all projects together are not listed.")
-	}
-	key, err := a.key(r.Context(), p)
+func (a *API) list(w http.ResponseWriter, r *http.Request, q *artifactIn) error {
+	key, err := a.key(r.Context(), q.Path)
 	if err != nil {
 		return err
 	}
@@ -371,9 +408,9 @@ func (f filesJSON) AppendJSON(w *writer) {
 }
 
 type listRunArtifacts struct {
-	ID   string `ml:"run_id,required"`
-	UUID string `ml:"run_uuid"`
-	Path string `ml:"path"`
+	ID   string `ml:"run_id,required" about:"run"`
+	UUID string `ml:"run_uuid" about:"run"`
+	Path string `ml:"path" about:"- within the run"`
 }
 
 func (a *API) listRunArtifacts(ctx context.Context, q *listRunArtifacts) (*filesJSON, error) {
@@ -386,7 +423,7 @@ func (a *API) listRunArtifacts(ctx context.Context, q *listRunArtifacts) (*files
 
 type listModelArtifacts struct {
 	modelRef
-	Path string `ml:"artifact_directory_path"`
+	Path string `ml:"artifact_directory_path" about:"- within the model"`
 }
 
 func (a *API) listModelArtifacts(ctx context.Context, q *listModelArtifacts) (*filesJSON, error) {

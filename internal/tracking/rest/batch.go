@@ -11,13 +11,13 @@ type metricIn struct {
 	Value     *float64 `ml:"value,required"`
 	Timestamp *int64   `ml:"timestamp,required"`
 	Step      int64    `ml:"step"`
-	Dataset   string   `ml:"dataset_name"`
+	Dataset   string   `ml:"dataset_name" about:"- a text"`
 	Digest    string   `ml:"dataset_digest"`
-	ModelID   string   `ml:"model_id"`
+	ModelID   string   `ml:"model_id" about:"logged_model"`
 }
 
 type logBatch struct {
-	ID      string         `ml:"run_id,required"`
+	ID      string         `ml:"run_id,required" about:"run"`
 	Metrics []metricIn     `ml:"metrics"`
 	Params  []route.PairIn `ml:"params"`
 	Tags    []route.PairIn `ml:"tags"`

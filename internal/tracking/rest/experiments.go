@@ -10,25 +10,27 @@ import (
 )
 
 type createExperiment struct {
-	Name     string         `ml:"name,required"`
+	Name     string         `ml:"name,required" about:"new experiment"`
 	Location string         `ml:"artifact_location"`
 	Tags     []route.PairIn `ml:"tags"`
 }
 
 type experimentID struct {
-	ID string `ml:"experiment_id,required"`
+	ID string `ml:"experiment_id,required" about:"experiment"`
 }
 
 type experimentName struct {
-	Name string `ml:"experiment_name,required"`
+	Name string `ml:"experiment_name,required" about:"experiment_name,maybe"`
 }
 
 type renameExperiment struct {
-	ID   string `ml:"experiment_id,required"`
-	Name string `ml:"new_name,required"`
+	ID   string `ml:"experiment_id,required" about:"experiment"`
+	Name string `ml:"new_name,required" about:"- nothing has it yet"`
 }
 
 type searchExperiments struct {
+	route.Scope
+
 	Max     *int64     `ml:"max_results"`
 	Token   string     `ml:"page_token"`
 	Filter  string     `ml:"filter"`
@@ -37,13 +39,13 @@ type searchExperiments struct {
 }
 
 type experimentTag struct {
-	ID    string `ml:"experiment_id,required"`
+	ID    string `ml:"experiment_id,required" about:"experiment"`
 	Key   string `ml:"key,required"`
 	Value string `ml:"value"`
 }
 
 type searchDatasets struct {
-	IDs []string `ml:"experiment_ids"`
+	IDs []string `ml:"experiment_ids" about:"experiment"`
 }
 
 func (a *API) getExperiment(ctx context.Context, q *experimentID) (*route.One[experimentJSON], error) {
@@ -60,7 +62,7 @@ func (a *API) experiments() []server.Endpoint {
 		if err != nil {
 			return nil, err
 		}
-		list, next, err := a.store.SearchExperiments(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token, View: q.View})
+		list, next, err := a.store.SearchExperiments(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token, View: q.View, Visible: q.Visible})
 		return route.ManyOf("experiments", list, next, err, func(e model.Experiment) experimentJSON { return experimentJSON(e) })
 	}
 	return route.Flat(

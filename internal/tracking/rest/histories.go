@@ -10,21 +10,21 @@ import (
 )
 
 type getHistory struct {
-	ID    string `ml:"run_id,required"`
-	UUID  string `ml:"run_uuid"`
+	ID    string `ml:"run_id,required" about:"run"`
+	UUID  string `ml:"run_uuid" about:"run"`
 	Key   string `ml:"metric_key,required"`
 	Token string `ml:"page_token"`
 	Max   *int64 `ml:"max_results"`
 }
 
 type getHistoryBulk struct {
-	IDs []string `ml:"run_id"`
+	IDs []string `ml:"run_id" about:"run"`
 	Key *string  `ml:"metric_key"`
 	Max *int64   `ml:"max_results"`
 }
 
 type getHistoryInterval struct {
-	IDs  []string `ml:"run_ids,required"`
+	IDs  []string `ml:"run_ids,required" about:"run"`
 	Key  string   `ml:"metric_key,required"`
 	From *int64   `ml:"start_step"`
 	To   *int64   `ml:"end_step"`

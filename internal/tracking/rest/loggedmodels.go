@@ -11,16 +11,16 @@ import (
 )
 
 type createLoggedModel struct {
-	Experiment string         `ml:"experiment_id,required"`
-	Name       string         `ml:"name"`
+	Experiment string         `ml:"experiment_id,required" about:"experiment"`
+	Name       string         `ml:"name" about:"- need not be the only one"`
 	Type       string         `ml:"model_type"`
-	SourceRun  string         `ml:"source_run_id"`
+	SourceRun  string         `ml:"source_run_id" about:"run,read"`
 	Params     []route.PairIn `ml:"params"`
 	Tags       []route.PairIn `ml:"tags"`
 }
 
 type modelRef struct {
-	ID      string `ml:"model_id"`
+	ID      string `ml:"model_id" about:"logged_model"`
 	Deleted bool   `ml:"allow_deleted"`
 }
 
@@ -28,7 +28,7 @@ type modelRef struct {
 func (q *modelRef) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
 
 type finalizeModel struct {
-	ID     string                   `ml:"model_id"`
+	ID     string                   `ml:"model_id" about:"logged_model"`
 	Status *model.LoggedModelStatus `ml:"status,required"`
 }
 
@@ -36,7 +36,7 @@ type finalizeModel struct {
 func (q *finalizeModel) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
 
 type modelPairs struct {
-	ID     string         `ml:"model_id"`
+	ID     string         `ml:"model_id" about:"logged_model"`
 	Params []route.PairIn `ml:"params"`
 	Tags   []route.PairIn `ml:"tags"`
 }
@@ -45,7 +45,7 @@ type modelPairs struct {
 func (q *modelPairs) FromPath(r *http.Request) { q.ID = r.PathValue("model_id") }
 
 type modelTagRef struct {
-	ID  string `ml:"model_id"`
+	ID  string `ml:"model_id" about:"logged_model"`
 	Key string `ml:"tag_key"`
 }
 
@@ -55,17 +55,17 @@ func (q *modelTagRef) FromPath(r *http.Request) {
 }
 
 type searchLoggedModels struct {
-	Experiments []string `ml:"experiment_ids,required"`
+	Experiments []string `ml:"experiment_ids,required" about:"experiment"`
 	Filter      string   `ml:"filter"`
 	Datasets    []struct {
-		Name   string `ml:"dataset_name"`
+		Name   string `ml:"dataset_name" about:"- a condition"`
 		Digest string `ml:"dataset_digest"`
 	} `ml:"datasets"`
 	Max     *int64 `ml:"max_results"`
 	OrderBy []struct {
-		Field     string `ml:"field_name"`
+		Field     string `ml:"field_name" about:"- an order"`
 		Ascending *bool  `ml:"ascending"`
-		Dataset   string `ml:"dataset_name"`
+		Dataset   string `ml:"dataset_name" about:"- a condition"`
 		Digest    string `ml:"dataset_digest"`
 	} `ml:"order_by"`
 	Token string `ml:"page_token"`

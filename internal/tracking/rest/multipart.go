@@ -48,10 +48,10 @@ func (a *API) multipart() []server.Endpoint {
 	list := a.mpu("create", a.createParts)
 	list = append(list, a.mpu("complete", a.completeParts)...)
 	list = append(list, a.mpu("abort", a.abortParts)...)
-	part := a.handler("PUT", partsRoute+"/{upload}/{number}", "update", "take one part of an upload", a.uploadLimit(), a.uploadPart)
+	part := handler(a, "PUT", partsRoute+"/{upload}/{number}", "update", "take one part of an upload", a.uploadLimit(), artifactOf, a.uploadPart)
 	part.Permission = server.Public("its address is signed, for one part of an upload that someone with the permission has begun")
 	list = append(list, part)
-	list = append(list, route.Both(a.handler("GET", "/api/2.0/mlflow-artifacts/presigned/{path...}", "get", "an address to download an artifact from the object store itself", 0, a.presign))...)
+	list = append(list, route.Both(handler(a, "GET", "/api/2.0/mlflow-artifacts/presigned/{path...}", "get", "an address to download an artifact from the object store itself", 0, artifactOf, a.presign))...)
 	list = append(list, call(a, "POST", "/artifacts/presigned-upload-url", "update", route.Artifacts, "an address to upload to the object store itself", route.Small, a.presignUpload)...)
 	return append(list, call(a, "POST", "/artifacts/presigned-download-url", "get", route.Artifacts, "an address to download from the object store itself", route.Small, a.presignDownload)...)
 }
@@ -62,28 +62,38 @@ type partIn struct {
 }
 
 type partsIn struct {
-	Path   string   `ml:"path,required"`
+	Path   string   `ml:"path,required" about:"- the handler joins it with that of the address, and both are judged"`
 	Count  int64    `ml:"num_parts"`
-	Upload string   `ml:"upload_id"`
+	Upload string   `ml:"upload_id" about:"- signed by the server, for one path"`
 	Parts  []partIn `ml:"parts"`
+}
+
+// uploadIn is an upload in parts of one file.
+type uploadIn struct {
+	artifactIn
+
+	parts partsIn
 }
 
 // mpu is a call about an upload; the file is the last name of the client's path, in the folder of the URL.
 func (a *API) mpu(op string, do func(r *http.Request, q *partsIn, key string) (mlwire.Appender, error)) []server.Endpoint {
-	return route.Both(a.handler("POST", "/api/2.0/mlflow-artifacts/mpu/"+op+"/{path...}", "update", op+" an upload in parts", 8<<20, func(w http.ResponseWriter, r *http.Request) error {
-		q := &partsIn{}
-		if err := a.codec.Decode(r, q); err != nil {
-			return err
+	read := func(r *http.Request) (*uploadIn, error) {
+		q := &uploadIn{}
+		if err := a.codec.Decode(r, &q.parts); err != nil {
+			return nil, err
 		}
-		file := q.Path[strings.LastIndexAny(q.Path, `/\`)+1:]
+		q.Path = q.parts.Path[strings.LastIndexAny(q.parts.Path, `/\`)+1:]
 		if folder := r.PathValue("path"); folder != "" {
-			file = folder + "/" + file
+			q.Path = folder + "/" + q.Path
 		}
-		key, err := a.key(r.Context(), file)
+		return q, nil
+	}
+	return route.Both(handler(a, "POST", "/api/2.0/mlflow-artifacts/mpu/"+op+"/{path...}", "update", op+" an upload in parts", 8<<20, read, func(w http.ResponseWriter, r *http.Request, q *uploadIn) error {
+		key, err := a.key(r.Context(), q.Path)
 		if err != nil {
 			return err
 		}
-		answer, err := do(r, q, key)
+		answer, err := do(r, &q.parts, key)
 		if err != nil {
 			return err
 		}
@@ -171,7 +181,7 @@ func (a *API) partKey(upload string, number int64) string {
 	return folder + "/" + strconv.FormatInt(number, 10)
 }
 
-func (a *API) uploadPart(w http.ResponseWriter, r *http.Request) error {
+func (a *API) uploadPart(w http.ResponseWriter, r *http.Request, _ *artifactIn) error {
 	upload, number := r.PathValue("upload"), r.PathValue("number")
 	_, rest, _ := strings.Cut(upload, ".")
 	ends, _, _ := strings.Cut(rest, ".")
@@ -342,8 +352,8 @@ func (s signed) AppendJSON(w *writer) {
 	w.End()
 }
 
-func (a *API) presign(w http.ResponseWriter, r *http.Request) error {
-	key, err := a.key(r.Context(), r.PathValue("path"))
+func (a *API) presign(w http.ResponseWriter, r *http.Request, q *artifactIn) error {
+	key, err := a.key(r.Context(), q.Path)
 	if err != nil {
 		return err
 	}
@@ -376,9 +386,9 @@ func signPlace(ctx context.Context, p place, method, name string, valid time.Dur
 }
 
 type presignIn struct {
-	Run     string `ml:"run_id"`
-	Model   string `ml:"model_id"`
-	Path    string `ml:"path,required"`
+	Run     string `ml:"run_id" about:"run"`
+	Model   string `ml:"model_id" about:"logged_model"`
+	Path    string `ml:"path,required" about:"- within the run or model"`
 	Expires *int64 `ml:"expiration"`
 }
 

@@ -10,26 +10,28 @@ import (
 )
 
 type createRegistered struct {
-	Name        string         `ml:"name,required"`
+	Name        string         `ml:"name,required" about:"new registered_model"`
 	Tags        []route.PairIn `ml:"tags"`
 	Description string         `ml:"description"`
 }
 
 type registeredRef struct {
-	Name string `ml:"name,required"`
+	Name string `ml:"name,required" about:"registered_model"`
 }
 
 type describeRegistered struct {
-	Name        string `ml:"name,required"`
+	Name        string `ml:"name,required" about:"registered_model"`
 	Description string `ml:"description"`
 }
 
 type renameRegistered struct {
-	Name    string `ml:"name,required"`
-	NewName string `ml:"new_name,required"`
+	Name    string `ml:"name,required" about:"registered_model"`
+	NewName string `ml:"new_name,required" about:"- nothing has it yet"`
 }
 
 type search struct {
+	route.Scope
+
 	Filter  string   `ml:"filter"`
 	Max     *int64   `ml:"max_results"`
 	OrderBy []string `ml:"order_by"`
@@ -37,23 +39,29 @@ type search struct {
 }
 
 type latestVersions struct {
-	Name   string   `ml:"name,required"`
+	Name   string   `ml:"name,required" about:"version"`
 	Stages []string `ml:"stages"`
 }
 
 type registeredTag struct {
-	Name  string `ml:"name,required"`
+	Name  string `ml:"name,required" about:"registered_model"`
 	Key   string `ml:"key,required"`
 	Value string `ml:"value"`
 }
 
 type aliasRef struct {
-	Name  string `ml:"name,required"`
+	Name  string `ml:"name,required" about:"registered_model"`
+	Alias string `ml:"alias,required"`
+}
+
+// ofAlias reads what an alias names, which is a version.
+type ofAlias struct {
+	Name  string `ml:"name,required" about:"version"`
 	Alias string `ml:"alias,required"`
 }
 
 type setAlias struct {
-	Name    string `ml:"name,required"`
+	Name    string `ml:"name,required" about:"registered_model"`
 	Alias   string `ml:"alias,required"`
 	Version string `ml:"version,required"`
 }
@@ -98,7 +106,7 @@ func (a *API) registry() []server.Endpoint {
 			if err != nil {
 				return nil, err
 			}
-			list, next, err := a.store.SearchRegisteredModels(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token})
+			list, next, err := a.store.SearchRegisteredModels(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token, Visible: q.Visible})
 			return route.ManyOf("registered_models", list, next, err, func(m model.RegisteredModel) registeredJSON { return registeredJSON(m) })
 		}),
 		call(a, "POST", "/registered-models/get-latest-versions", "get", route.Registered, "newest version of each stage", route.Small, latest),
@@ -115,7 +123,7 @@ func (a *API) registry() []server.Endpoint {
 		call(a, "DELETE", "/registered-models/alias", "update", route.Registered, "delete an alias", route.Small, func(ctx context.Context, q *aliasRef) (*route.Empty, error) {
 			return route.Done(a.changed(ctx, a.store.DeleteAlias(ctx, server.NamespaceOf(ctx), q.Name, q.Alias), q.Name))
 		}),
-		call(a, "GET", "/registered-models/alias", "get", route.Registered, "the version that an alias names", route.Small, func(ctx context.Context, q *aliasRef) (*route.One[versionJSON], error) {
+		call(a, "GET", "/registered-models/alias", "get", route.Registered, "the version that an alias names", route.Small, func(ctx context.Context, q *ofAlias) (*route.One[versionJSON], error) {
 			v, err := a.store.VersionByAlias(ctx, server.NamespaceOf(ctx), q.Name, q.Alias)
 			return route.OneOf("model_version", versionJSON(v), err)
 		}),

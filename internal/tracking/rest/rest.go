@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -78,20 +76,7 @@ func (a *API) Endpoints() []server.Endpoint {
 	} {
 		list = append(list, group...)
 	}
-	if a.o.NoProxy {
-		for i, e := range list {
-			if strings.Contains(e.Pattern, "/mlflow-artifacts/") {
-				list[i].Handler = http.HandlerFunc(a.noProxy)
-			}
-		}
-	}
 	return list
-}
-
-// noProxy answers for the artifact routes of a server that leaves artifacts to its clients.
-func (a *API) noProxy(w http.ResponseWriter, r *http.Request) {
-	a.codec.Error(w, r, server.Errorf(http.StatusServiceUnavailable, "TEMPORARILY_UNAVAILABLE",
-		"%s is disabled because the server runs with --no-serve-artifacts; clients reach the artifacts at their own address", r.URL.Path))
 }
 
 // call is one call below /api/2.0/mlflow.

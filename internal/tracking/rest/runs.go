@@ -12,29 +12,29 @@ import (
 )
 
 type createRun struct {
-	Experiment string         `ml:"experiment_id"`
-	User       string         `ml:"user_id"`
-	Name       string         `ml:"run_name"`
+	Experiment string         `ml:"experiment_id" about:"experiment,zero"`
+	User       string         `ml:"user_id" about:"- a text"`
+	Name       string         `ml:"run_name" about:"- need not be the only one"`
 	Start      *int64         `ml:"start_time"`
 	Tags       []route.PairIn `ml:"tags"`
 }
 
 // runRef names a run, by its older field too.
 type runRef struct {
-	ID   string `ml:"run_id,required"`
-	UUID string `ml:"run_uuid"`
+	ID   string `ml:"run_id,required" about:"run"`
+	UUID string `ml:"run_uuid" about:"run"`
 }
 
 type updateRun struct {
-	ID     string           `ml:"run_id,required"`
-	UUID   string           `ml:"run_uuid"`
+	ID     string           `ml:"run_id,required" about:"run"`
+	UUID   string           `ml:"run_uuid" about:"run"`
 	Status *model.RunStatus `ml:"status"`
 	End    *int64           `ml:"end_time"`
-	Name   *string          `ml:"run_name"`
+	Name   *string          `ml:"run_name" about:"- need not be the only one"`
 }
 
 type searchRuns struct {
-	Experiments []string   `ml:"experiment_ids"`
+	Experiments []string   `ml:"experiment_ids" about:"experiment"`
 	Filter      string     `ml:"filter"`
 	View        model.View `ml:"run_view_type"`
 	Max         *int64     `ml:"max_results"`
@@ -90,20 +90,20 @@ func (a *API) runs() []server.Endpoint {
 }
 
 type logMetric struct {
-	ID        string   `ml:"run_id,required"`
-	UUID      string   `ml:"run_uuid"`
+	ID        string   `ml:"run_id,required" about:"run"`
+	UUID      string   `ml:"run_uuid" about:"run"`
 	Key       string   `ml:"key,required"`
 	Value     *float64 `ml:"value,required"`
 	Timestamp *int64   `ml:"timestamp,required"`
 	Step      int64    `ml:"step"`
-	ModelID   string   `ml:"model_id"`
-	Dataset   string   `ml:"dataset_name"`
+	ModelID   string   `ml:"model_id" about:"logged_model"`
+	Dataset   string   `ml:"dataset_name" about:"- a text"`
 	Digest    string   `ml:"dataset_digest"`
 }
 
 type logPair struct {
-	ID    string `ml:"run_id,required"`
-	UUID  string `ml:"run_uuid"`
+	ID    string `ml:"run_id,required" about:"run"`
+	UUID  string `ml:"run_uuid" about:"run"`
 	Key   string `ml:"key,required"`
 	Value string `ml:"value"`
 }
@@ -111,33 +111,33 @@ type logPair struct {
 type datasetInputIn struct {
 	Tags    []route.PairIn `ml:"tags"`
 	Dataset struct {
-		Name       string `ml:"name"`
+		Name       string `ml:"name" about:"- a text"`
 		Digest     string `ml:"digest"`
 		SourceType string `ml:"source_type"`
-		Source     string `ml:"source"`
+		Source     string `ml:"source" about:"- a text"`
 		Schema     string `ml:"schema"`
 		Profile    string `ml:"profile"`
 	} `ml:"dataset"`
 }
 
 type modelIn struct {
-	ID   string `ml:"model_id"`
+	ID   string `ml:"model_id" about:"logged_model"`
 	Step int64  `ml:"step"`
 }
 
 type logInputs struct {
-	ID       string           `ml:"run_id,required"`
+	ID       string           `ml:"run_id,required" about:"run"`
 	Datasets []datasetInputIn `ml:"datasets"`
 	Models   []modelIn        `ml:"models"`
 }
 
 type logOutputs struct {
-	ID     string    `ml:"run_id,required"`
+	ID     string    `ml:"run_id,required" about:"run"`
 	Models []modelIn `ml:"models,required"`
 }
 
 type logModel struct {
-	ID   string `ml:"run_id,required"`
+	ID   string `ml:"run_id,required" about:"run"`
 	JSON string `ml:"model_json,required"`
 }
 

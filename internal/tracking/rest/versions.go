@@ -10,35 +10,35 @@ import (
 )
 
 type createVersion struct {
-	Name        string         `ml:"name,required"`
-	Source      string         `ml:"source,required"`
-	RunID       string         `ml:"run_id"`
+	Name        string         `ml:"name,required" about:"version"`
+	Source      string         `ml:"source,required" about:"source,read"`
+	RunID       string         `ml:"run_id" about:"run,read"`
 	Tags        []route.PairIn `ml:"tags"`
 	RunLink     string         `ml:"run_link"`
 	Description string         `ml:"description"`
-	ModelID     string         `ml:"model_id"`
+	ModelID     string         `ml:"model_id" about:"logged_model,read"`
 }
 
 type versionRef struct {
-	Name    string `ml:"name,required"`
+	Name    string `ml:"name,required" about:"version"`
 	Version string `ml:"version,required"`
 }
 
 type describeVersion struct {
-	Name        string  `ml:"name,required"`
+	Name        string  `ml:"name,required" about:"version"`
 	Version     string  `ml:"version,required"`
 	Description *string `ml:"description"`
 }
 
 type transition struct {
-	Name    string `ml:"name,required"`
+	Name    string `ml:"name,required" about:"version"`
 	Version string `ml:"version,required"`
 	Stage   string `ml:"stage,required"`
 	Archive bool   `ml:"archive_existing_versions"`
 }
 
 type versionTag struct {
-	Name    string `ml:"name,required"`
+	Name    string `ml:"name,required" about:"version"`
 	Version string `ml:"version,required"`
 	Key     string `ml:"key,required"`
 	Value   string `ml:"value"`
@@ -55,7 +55,7 @@ func (a *API) searchVersions(ctx context.Context, q *search) (*route.Many[versio
 	if err != nil {
 		return nil, err
 	}
-	list, next, err := a.store.SearchModelVersions(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token})
+	list, next, err := a.store.SearchModelVersions(ctx, server.NamespaceOf(ctx), store.Query{Filter: q.Filter, Max: n, OrderBy: q.OrderBy, Token: q.Token, Visible: q.Visible})
 	return route.ManyOf("model_versions", list, next, err, func(v model.ModelVersion) versionJSON { return versionJSON(v) })
 }
 

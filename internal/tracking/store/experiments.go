@@ -101,7 +101,12 @@ func (s *Store) CreateExperiment(ctx context.Context, namespace, name, location 
 				return err
 			}
 		}
-		return nil
+		if name == defaultExperiment {
+			return nil // it is nobody's: whoever comes first to a namespace makes it
+		}
+		return t.owners(func(o Owners) error {
+			return o.Made(ctx, t.Tx, model.Owned{Namespace: namespace, Kind: model.OwnedExperiment, ID: strconv.FormatInt(id, 10)})
+		})
 	})
 	return id, err
 }

@@ -78,6 +78,9 @@ func (s *Store) CreateRegisteredModel(ctx context.Context, namespace, name, desc
 		if err := t.fillRegistered(&m); err != nil {
 			return err
 		}
+		if err := t.owners(func(o Owners) error { return o.Made(ctx, t.Tx, ownedModel(m)) }); err != nil {
+			return err
+		}
 		e := model.Event{Namespace: namespace, Entity: "registered_model", Action: model.Created, Name: name, Description: &description, Tags: tags}
 		if model.IsPrompt(tags) {
 			e.Entity = "prompt"
@@ -159,8 +162,12 @@ func (s *Store) RenameRegisteredModel(ctx context.Context, namespace, name, to s
 		if err != nil {
 			return err
 		}
-		_, err = t.Exec("UPDATE model_versions SET updated = ? WHERE model = ?", t.now, m.Row)
-		return err
+		if _, err = t.Exec("UPDATE model_versions SET updated = ? WHERE model = ?", t.now, m.Row); err != nil || to == name {
+			return err
+		}
+		return t.owners(func(o Owners) error {
+			return o.Renamed(ctx, t.Tx, model.Owned{Namespace: namespace, Kind: model.OwnedModel, ID: name}, to)
+		})
 	})
 }
 
@@ -179,7 +186,9 @@ func (s *Store) DeleteRegisteredModel(ctx context.Context, namespace, name strin
 				return err
 			}
 		}
-		return nil
+		return t.owners(func(o Owners) error {
+			return o.Gone(ctx, t.Tx, model.Owned{Namespace: namespace, Kind: model.OwnedModel, ID: name})
+		})
 	})
 }
 

@@ -18,6 +18,8 @@ type Query struct {
 	OrderBy []string
 	Token   string
 	View    model.View // experiments only
+	// Visible is what the caller may see; nil is everything.
+	Visible *model.Visible
 }
 
 func (q Query) token(namespace, kind string) (query.Token, error) {
@@ -67,6 +69,7 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	}
 	conditions := []clause{
 		sqlf(behind.SQL, behind.Args...),
+		seenExperiments(q.Visible),
 		sqlf("e.namespace = ?", namespace),
 		sqlf("e.stage IN (??)", stagesOf(q.View)),
 	}
@@ -183,6 +186,7 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 	if err != nil {
 		return nil, "", err
 	}
+	conditions = append(conditions, seenRegistered(q.Visible, comparisons)...)
 	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("g.namespace = ?", namespace)))
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
@@ -238,6 +242,7 @@ func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Que
 	if err != nil {
 		return nil, "", err
 	}
+	conditions = append(conditions, seenVersions(q.Visible, comparisons, namespace)...)
 	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
 	err = s.view(ctx, func(t *tx) error {
 		found, err := t.versions("WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)

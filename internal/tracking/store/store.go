@@ -16,7 +16,7 @@ var migrations embed.FS
 // Migrations is the schema.
 func Migrations() db.Migrations { return db.Migrations{Owner: "tracking", FS: migrations} }
 
-// Options of a store; all but Sources, Listener and Location are required.
+// Options of a store; all but Sources, Listener, Owners and Location are required.
 type Options struct {
 	DB    *db.Store
 	Clock func() time.Time
@@ -30,6 +30,8 @@ type Options struct {
 	Sources model.SourceRules
 	// Listener hears of changes of the registry; nil is nobody.
 	Listener Listener
+	// Owners are told of what is made, renamed and deleted; nil is nobody.
+	Owners Owners
 	// Location makes the address that a client gives a new experiment whole; nil leaves it.
 	Location func(string) (string, error)
 }
@@ -85,8 +87,8 @@ type tx struct {
 	now int64
 	// interned holds names made or found in this transaction.
 	interned map[string]int64
-	// told says that the listener has recorded something.
-	told bool
+	// told says that the listener has recorded something, settles that owners have.
+	told, settles bool
 }
 
 // tell records a change for the listener.
@@ -103,7 +105,7 @@ func (s *Store) now() int64 { return s.o.Clock().UnixMilli() }
 func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	t := &tx{s: s, now: s.now()}
 	err := s.db.Update(ctx, func(d *db.Tx) error {
-		t.Tx, t.interned, t.told = d, nil, false // it may run twice
+		t.Tx, t.interned, t.told, t.settles = d, nil, false, false // it may run twice
 		return fn(t)
 	})
 	if err == nil {
@@ -111,6 +113,9 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	}
 	if err == nil && t.told {
 		s.o.Listener.Committed()
+	}
+	if err == nil && t.settles {
+		s.o.Owners.Settled()
 	}
 	return err
 }

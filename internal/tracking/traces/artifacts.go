@@ -22,33 +22,38 @@ const dataFile = "traces.json"
 // artifacts are the files that the user interface reads.
 func (s *Service) artifacts() (list []server.Endpoint) {
 	for _, version := range []string{"2.0", "3.0"} {
-		list = append(list, server.Endpoint{
+		list = append(list, server.Handled(server.Endpoint{
 			Method: "GET", Pattern: "/ajax-api/" + version + "/mlflow/get-trace-artifact", Permission: server.Can("get", route.Experiments),
 			Summary: "the spans of a trace, or a file that belongs to it", Codec: s.codec,
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if err := s.artifact(w, r); err != nil {
-					s.codec.Error(w, r, err)
-				}
-			}),
-		})
+		}, fileOf, s.artifact))
 	}
 	return list
 }
 
-func (s *Service) artifact(w http.ResponseWriter, r *http.Request) error {
-	ctx, ns := r.Context(), server.NamespaceOf(r.Context())
-	id, file := r.URL.Query().Get("request_id"), r.URL.Query().Get("path")
-	if id == "" {
-		return server.Errorf(http.StatusBadRequest, "BAD_REQUEST", `Request must include the "request_id" query parameter.`)
+// fileIn is a file of a trace; without a name, its spans.
+type fileIn struct {
+	Trace string `about:"trace"`
+	Name  string
+}
+
+func fileOf(r *http.Request) (*fileIn, error) {
+	q := &fileIn{r.URL.Query().Get("request_id"), r.URL.Query().Get("path")}
+	if q.Trace == "" {
+		return nil, server.Errorf(http.StatusBadRequest, "BAD_REQUEST", `Request must include the "request_id" query parameter.`)
 	}
-	if file != "" {
-		i, err := s.store.Info(ctx, ns, id)
+	return q, nil
+}
+
+func (s *Service) artifact(w http.ResponseWriter, r *http.Request, q *fileIn) error {
+	ctx, ns := r.Context(), server.NamespaceOf(r.Context())
+	if q.Name != "" {
+		i, err := s.store.Info(ctx, ns, q.Trace)
 		if err != nil {
 			return err
 		}
-		return s.file(w, r, i, "attachments/"+file)
+		return s.file(w, r, i, "attachments/"+q.Name)
 	}
-	t, err := s.store.Trace(ctx, ns, id, true)
+	t, err := s.store.Trace(ctx, ns, q.Trace, true)
 	if model.IsMissing(err) && t.Info.ID != "" { // the spans lie elsewhere
 		return s.file(w, r, t.Info, dataFile)
 	}

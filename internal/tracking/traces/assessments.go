@@ -56,20 +56,20 @@ type expectationIn struct {
 }
 
 type assessmentIn struct {
-	ID      string `ml:"assessment_id"`
-	Name    string `ml:"assessment_name"`
-	TraceID string `ml:"trace_id"`
-	SpanID  string `ml:"span_id"`
+	ID      string `ml:"assessment_id" about:"- within the trace"`
+	Name    string `ml:"assessment_name" about:"- a text"`
+	TraceID string `ml:"trace_id" about:"- that of the address is taken"`
+	SpanID  string `ml:"span_id" about:"- within the trace"`
 	Source  struct {
 		Type sourceType `ml:"source_type"`
-		ID   string     `ml:"source_id"`
+		ID   string     `ml:"source_id" about:"- a text"`
 	} `ml:"source"`
 	Created     *timestamp     `ml:"create_time"`
 	Updated     *timestamp     `ml:"last_update_time"`
 	Feedback    *feedbackIn    `ml:"feedback"`
 	Expectation *expectationIn `ml:"expectation"`
 	Issue       *struct {
-		Name string `ml:"issue_name"`
+		Name string `ml:"issue_name" about:"- a text"`
 	} `ml:"issue"`
 	Rationale string            `ml:"rationale"`
 	Error     *errorIn          `ml:"error"`
@@ -174,7 +174,7 @@ func (in assessmentIn) assessment() (a store.Assessment, err error) {
 }
 
 type createAssessment struct {
-	Trace      string        `ml:"trace_id"`
+	Trace      string        `ml:"trace_id" about:"trace"`
 	Assessment *assessmentIn `ml:"assessment,required"`
 }
 
@@ -182,8 +182,8 @@ type createAssessment struct {
 func (q *createAssessment) FromPath(r *http.Request) { q.Trace = r.PathValue("trace_id") }
 
 type assessmentRef struct {
-	Trace string `ml:"trace_id"`
-	ID    string `ml:"assessment_id"`
+	Trace string `ml:"trace_id" about:"trace"`
+	ID    string `ml:"assessment_id" about:"- within the trace"`
 }
 
 // FromPath implements mlwire.FromPath.
@@ -192,8 +192,8 @@ func (q *assessmentRef) FromPath(r *http.Request) {
 }
 
 type updateAssessment struct {
-	Trace      string        `ml:"trace_id"`
-	ID         string        `ml:"assessment_id"`
+	Trace      string        `ml:"trace_id" about:"trace"`
+	ID         string        `ml:"assessment_id" about:"- within the trace"`
 	Assessment *assessmentIn `ml:"assessment,required"`
 	Mask       string        `ml:"update_mask,required"`
 }

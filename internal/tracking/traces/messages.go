@@ -15,14 +15,14 @@ import (
 
 type locationIn struct {
 	Experiment struct {
-		ID string `ml:"experiment_id"`
+		ID string `ml:"experiment_id" about:"experiment,zero"`
 	} `ml:"mlflow_experiment"`
 }
 
 // infoIn is a trace in a request.
 type infoIn struct {
-	ID          string            `ml:"trace_id"`
-	ClientID    *string           `ml:"client_request_id"`
+	ID          string            `ml:"trace_id" about:"trace,maybe"`
+	ClientID    *string           `ml:"client_request_id" about:"- a text"`
 	Location    locationIn        `ml:"trace_location"`
 	Request     *string           `ml:"request_preview"`
 	Response    *string           `ml:"response_preview"`

@@ -38,8 +38,9 @@ func (s *Service) otlp() []server.Endpoint {
 	return []server.Endpoint{{
 		Method: "POST", Pattern: "/v1/traces", Permission: server.Can("update", route.Experiments), Summary: "spans by the protocol of OpenTelemetry",
 		MaxBody: maxExport, Codec: s.codec,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			asJSON, err := s.export(r)
+		Request: &exportIn{},
+		Handler: server.Judged(func(w http.ResponseWriter, r *http.Request, judge server.Judge) {
+			asJSON, err := s.export(r, judge)
 			var fault *exportFault
 			if errors.As(err, &fault) {
 				mlwire.Write(w, fault.cause.Status, fault)
@@ -82,8 +83,16 @@ func badExport(status int, format string, args ...any) error {
 	return &exportFault{server.Errorf(status, model.CodeInvalid, format, args...)}
 }
 
+// exportIn is what an export is about. Traces are those that spans name: they
+// may exist already, and in another experiment.
+type exportIn struct {
+	Experiment string   `about:"experiment"`
+	Run        string   `about:"run"`
+	Traces     []string `about:"trace,maybe"`
+}
+
 // export stores the spans of a request, all or none.
-func (s *Service) export(r *http.Request) (asJSON bool, err error) {
+func (s *Service) export(r *http.Request, judge server.Judge) (asJSON bool, err error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != typeProtobuf && kind != typeJSON {
 		return false, badExport(http.StatusBadRequest, "Invalid Content-Type: %s. Expected: application/x-protobuf or application/json", r.Header.Get("Content-Type"))
@@ -107,10 +116,15 @@ func (s *Service) export(r *http.Request) (asJSON bool, err error) {
 		return asJSON, badExport(http.StatusUnprocessableEntity, "Cannot convert OpenTelemetry span to MLflow span: %w", err)
 	case err != nil:
 		return asJSON, badExport(http.StatusBadRequest, "Invalid OpenTelemetry format - %w", err)
-	case len(spans) == 0:
-		return asJSON, nil
 	}
 	ctx, ns := r.Context(), server.NamespaceOf(r.Context())
+	q := &exportIn{Experiment: experiment, Run: r.Header.Get(headerRun)}
+	for i := range spans {
+		q.Traces = append(q.Traces, spans[i].TraceID)
+	}
+	if err := judge(ctx, q); err != nil || len(spans) == 0 {
+		return asJSON, err
+	}
 	e, err := s.experiment(ctx, ns, experiment)
 	if err != nil {
 		return asJSON, err
@@ -119,7 +133,7 @@ func (s *Service) export(r *http.Request) (asJSON bool, err error) {
 	if err != nil {
 		return asJSON, err
 	}
-	return asJSON, s.linkRoots(ctx, ns, roots, r.Header.Get(headerRun))
+	return asJSON, s.linkRoots(ctx, ns, roots, q.Run)
 }
 
 // linkRoots lets the traces whose root has come belong to the run that the

@@ -14,14 +14,14 @@ import (
 )
 
 type startOld struct {
-	Experiment string         `ml:"experiment_id"`
+	Experiment string         `ml:"experiment_id" about:"experiment,zero"`
 	Time       int64          `ml:"timestamp_ms"`
 	Metadata   []route.PairIn `ml:"request_metadata"`
 	Tags       []route.PairIn `ml:"tags"`
 }
 
 type endOld struct {
-	ID       string         `ml:"request_id"`
+	ID       string         `ml:"request_id" about:"trace"`
 	Time     int64          `ml:"timestamp_ms"`
 	State    state          `ml:"status"`
 	Metadata []route.PairIn `ml:"request_metadata"`
@@ -32,7 +32,7 @@ type endOld struct {
 func (q *endOld) FromPath(r *http.Request) { q.ID = r.PathValue("trace_id") }
 
 type searchOld struct {
-	Experiments []string `ml:"experiment_ids,required"`
+	Experiments []string `ml:"experiment_ids,required" about:"experiment"`
 	Filter      string   `ml:"filter"`
 	Max         *int64   `ml:"max_results"`
 	OrderBy     []string `ml:"order_by"`
@@ -40,14 +40,14 @@ type searchOld struct {
 }
 
 type linkToRun struct {
-	IDs []string `ml:"trace_ids,required"`
-	Run string   `ml:"run_id,required"`
+	IDs []string `ml:"trace_ids,required" about:"trace"`
+	Run string   `ml:"run_id,required" about:"run"`
 }
 
 type linkPrompts struct {
-	ID       string `ml:"trace_id,required"`
+	ID       string `ml:"trace_id,required" about:"trace"`
 	Versions []struct {
-		Name    string `ml:"name,required"`
+		Name    string `ml:"name,required" about:"- a text"`
 		Version string `ml:"version,required"`
 	} `ml:"prompt_versions,required"`
 }

@@ -35,7 +35,7 @@ type startTrace struct {
 }
 
 type traceRef struct {
-	ID      string `ml:"trace_id"`
+	ID      string `ml:"trace_id" about:"trace"`
 	Partial bool   `ml:"allow_partial"`
 }
 
@@ -47,8 +47,8 @@ func (q *traceRef) FromPath(r *http.Request) {
 }
 
 type batchGet struct {
-	IDs         []string `ml:"trace_ids,required"`
-	Experiments []string `ml:"experiment_ids"`
+	IDs         []string `ml:"trace_ids,required" about:"trace"`
+	Experiments []string `ml:"experiment_ids" about:"experiment"`
 }
 
 type searchTraces struct {
@@ -60,14 +60,14 @@ type searchTraces struct {
 }
 
 type deleteTraces struct {
-	Experiment string   `ml:"experiment_id,required"`
+	Experiment string   `ml:"experiment_id,required" about:"experiment"`
 	Before     *int64   `ml:"max_timestamp_millis"`
 	Max        *int64   `ml:"max_traces"`
-	IDs        []string `ml:"request_ids"`
+	IDs        []string `ml:"request_ids" about:"trace,maybe"`
 }
 
 type traceTag struct {
-	ID    string `ml:"trace_id"`
+	ID    string `ml:"trace_id" about:"trace"`
 	Key   string `ml:"key,required"`
 	Value string `ml:"value"`
 }
@@ -76,16 +76,16 @@ type traceTag struct {
 func (q *traceTag) FromPath(r *http.Request) { q.ID = r.PathValue("trace_id") }
 
 type correlate struct {
-	Experiments []string `ml:"experiment_ids,required"`
+	Experiments []string `ml:"experiment_ids,required" about:"experiment"`
 	First       string   `ml:"filter_string1,required"`
 	Second      string   `ml:"filter_string2,required"`
 	Base        string   `ml:"base_filter"`
 }
 
 type queryMetrics struct {
-	Experiments  []string      `ml:"experiment_ids,required"`
+	Experiments  []string      `ml:"experiment_ids,required" about:"experiment"`
 	View         *view         `ml:"view_type,required"`
-	Metric       string        `ml:"metric_name,required"`
+	Metric       string        `ml:"metric_name,required" about:"- of a list"`
 	Aggregations []aggregation `ml:"aggregations,required"`
 	Dimensions   []string      `ml:"dimensions"`
 	Filters      []string      `ml:"filters"`

@@ -60,7 +60,7 @@ func eventsIn(list []eventIn) []event {
 }
 
 type createIn struct {
-	Name        string    `ml:"name,required"`
+	Name        string    `ml:"name,required" about:"- a text"`
 	Description string    `ml:"description"`
 	URL         string    `ml:"url,required"`
 	Events      []eventIn `ml:"events,required"`
@@ -84,7 +84,7 @@ type refIn struct{ byID }
 type updateIn struct {
 	byID
 
-	Name        string    `ml:"name"`
+	Name        string    `ml:"name" about:"- a text"`
 	Description *string   `ml:"description"`
 	URL         string    `ml:"url"`
 	Events      []eventIn `ml:"events"`

@@ -44,6 +44,9 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if s.o.Roles != nil {
+		s.o.Roles.Settled()
+	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -83,8 +86,8 @@ func (s *Service) removeAll(ctx context.Context, name string) (err error) {
 }
 
 func (s *Service) drop(t *db.Tx, name string) error {
-	if s.o.Gone != nil {
-		if err := s.o.Gone(t, name); err != nil {
+	if s.o.Roles != nil {
+		if err := s.o.Roles.Closed(t, name); err != nil {
 			return err
 		}
 	}

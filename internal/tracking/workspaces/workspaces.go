@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -31,15 +32,22 @@ type Contents interface {
 	Clear(ctx context.Context, workspace string) error
 }
 
-// Options of the service; all but Gone are required, Enabled says whether there is more than one workspace.
+// Options of the service; all but Roles are required, Enabled says whether there is more than one workspace.
 type Options struct {
 	DB       *db.Store
 	Contents Contents
 	Codec    mlwire.Codec
 	Enabled  bool
-	// Gone removes who may do what in a workspace, in the transaction that deletes it: one of
-	// the same name must not inherit it.
-	Gone func(t *db.Tx, workspace string) error
+	// Roles go with their workspace: one of the same name must not inherit them. Nil is none.
+	Roles Roles
+}
+
+// Roles are what users have in workspaces.
+type Roles interface {
+	// Closed is called in the transaction that deletes a workspace.
+	Closed(t *db.Tx, workspace string) error
+	// Settled is called when it is on the disk.
+	Settled()
 }
 
 // Service knows the workspaces.
@@ -74,10 +82,15 @@ func (s *Service) Endpoints() []server.Endpoint {
 			}),
 		})
 	}
+	judged := func(e server.Endpoint, pattern, verb, summary string) server.Endpoint {
+		e.Method, e.Pattern, e.Permission, e.Summary = http.MethodGet, pattern, server.Can(verb, Resource), summary
+		return e
+	}
+	common := server.Endpoint{Codec: s.o.Codec}
 	return route.Flat(
-		make("GET", path, "list", "all workspaces", s.list),
+		route.Both(judged(server.Handled(common, s.readList, s.list), path, "list", "the workspaces that the caller may see")),
+		route.Both(judged(server.Handled(common, s.readOne, s.get), path+"/{workspace_name}", "get", "one workspace")),
 		make("POST", path, "create", "make a workspace", s.create),
-		make("GET", path+"/{workspace_name}", "get", "one workspace", s.get),
 		make("PATCH", path+"/{workspace_name}", "update", "change a workspace", s.change),
 		make("DELETE", path+"/{workspace_name}", "delete", "delete a workspace, and on demand what lies in it", s.remove),
 	)
@@ -160,7 +173,11 @@ func (s *Service) find(ctx context.Context, name string) (workspace, error) {
 	return ws, err
 }
 
-func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
+type listIn struct{ route.Scope }
+
+func (s *Service) readList(*http.Request) (*listIn, error) { return &listIn{}, s.enabled() }
+
+func (s *Service) list(w http.ResponseWriter, r *http.Request, q *listIn) error {
 	all := []workspace{}
 	standard, err := s.find(r.Context(), server.DefaultNamespace)
 	if err != nil {
@@ -177,6 +194,9 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	})
 	if err != nil {
 		return err
+	}
+	if v := q.Visible; v != nil {
+		all = slices.DeleteFunc(all, func(ws workspace) bool { return !v.Workspaces.Has(ws.Name) })
 	}
 	server.WriteJSON(w, http.StatusOK, map[string]any{"workspaces": all})
 	return nil
@@ -224,8 +244,16 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Service) get(w http.ResponseWriter, r *http.Request) error {
-	ws, err := s.find(r.Context(), r.PathValue("workspace_name"))
+type oneIn struct {
+	Name string `about:"workspace"`
+}
+
+func (s *Service) readOne(r *http.Request) (*oneIn, error) {
+	return &oneIn{r.PathValue("workspace_name")}, s.enabled()
+}
+
+func (s *Service) get(w http.ResponseWriter, r *http.Request, q *oneIn) error {
+	ws, err := s.find(r.Context(), q.Name)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,625 @@
+package tracking_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/route"
+	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
+)
+
+// forAdmins are the routes that name no object, and why only administrators may call them.
+var forAdmins = map[string]string{
+	"POST /api/3.0/mlflow/workspaces":                    "makes a workspace",
+	"PATCH /api/3.0/mlflow/workspaces/{workspace_name}":  "changes a workspace",
+	"DELETE /api/3.0/mlflow/workspaces/{workspace_name}": "deletes a workspace",
+	"POST /api/2.0/mlflow/webhooks":                      "webhooks hear of everything in a workspace",
+	"GET /api/2.0/mlflow/webhooks":                       "as above",
+	"GET /api/2.0/mlflow/webhooks/{webhook_id}":          "as above",
+	"PATCH /api/2.0/mlflow/webhooks/{webhook_id}":        "as above",
+	"DELETE /api/2.0/mlflow/webhooks/{webhook_id}":       "as above",
+	"POST /api/2.0/mlflow/webhooks/{webhook_id}/test":    "as above",
+	"POST /kiwerk/v1/tracking/gc":                        "erases for good, by age",
+	"GET /kiwerk/v1/lineage":                             "shows models, runs and data together",
+}
+
+// callOf is a route without what differs between the forms of its path.
+func callOf(e server.Endpoint) string {
+	return e.Method + " " + strings.Replace(e.Pattern, "/ajax-api/", "/api/", 1)
+}
+
+// looksLikeID are names of fields that might name an object.
+var looksLikeID = regexp.MustCompile(`(^|_)(ids?|uuids?|names?|source|path|uri)$`)
+
+// TestGoverned_everyRouteDeclares: each route says which objects it touches, or is
+// for administrators only with a reason; each field that might name an object
+// says which, or why it does not.
+func TestGoverned_everyRouteDeclares(t *testing.T) {
+	w := govern(t)
+	seen := map[string]bool{}
+	for _, e := range w.endpoints {
+		if e.Permission.IsPublic() {
+			continue
+		}
+		call := callOf(e)
+		if forAdmins[call] != "" {
+			seen[call] = true
+			if route.Declared(e.Request) {
+				t.Errorf("%s declares objects and is listed as having none", call)
+			}
+			continue
+		}
+		if _, judged := e.Handler.(server.Judged); !judged || !route.Declared(e.Request) {
+			t.Errorf("%s does not say what it is about: give the fields of its request tags (see route.Mentions), or list it in forAdmins with a reason", call)
+			continue
+		}
+		undeclared(t, call, reflect.TypeOf(e.Request).Elem(), map[reflect.Type]bool{})
+	}
+	for call := range forAdmins {
+		if !seen[call] {
+			t.Errorf("%s is listed and does not exist", call)
+		}
+	}
+}
+
+func undeclared(t *testing.T, call string, typ reflect.Type, seen map[reflect.Type]bool) {
+	t.Helper()
+	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct || seen[typ] {
+		return
+	}
+	seen[typ] = true
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("ml"), ",")
+		about := f.Tag.Get("about")
+		base := f.Type
+		for base.Kind() == reflect.Pointer || base.Kind() == reflect.Slice {
+			base = base.Elem()
+		}
+		switch {
+		case about == "" && base.Kind() == reflect.String && looksLikeID.MatchString(name):
+			t.Errorf("%s: field %s (%s.%s) does not say whether it names an object: give it a tag about", call, name, typ, f.Name)
+		case strings.HasPrefix(about, "-") && len(about) < 5:
+			t.Errorf("%s: field %s (%s.%s) does not say why it names no object", call, name, typ, f.Name)
+		case about == "":
+			undeclared(t, call, f.Type, seen)
+		}
+	}
+}
+
+// world is tracking with users: alice and mallory each have one object of every
+// kind, and nothing of each other's; reader may read what is alice's.
+type world struct {
+	*platform
+	endpoints []server.Endpoint
+	governed  []server.Endpoint
+	dir       string
+	own       map[string]map[string]string // user → kind → id
+}
+
+// byHeader takes the user from a header.
+type byHeader struct{}
+
+// Authenticate implements server.Authenticator.
+func (byHeader) Authenticate(r *http.Request) (server.User, error) {
+	return server.User{Name: r.Header.Get("User")}, nil
+}
+
+func govern(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	database := filepath.Join(dir, "kiwerk.db")
+	db, err := store.Open(t.Context(), store.Options{Path: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() }) // it was only read in the end
+	users, err := access.New(t.Context(), access.Options{
+		DB: db, Clock: time.Now, Rounds: 1, Config: access.Config{Standard: access.None, Admin: "admin", Password: "a long password"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startAt(t, database, dir, nil, func(d *tracking.Deps) { d.Store, d.Owners = db, users })
+	p.db = db
+	spaces, err := workspaces.New(t.Context(), workspaces.Options{DB: db, Contents: p.Service, Enabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{platform: p, dir: dir, endpoints: slices.Concat(p.Endpoints(), spaces.Endpoints()), own: map[string]map[string]string{}}
+	w.governed = users.Govern(w.endpoints, p.Service, "")
+	p.handler, err = server.New(server.Options{Authenticator: byHeader{}, Authorizer: users, Logger: slog.New(slog.DiscardHandler), Endpoints: append(slices.Clip(w.governed), users.Endpoints()...), Hosts: []string{"example.com"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"alice", "mallory", "reader"} {
+		p.must("POST", "users/create", fmt.Sprintf(`{"username":%q,"password":"password of %s"}`, name, name), "User", "admin")
+	}
+	w.own["alice"], w.own["mallory"] = w.objectsOf("alice"), w.objectsOf("mallory")
+	for kind, id := range map[string]string{"experiment": w.own["alice"]["experiment"], "registered_model": w.own["alice"]["registered_model"]} {
+		w.v3("POST", "users/permissions/grant", fmt.Sprintf(`{"username":"reader","resource_type":%q,"resource_id":%q,"permission":"READ"}`, kind, id), "admin")
+	}
+	return w
+}
+
+func (w *world) v3(method, call, body, user string) map[string]any {
+	w.t.Helper()
+	status, out := w.do(method, "/api/3.0/mlflow/"+call, body, "User", user)
+	if status != http.StatusOK {
+		w.t.Fatalf("%s %s: %d %v", method, call, status, out)
+	}
+	return out
+}
+
+// objectsOf makes one object of each kind as a user.
+func (w *world) objectsOf(user string) map[string]string {
+	w.t.Helper()
+	text := func(v any) string { return fmt.Sprint(v) }
+	must := func(call, body string) map[string]any { return w.must("POST", call, body, "User", user) }
+	exp := text(must("experiments/create", fmt.Sprintf(`{"name":"experiment of %s"}`, user))["experiment_id"])
+	in := func(fields string) string { return fmt.Sprintf(`{"experiment_id":%q%s}`, exp, fields) }
+	o := map[string]string{"experiment": exp, "experiment_name": "experiment of " + user, "registered_model": "model of " + user, "workspace": "default", "new experiment": "new", "new registered_model": "new"}
+	o["run"] = text(dig(must("runs/create", in("")), "run", "info", "run_id"))
+	o["logged_model"] = text(dig(must("logged-models", in(`,"source_run_id":"`+o["run"]+`"`)), "model", "info", "model_id"))
+	o["path"] = exp + "/" + o["run"] + "/artifacts/a"
+	if status := w.put(o["path"], "secret of "+user, "User", user); status != http.StatusOK {
+		w.t.Fatal(status)
+	}
+	o["source"] = "mlflow-artifacts:/" + o["path"]
+	must("registered-models/create", fmt.Sprintf(`{"name":%q}`, o["registered_model"]))
+	must("model-versions/create", fmt.Sprintf(`{"name":%q,"source":%q,"run_id":%q}`, o["registered_model"], o["source"], o["run"]))
+	must("registered-models/alias", fmt.Sprintf(`{"name":%q,"alias":"x","version":"1"}`, o["registered_model"]))
+	o["version"] = o["registered_model"]
+	o["trace"] = fmt.Sprintf("tr-%032x", user[:1])
+	w.v3("POST", "traces", traceBody(o["trace"], exp), user)
+	o["assessment"] = text(dig(w.v3("POST", "traces/"+o["trace"]+"/assessments", `{"assessment":{"assessment_name":"a","source":{"source_type":"HUMAN","source_id":"x"},"feedback":{"value":1}}}`, user), "assessment", "assessment_id"))
+	o["dataset"] = text(dig(w.v3("POST", "datasets/create", `{"name":"d","experiment_ids":["`+exp+`"]}`, user), "dataset", "dataset_id"))
+	o["issue"] = text(dig(w.v3("POST", "issues", in(`,"name":"i","description":"d"`), user), "issue", "issue_id"))
+	o["label_schema"] = text(dig(w.v3("POST", "label-schemas/create", in(`,"name":"l","type":"FEEDBACK","input":{"text":{}}`), user), "label_schema", "schema_id"))
+	o["review_queue"] = text(dig(w.v3("POST", "review-queues/create", in(`,"name":"q","queue_type":"CUSTOM"`), user), "review_queue", "queue_id"))
+	w.v3("POST", "review-queues/items/add", fmt.Sprintf(`{"queue_id":%q,"item_ids":[%q]}`, o["review_queue"], o["trace"]), user)
+	o["scorer"] = text(w.v3("POST", "scorers/register", in(`,"name":"s","serialized_scorer":"{}"`), user)["scorer_id"])
+	o["job"] = text(dig(w.v3("POST", "prompt-optimization/jobs", in(`,"source_prompt_uri":"prompts:/p/1","config":{"optimizer_type":1}`), user), "job", "job_id"))
+	return o
+}
+
+func traceBody(id, exp string) string {
+	return fmt.Sprintf(`{"trace":{"trace_info":{"trace_id":%q,"trace_location":{"type":"MLFLOW_EXPERIMENT","mlflow_experiment":{"experiment_id":%q}},"request_time":"2026-11-27T00:00:00Z","state":"OK"}}}`, id, exp)
+}
+
+// fillers are values of fields that name no object and cannot be guessed.
+var fillers = map[string]any{
+	"status": "READY", "type": "FEEDBACK", "input": map[string]any{"text": map[string]any{}}, "queue_type": "CUSTOM", "stage": "Staging", "version": "1", "alias": "x",
+	"view_type": "TRACES", "metric_name": "trace_count", "aggregations": []any{map[string]any{"aggregation_type": "COUNT"}}, "update_mask": "rationale",
+	"serialized_scorer": "{}", "tags": "{}", "records": "[]", "config": map[string]any{"optimizer_type": 1}, "source_prompt_uri": "prompts:/p/1", "model_json": "{}",
+	"assessment": map[string]any{"assessment_name": "a", "source": map[string]any{"source_type": "HUMAN", "source_id": "x"}, "feedback": map[string]any{"value": 1}},
+	"name":       "s", "filter_string1": "trace.status = 'OK'", "filter_string2": "trace.status = 'OK'", "path": "a", "num_parts": 1, "max_timestamp_millis": 9e12, "locations": []any{},
+}
+
+// fill makes a request that names the objects of its kinds. Optional fields are given only if they name one.
+func fill(typ reflect.Type, own map[string]string) map[string]any {
+	out := map[string]any{}
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("ml"), ",")
+		if name == "" {
+			continue
+		}
+		base := f.Type
+		for base.Kind() == reflect.Pointer {
+			base = base.Elem()
+		}
+		about, _, _ := strings.Cut(f.Tag.Get("about"), ",")
+		switch {
+		case about != "" && about[0] != '-' && base.Kind() == reflect.Slice:
+			out[name] = []any{own[about]}
+		case about != "" && about[0] != '-':
+			out[name] = own[about]
+		case options == "required" && fillers[name] != nil:
+			out[name] = fillers[name]
+		case base.Kind() == reflect.Struct:
+			if inner := fill(base, own); len(inner) > 0 {
+				out[name] = inner
+			}
+		case base.Kind() == reflect.Slice && base.Elem().Kind() == reflect.Struct:
+			if inner := fill(base.Elem(), own); len(inner) > 0 && options == "required" {
+				out[name] = []any{inner}
+			}
+		case options != "required":
+		default:
+			out[name] = map[reflect.Kind]any{reflect.String: "x", reflect.Int64: 1, reflect.Float64: 1, reflect.Bool: true, reflect.Slice: []any{"x"}}[base.Kind()]
+		}
+	}
+	return out
+}
+
+// special are requests whose fields stand elsewhere or depend on one another.
+func special(call string, own map[string]string) (fields map[string]any, ok bool) {
+	switch call {
+	case "POST /api/3.0/mlflow/traces":
+		ok = json.Unmarshal([]byte(traceBody(own["trace"], own["experiment"])), &fields) == nil
+		return fields, ok
+	case "POST /api/3.0/mlflow/traces/search":
+		return map[string]any{"locations": []any{map[string]any{"mlflow_experiment": map[string]any{"experiment_id": own["experiment"]}}}}, true
+	case "POST /api/2.0/mlflow/artifacts/presigned-upload-url", "POST /api/2.0/mlflow/artifacts/presigned-download-url":
+		return map[string]any{"run_id": own["run"], "path": "a"}, true
+	case "GET /api/3.0/mlflow/scorers/list":
+		return map[string]any{"experiment_id": own["experiment"]}, true
+	case "GET /get-artifact":
+		return map[string]any{"run_id": own["run"], "path": "a"}, true
+	case "POST /api/2.0/mlflow/upload-artifact":
+		return map[string]any{"run_uuid": own["run"], "path": "a"}, true
+	case "GET /api/2.0/mlflow/metrics/get-history-bulk":
+		return map[string]any{"run_id": own["run"], "metric_key": "m"}, true
+	case "PATCH /api/2.0/mlflow/logged-models/{model_id}":
+		return map[string]any{"status": "LOGGED_MODEL_READY"}, true
+	case "POST /api/3.0/mlflow/review-queues/items/set-status":
+		return map[string]any{"queue_id": own["review_queue"], "item_id": own["trace"], "status": "COMPLETE"}, true
+	case "GET /model-versions/get-artifact":
+		return map[string]any{"name": own["version"], "version": "1", "path": "a"}, true
+	case "GET /api/2.0/mlflow/logged-models/{model_id}/artifacts/files":
+		return map[string]any{"artifact_file_path": "a"}, true
+	case "GET /api/2.0/mlflow/get-trace-artifact", "GET /api/3.0/mlflow/get-trace-artifact":
+		return map[string]any{"request_id": own["trace"]}, true
+	case "GET /api/2.0/mlflow-artifacts/artifacts":
+		return map[string]any{"path": own["experiment"]}, true
+	case "GET /graphql", "POST /graphql":
+		return map[string]any{"query": fmt.Sprintf(`{mlflowGetRun(input:{runId:%q}){run{info{runUuid}}}}`, own["run"])}, true
+	}
+	if strings.Contains(call, "/mpu/") {
+		return map[string]any{"path": "a", "num_parts": 1, "upload_id": "x"}, true
+	}
+	return nil, false
+}
+
+var places = map[string]string{"model_id": "logged_model", "trace_id": "trace", "request_id": "trace", "workspace_name": "workspace", "path...": "path", "assessment_id": "assessment"}
+
+// message is a request on its way.
+type message struct {
+	call, method, path string
+	fields             map[string]any
+	query, body        string
+	header             []string
+	ids                map[string]string // that the fields may name
+}
+
+// requestOf is the request that names a user's objects and nothing else.
+func requestOf(e server.Endpoint, own map[string]string) message {
+	m := message{call: callOf(e), method: e.Method, path: e.Pattern, ids: own}
+	if m.method == "" {
+		m.method = http.MethodPost
+	}
+	kind := ""
+	typ := reflect.TypeOf(e.Request).Elem()
+	for i := range typ.NumField() {
+		if f := typ.Field(i); f.Anonymous && f.Tag.Get("about") != "" {
+			kind = f.Tag.Get("about")
+		}
+	}
+	for strings.Contains(m.path, "{") {
+		from, rest, _ := strings.Cut(m.path, "{")
+		name, rest, _ := strings.Cut(rest, "}")
+		id := own[places[name]]
+		if name == "id" {
+			id = own[kind]
+		}
+		if id == "" {
+			id = "x"
+		}
+		m.path = from + id + rest
+	}
+	var ok bool
+	if m.fields, ok = special(m.call, own); !ok {
+		m.fields = fill(typ, own)
+	}
+	switch {
+	case m.call == "POST /v1/traces":
+		m.header = []string{"X-Mlflow-Experiment-Id", own["experiment"], "Content-Type", "application/json"}
+		m.body = fmt.Sprintf(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":%q,"spanId":"0000000000000009","name":"x","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}`, strings.TrimPrefix(own["trace"], "tr-"))
+	case m.method == http.MethodGet || strings.HasSuffix(m.call, "/upload-artifact"):
+		m.query = queryOf(m.fields)
+		if m.method != http.MethodGet {
+			m.body = "new content"
+		}
+	case m.method == http.MethodPut && strings.Contains(m.path, "mlflow-artifacts"):
+		m.body = "new content"
+	default:
+		m.body = jsonText(m.fields)
+	}
+	return m
+}
+
+func queryOf(fields map[string]any) string {
+	q := url.Values{}
+	for k, v := range fields {
+		list, ok := v.([]any)
+		if !ok {
+			list = []any{v}
+		}
+		for _, e := range list {
+			q.Add(k, fmt.Sprint(e))
+		}
+	}
+	return q.Encode()
+}
+
+func jsonText(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) //nolint:forbidigo // Maps of plain values always marshal.
+	}
+	return string(b)
+}
+
+func (w *world) ask(m message, user string) (int, map[string]any) {
+	w.t.Helper()
+	path := (&url.URL{Path: m.path}).EscapedPath()
+	if m.query != "" {
+		path += "?" + m.query
+	}
+	return w.do(m.method, path, m.body, append([]string{"User", user}, m.header...)...)
+}
+
+// open are calls that everybody may make: they show or make what is the caller's own.
+var open = []string{"experiments/create", "experiments/search", "mlflow/workspaces/{workspace_name}", "registered-models/create", "registered-models/search", "model-versions/search", "mlflow/workspaces", "/graphql"}
+
+// isOpen tells whether a call refuses nobody.
+func isOpen(call string) bool {
+	return slices.ContainsFunc(open, func(o string) bool { return strings.HasSuffix(call, o) })
+}
+
+// refused asks for what must not happen.
+func (w *world) refused(t *testing.T, m message, user, what string, statuses ...int) {
+	t.Helper()
+	before := w.state(w.dir)
+	status, answer := w.ask(m, user)
+	if !slices.Contains(statuses, status) {
+		t.Errorf("%s, %s: %s %s?%s %s: status %d %v", m.call, what, m.method, m.path, m.query, m.body, status, answer)
+	}
+	if said := fmt.Sprint(answer); strings.Contains(said, "secret of alice") {
+		t.Errorf("%s, %s: the answer shows what is not the caller's: %s", m.call, what, said)
+	}
+	if after := w.state(w.dir); !maps.Equal(before, after) {
+		t.Errorf("%s, %s: something has changed", m.call, what)
+	}
+}
+
+// TestGoverned_everyRoute asks each route for what is alice's: mallory, who has
+// objects of her own, gets 403 however she says it, reader reads and changes
+// nothing, and alice is let in.
+func TestGoverned_everyRoute(t *testing.T) {
+	w := govern(t)
+	alice, mallory := w.own["alice"], w.own["mallory"]
+	read := map[string]bool{"get": true, "list": true}
+	n := 0
+	for _, e := range w.endpoints {
+		if e.Permission.IsPublic() {
+			continue
+		}
+		m := message{call: callOf(e), method: e.Method, path: wildcard.ReplaceAllString(e.Pattern, "x"), body: "{}"}
+		if forAdmins[m.call] != "" {
+			w.refused(t, m, "mallory", "without objects", http.StatusForbidden)
+			continue
+		}
+		if isOpen(m.call) {
+			continue
+		}
+		m = requestOf(e, alice)
+		w.refused(t, m, "mallory", "of somebody else", http.StatusForbidden)
+		if strings.HasPrefix(e.Pattern, "/ajax-api/") {
+			continue // the same handler
+		}
+		own := requestOf(e, mallory)
+		for what, v := range variants(m, own) {
+			w.refused(t, v, "mallory", what, http.StatusForbidden, http.StatusBadRequest)
+			n++
+		}
+		// The reader shows that the requests are right: what may be read is read.
+		if !read[e.Permission.Verb] {
+			w.refused(t, m, "reader", "by a reader", http.StatusForbidden)
+		} else if status, answer := w.ask(m, "reader"); status == http.StatusForbidden || status == http.StatusBadRequest && !canFail(m.call) {
+			t.Errorf("%s: a reader gets %d %v", m.call, status, answer)
+		}
+	}
+	for _, e := range w.endpoints { // at last, because it changes things
+		if call := callOf(e); e.Permission.IsPublic() || forAdmins[call] != "" || isOpen(call) || endsIt.MatchString(call) {
+			continue
+		}
+		m := requestOf(e, alice)
+		if status, answer := w.ask(m, "alice"); status == http.StatusForbidden {
+			t.Errorf("%s: alice gets %d %v for %s?%s %s", m.call, status, answer, m.path, m.query, m.body)
+		}
+	}
+	t.Logf("%d variants", n)
+}
+
+// endsIt are calls after which the objects are not what they were.
+var endsIt = regexp.MustCompile(`^DELETE|delete|/rename$|/remove-experiments$`)
+
+// canFail are calls that answer 400 also when all is allowed: there is no S3, and no upload was begun.
+func canFail(call string) bool {
+	return strings.Contains(call, "presigned") || strings.Contains(call, "/mpu/") || strings.Contains(call, "datasets/create")
+}
+
+// variants say the same in ways that a second reader of requests might read otherwise.
+func variants(m, own message) map[string]message {
+	out := map[string]message{}
+	put := func(what string, change func(*message)) {
+		v := m
+		v.header = slices.Clone(m.header)
+		change(&v)
+		out[what] = v
+	}
+	asJSON := strings.HasPrefix(m.body, "{") && m.call != "POST /v1/traces"
+	if m.method == http.MethodGet && m.query != "" {
+		put("own objects in the body", func(v *message) { v.body = jsonText(own.fields) })
+		put("own objects in other spelling", func(v *message) { v.query += "&" + queryOf(camel(own.fields)) })
+		put("own objects behind", func(v *message) { v.query += "&" + own.query })
+		put("encoded", func(v *message) { v.query = encoded(v.query) })
+		put("with unknown fields", func(v *message) { v.query += "&" + queryOf(unknown(m, own)) })
+		put("in a body", func(v *message) { v.query, v.body = "", jsonText(m.fields) })
+	}
+	if !asJSON {
+		return out
+	}
+	put("own objects in the query", func(v *message) { v.query = queryOf(own.fields) })
+	put("camel case", func(v *message) { v.body = jsonText(camel(m.fields)) })
+	put("own objects in snake case, others in camel case", func(v *message) { v.body = joined(own.fields, camel(m.fields)) })
+	put("own objects in camel case", func(v *message) { v.body = joined(camel(own.fields), m.fields) })
+	put("own objects first", func(v *message) { v.body = joined(own.fields, m.fields) })
+	put("escaped names", func(v *message) {
+		v.body = regexp.MustCompile(`"([a-z])([a-z_]*)":`).ReplaceAllStringFunc(v.body, func(s string) string { return fmt.Sprintf(`"\u%04x%s`, s[1], s[2:]) })
+	})
+	put("encoded twice", func(v *message) { v.body = jsonText(v.body) })
+	put("with unknown fields", func(v *message) { v.body = joined(unknown(m, own), m.fields) })
+	put("with own objects beside", func(v *message) {
+		v.body = jsonText(maps.Collect(func(yield func(string, any) bool) {
+			for k, f := range m.fields {
+				if list, ok := f.([]any); ok && len(list) > 0 {
+					if mine, ok := own.fields[k].([]any); ok {
+						f = append(append(slices.Clone(mine), list...), "")
+					}
+				}
+				if !yield(k, f) {
+					return
+				}
+			}
+		}))
+	})
+	put("in wrong types", func(v *message) {
+		v.body = jsonText(maps.Collect(func(yield func(string, any) bool) {
+			for k, f := range m.fields {
+				if s, ok := f.(string); ok {
+					f = []any{s}
+				}
+				if !yield(k, f) {
+					return
+				}
+			}
+		}))
+	})
+	return out
+}
+
+func camel(fields map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range fields {
+		if inner, ok := v.(map[string]any); ok {
+			v = camel(inner)
+		}
+		out[mlwire.Camel(k)] = v
+	}
+	return out
+}
+
+// joined writes two objects as one, in which names may stand twice.
+func joined(first, second map[string]any) string {
+	a, b := jsonText(first), jsonText(second)
+	switch {
+	case len(first) == 0:
+		return b
+	case len(second) == 0:
+		return a
+	}
+	return strings.TrimSuffix(a, "}") + "," + strings.TrimPrefix(b, "{")
+}
+
+// unknown are own objects in all fields that the request does not have.
+func unknown(m, own message) map[string]any {
+	out := map[string]any{}
+	for name, kind := range map[string]string{"experiment_id": "experiment", "run_id": "run", "model_id": "logged_model", "trace_id": "trace", "request_id": "trace", "name": "registered_model"} {
+		if _, known := m.fields[name]; !known {
+			out[name] = own.ids[kind]
+		}
+	}
+	return out
+}
+
+func encoded(query string) string {
+	var out strings.Builder
+	for i := range len(query) {
+		c := query[i]
+		if c == '=' || c == '&' || c == '+' || c == '%' || i > 0 && query[i-1] == '%' || i > 1 && query[i-2] == '%' {
+			out.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&out, "%%%02X", c)
+	}
+	return out.String()
+}
+
+// TestGoverned_mixed names something of one's own first and reaches for something else.
+func TestGoverned_mixed(t *testing.T) {
+	w := govern(t)
+	alice, mallory := w.own["alice"], w.own["mallory"]
+	spans := requestOf(server.Endpoint{Method: "POST", Pattern: "/v1/traces", Request: &struct{}{}}, alice)
+	spans.header[1] = mallory["experiment"]
+	cases := map[string]message{
+		"SpansIntoATraceOfAnother":   spans,
+		"TraceIntoATraceOfAnother":   {method: "POST", path: "/api/3.0/mlflow/traces", body: traceBody(alice["trace"], mallory["experiment"])},
+		"ATraceInNoExperiment":       {method: "POST", path: "/api/3.0/mlflow/traces", body: traceBody("tr-1", "")},
+		"AnEmptyIDIsExperiment0":     {method: "POST", path: "/api/2.0/mlflow/runs/search", body: fmt.Sprintf(`{"experiment_ids":[%q,""]}`, mallory["experiment"])},
+		"ARunInNoExperiment":         {method: "POST", path: "/api/2.0/mlflow/runs/create", body: `{"start_time":1}`},
+		"AMetricOfAModelOfAnother":   {method: "POST", path: "/api/2.0/mlflow/runs/log-batch", body: fmt.Sprintf(`{"run_id":%q,"metrics":[{"key":"a","value":1,"timestamp":1},{"key":"b","value":1,"timestamp":1,"model_id":%q}]}`, mallory["run"], alice["logged_model"])},
+		"ADatasetWithAnExperiment":   {method: "GET", path: "/api/3.0/mlflow/datasets/" + alice["dataset"], query: "experiment_id=" + mallory["experiment"]},
+		"ADatasetIntoAnother":        {method: "POST", path: "/api/3.0/mlflow/datasets/" + mallory["dataset"] + "/add-experiments", body: fmt.Sprintf(`{"experiment_ids":[%q]}`, alice["experiment"])},
+		"AVersionOfAnothersFiles":    {method: "POST", path: "/api/2.0/mlflow/model-versions/create", body: fmt.Sprintf(`{"name":%q,"source":%q}`, mallory["registered_model"], alice["source"])},
+		"UploadIntoAnothersFolder":   {method: "POST", path: "/api/2.0/mlflow-artifacts/mpu/create/" + alice["experiment"], body: `{"path":"a","num_parts":1}`},
+		"UploadWithTheFolderInside":  {method: "POST", path: "/api/2.0/mlflow-artifacts/mpu/create/", body: fmt.Sprintf(`{"path":%q,"num_parts":1}`, alice["path"])},
+		"GraphQLBehindAnOwnRun":      {method: "POST", path: "/graphql", body: jsonText(map[string]any{"query": fmt.Sprintf(`{a:mlflowListArtifacts(input:{runId:%q}){files{path}} b:mlflowGetRun(input:{runId:%q}){run{info{runUuid}}}}`, mallory["run"], mallory["run"])})},
+		"AssessmentNamesAnotherPath": {method: "POST", path: "/api/3.0/mlflow/traces/" + alice["trace"] + "/assessments", body: fmt.Sprintf(`{"trace_id":%q,"assessment":{"trace_id":%q,"assessment_name":"a","source":{"source_type":"HUMAN","source_id":"x"},"feedback":{"value":1}}}`, mallory["trace"], mallory["trace"])},
+	}
+	for name, m := range cases {
+		t.Run(name, func(t *testing.T) {
+			m.call = name
+			if name == "GraphQLBehindAnOwnRun" {
+				w.refused(t, m, "mallory", "mixed", http.StatusOK) // both are hers
+				m.body = strings.Replace(m.body, mallory["run"], alice["run"], 1)
+				if _, answer := w.ask(m, "mallory"); dig(answer, "data", "a") != nil || dig(answer, "data", "b") == nil {
+					t.Errorf("got %v", answer)
+				}
+				return
+			}
+			w.refused(t, m, "mallory", "mixed", http.StatusForbidden)
+		})
+	}
+}
+
+// TestGoverned_defaultOfAWorkspace: other workspaces call their default
+// experiment 0, too; what counts is its number.
+func TestGoverned_defaultOfAWorkspace(t *testing.T) {
+	w := govern(t)
+	as := func(user string) []string { return []string{"X-Mlflow-Workspace", "team-b", "User", user} }
+	run := dig(w.must("POST", "runs/create", `{"experiment_id":"0"}`, as("admin")...), "run", "info")
+	exp := run.(map[string]any)["experiment_id"]
+	for _, id := range []any{"0", "", exp} {
+		if status, answer := w.do("POST", "/api/2.0/mlflow/runs/search", fmt.Sprintf(`{"experiment_ids":["%v"]}`, id), as("mallory")...); status != http.StatusForbidden {
+			t.Errorf("%q: %d %v", id, status, answer)
+		}
+	}
+	w.do("POST", "/api/3.0/mlflow/users/permissions/grant", fmt.Sprintf(`{"username":"mallory","resource_type":"experiment","resource_id":%q,"permission":"READ"}`, exp), as("admin")...)
+	for _, id := range []any{"0", "", "00", exp} {
+		if status, answer := w.do("POST", "/api/2.0/mlflow/runs/search", fmt.Sprintf(`{"experiment_ids":["%v"]}`, id), as("mallory")...); status != http.StatusOK {
+			t.Errorf("%q: %d %v", id, status, answer)
+		}
+	}
+}

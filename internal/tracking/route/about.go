@@ -1,0 +1,185 @@
+package route
+
+import (
+	"iter"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// Kinds of objects that a field of a request can name with its tag about.
+const (
+	AboutExperiment     = "experiment"
+	AboutExperimentName = "experiment_name"
+	AboutRun            = "run"
+	AboutLoggedModel    = "logged_model"
+	AboutTrace          = "trace"
+	AboutModel          = "registered_model" // or a prompt, by name
+	AboutVersion        = "version"          // of the registered model or prompt with this name
+	AboutSource         = "source"           // the address that a version is made from
+	AboutPath           = "path"             // below the root of artifacts
+	AboutWorkspace      = "workspace"
+	AboutDataset        = "dataset"
+	AboutIssue          = "issue"
+	AboutJob            = "job"
+	AboutLabel          = "label_schema"
+	AboutQueue          = "review_queue"
+	AboutScorer         = "scorer"
+	AboutNewExperiment  = "new experiment" // one that begins to exist
+	AboutNewModel       = "new registered_model"
+)
+
+// Mention is an object that a request names.
+type Mention struct {
+	Kind, ID string
+	// Act is read or update where the field asks for something else than its
+	// route; empty is what the verb of the route says.
+	Act string
+	// Maybe allows an object that does not exist: the handler makes it, or says so.
+	Maybe bool
+	// zero says that the handler takes no id for that of experiment 0.
+	zero bool
+}
+
+// Mentions are the objects that a request names: the values of its fields with
+// a tag about, at any depth. The tag is a kind, then options behind commas:
+//
+//	Run    string   `ml:"run_id" about:"run"`
+//	Source string   `ml:"source_run_id" about:"run,read"`
+//	Traces []string `ml:"trace_ids" about:"trace,maybe"`
+//	In     string   `ml:"experiment_id" about:"experiment,zero"`
+//	Name   string   `ml:"name" about:"- the name of a label within its experiment"`
+//
+// A field that is empty names nothing, unless it is in a list or has the
+// option zero. "-" and a reason say that a field names no object, although it looks so. A
+// struct with a tag holds the id in its field id. This is the only way in
+// which a route says what it touches: who may not do that with each of the
+// objects may not call it, nor one that names nothing.
+func Mentions(req any) iter.Seq[Mention] {
+	return func(yield func(Mention) bool) {
+		v := reflect.Indirect(reflect.ValueOf(req))
+		if v.Kind() == reflect.Struct {
+			planOf(v.Type()).walk(v, yield)
+		}
+	}
+}
+
+// Declared tells whether a request type says what it is about: it has fields
+// that name objects, or is [Narrowed].
+func Declared(req any) bool {
+	if _, ok := req.(Narrowed); ok {
+		return true
+	}
+	t := reflect.TypeOf(req)
+	return t != nil && t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct && len(planOf(t.Elem()).steps) > 0
+}
+
+// Narrowed are requests for lists that show each caller what is theirs.
+type Narrowed interface{ Narrow(v *model.Visible) }
+
+// Scope makes a request [Narrowed].
+type Scope struct{ Visible *model.Visible }
+
+// Narrow implements Narrowed.
+func (s *Scope) Narrow(v *model.Visible) { s.Visible = v }
+
+// step leads to ids in one field.
+type step struct {
+	field   int
+	mention *Mention // nil: they are deeper
+	inner   *plan
+}
+
+type plan struct{ steps []step }
+
+var plans sync.Map // reflect.Type → *plan
+
+func planOf(t reflect.Type) *plan {
+	if p, ok := plans.Load(t); ok {
+		return p.(*plan) //nolint:forcetypeassert // Nothing else is stored.
+	}
+	p := newPlan(t, map[reflect.Type]bool{})
+	plans.Store(t, p)
+	return p
+}
+
+func newPlan(t reflect.Type, seen map[reflect.Type]bool) *plan {
+	p := &plan{}
+	if seen[t] {
+		return p // it is inside itself: a tree of values, which names nothing
+	}
+	seen[t] = true
+	defer delete(seen, t)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if about := f.Tag.Get("about"); about != "" {
+			if !strings.HasPrefix(about, "-") {
+				p.steps = append(p.steps, step{field: i, mention: parseAbout(about)})
+			}
+			continue
+		}
+		inner := f.Type
+		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if inner.Kind() != reflect.Struct {
+			continue
+		}
+		if deeper := newPlan(inner, seen); len(deeper.steps) > 0 {
+			p.steps = append(p.steps, step{field: i, inner: deeper})
+		}
+	}
+	return p
+}
+
+func parseAbout(about string) *Mention {
+	words := strings.Split(about, ",")
+	m := &Mention{Kind: words[0]}
+	for _, w := range words[1:] {
+		switch w {
+		case "maybe":
+			m.Maybe = true
+		case "zero":
+			m.zero = true
+		default:
+			m.Act = w
+		}
+	}
+	return m
+}
+
+func (p *plan) walk(v reflect.Value, yield func(Mention) bool) bool {
+	for _, s := range p.steps {
+		if !s.walk(v.Field(s.field), false, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s step) walk(v reflect.Value, listed bool, yield func(Mention) bool) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return v.IsNil() || s.walk(v.Elem(), listed, yield)
+	case reflect.Slice:
+		for i := range v.Len() {
+			if !s.walk(v.Index(i), true, yield) {
+				return false
+			}
+		}
+		return true
+	case reflect.Struct:
+		if s.inner != nil {
+			return s.inner.walk(v, yield)
+		}
+		v = v.FieldByName("id")
+	default:
+	}
+	m := *s.mention
+	if m.ID = v.String(); m.ID == "" && !listed && !m.zero {
+		return true
+	}
+	return yield(m)
+}

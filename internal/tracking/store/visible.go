@@ -1,0 +1,79 @@
+package store
+
+import (
+	"strconv"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
+)
+
+// among compares a column with the members of a list.
+func among[T any](column string, all bool, list []T) clause {
+	switch {
+	case !all:
+		return sqlf(column+" IN (??)", list)
+	case len(list) > 0:
+		return sqlf(column+" NOT IN (??)", list)
+	}
+	return always
+}
+
+// seenExperiments are those that the caller of a search may see.
+func seenExperiments(v *model.Visible) clause {
+	if v == nil {
+		return always
+	}
+	ids := make([]int64, 0, len(v.Experiments.List))
+	for _, id := range v.Experiments.List {
+		if n, err := strconv.ParseInt(id, 10, 64); err == nil {
+			ids = append(ids, n)
+		}
+	}
+	return among("e.id", v.Experiments.All, ids)
+}
+
+// seenModels are the registered models and prompts that the caller of a search
+// may see; row is the column with their number and named the condition for
+// their names. A search looks for either: the first condition is that of its
+// kind, which an index can serve, the second what keeps the other kind out.
+func seenModels(v *model.Visible, comparisons []filter.Comparison, row string, named func(model.Names) clause) []clause {
+	if v == nil {
+		return nil
+	}
+	const isPrompt = "SELECT 1 FROM registered_model_tags p WHERE p.key = 'mlflow.prompt.is_prompt' AND lower(p.value) = 'true' AND p.model = "
+	prompts := wantsPrompts(comparisons)
+	of, other := v.Models, v.Prompts
+	if prompts {
+		of, other = other, of
+	}
+	list := []clause{named(of)}
+	if !other.Everything() {
+		kind, or := has(!prompts, isPrompt+row), named(other)
+		list = append(list, clause{kind.sql + " OR " + or.sql, or.args})
+	}
+	return list
+}
+
+func seenRegistered(v *model.Visible, comparisons []filter.Comparison) []clause {
+	return seenModels(v, comparisons, "g.id", func(n model.Names) clause { return among("g.name", n.All, n.List) })
+}
+
+func seenVersions(v *model.Visible, comparisons []filter.Comparison, namespace string) []clause {
+	if v == nil {
+		return nil
+	}
+	below := *v
+	if v.NoVersions {
+		below.Models = model.Names{}
+	}
+	if v.NoPromptVersions {
+		below.Prompts = model.Names{}
+	}
+	return seenModels(&below, comparisons, "v.model", func(n model.Names) clause {
+		if n.Everything() {
+			return always
+		}
+		c := among("name", n.All, n.List)
+		return clause{"v.model IN (SELECT id FROM registered_models WHERE namespace = ? AND " + c.sql + ")", append([]any{namespace}, c.args...)}
+	})
+}
