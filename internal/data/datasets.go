@@ -154,12 +154,25 @@ func openTable(f io.ReadSeeker, size int64) (table, string, error) {
 	return t, CSV, err
 }
 
+// numberAttempts bounds how often another copy of the program may take the
+// number of a version.
+const numberAttempts = 100
+
 // insertVersion gives v its number, or makes it the version that has the same bytes.
 func (s *Service) insertVersion(ctx context.Context, v *Version) error {
 	schema, err := json.Marshal(v.Schema)
 	if err != nil {
 		return err
 	}
+	for attempt, wanted := 1, *v; ; attempt++ {
+		*v = wanted
+		if err := s.tryVersion(ctx, v, string(schema)); !errors.Is(err, store.ErrConflict) || attempt == numberAttempts {
+			return err
+		}
+	}
+}
+
+func (s *Service) tryVersion(ctx context.Context, v *Version, schema string) error {
 	wanted := *v
 	return s.deps.Store.Update(ctx, func(t *store.Tx) error {
 		*v = wanted
@@ -177,7 +190,7 @@ func (s *Service) insertVersion(ctx context.Context, v *Version) error {
 		v.URI = URI(v.Name, v.Version)
 		_, err = t.Exec(`INSERT INTO data_versions(namespace, name, version, digest, format, rows, bytes, schema, origin, created)
 			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			v.Namespace, v.Name, v.Version, v.Digest, v.Format, v.Rows, v.Bytes, string(schema), v.Origin, v.Created.UnixNano())
+			v.Namespace, v.Name, v.Version, v.Digest, v.Format, v.Rows, v.Bytes, schema, v.Origin, v.Created.UnixNano())
 		return err
 	})
 }

@@ -259,13 +259,18 @@ func (g *streamBatch) features(p Prediction) []byte {
 	return encodeRow(row)
 }
 
+// openStream finds a stream and how many rows it has; other copies of the
+// program wait until these have grown.
 func openStream(t *store.Tx, namespace, endpoint, model, version string) (id, rows int64, err error) {
 	if _, err := t.Exec(`INSERT INTO data_streams(namespace, endpoint, model, version) VALUES(?, ?, ?, ?)
 		ON CONFLICT(namespace, endpoint, model, version) DO NOTHING`, namespace, endpoint, model, version); err != nil {
 		return 0, 0, err
 	}
-	err = t.Row("SELECT id, rows FROM data_streams WHERE namespace = ? AND endpoint = ? AND model = ? AND version = ?",
-		namespace, endpoint, model, version).Scan(&id, &rows)
+	const one = "SELECT id, rows FROM data_streams WHERE namespace = ? AND endpoint = ? AND model = ? AND version = ?"
+	if err := t.Hold(one, namespace, endpoint, model, version); err != nil {
+		return 0, 0, err
+	}
+	err = t.Row(one, namespace, endpoint, model, version).Scan(&id, &rows)
 	return id, rows, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/data"
+	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
@@ -47,7 +49,17 @@ type fixture struct {
 	deps    data.Deps
 }
 
-func newFixture(t *testing.T) *fixture {
+func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
+
+// onBoth runs a test on SQLite and on PostgreSQL.
+func onBoth(t *testing.T, test func(*testing.T, *fixture)) {
+	t.Helper()
+	storetest.Both(t, func(t *testing.T, open func(testing.TB, ...store.Migrations) *store.Store) {
+		test(t, newFixture(t, open(t)))
+	})
+}
+
+func newFixture(t *testing.T, db *store.Store) *fixture {
 	t.Helper()
 	bucket, err := blob.OpenFolder(t.TempDir())
 	if err != nil {
@@ -56,7 +68,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Cleanup(func() { bucket.Close() })
 	f := &fixture{clock: &clock{now: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)}, metrics: prometheus.NewRegistry()}
 	f.deps = data.Deps{
-		Store: storetest.Open(t), Blobs: bucket, TempDir: t.TempDir(), Now: f.clock.Now,
+		Store: db, Blobs: bucket, TempDir: t.TempDir(), Now: f.clock.Now,
 		Logger: slog.New(slog.DiscardHandler), Metrics: f.metrics, Queue: 4096,
 	}
 	f.start(t)
@@ -94,6 +106,46 @@ func prediction(id string, features ...float64) data.Prediction {
 	}
 }
 
+// TestService_copies: two copies on one database lose no prediction and give no
+// number twice.
+func TestService_copies(t *testing.T) {
+	uri := postgres.URI(t)
+	var copies []*fixture
+	for range 2 {
+		db, err := store.Open(t.Context(), store.Options{Path: uri})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		copies = append(copies, newFixture(t, db))
+	}
+	const each = 100
+	var wg sync.WaitGroup
+	for n, f := range copies {
+		wg.Go(func() {
+			for i := range each {
+				f.Record(prediction(fmt.Sprintf("p-%d-%d", n, i), 1))
+				body := strings.NewReader(fmt.Sprintf("p\n%d\n", i/2*2+n))
+				if _, err := f.Ingest(t.Context(), data.IngestRequest{Namespace: "default", Name: "parts", Body: body}); err != nil {
+					t.Error(err)
+				}
+				if err := f.Flush(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	streams, err := copies[0].Streams(t.Context(), "default", "parts")
+	if err != nil || len(streams) != 1 || streams[0].Rows != 2*each {
+		t.Errorf("%+v, %v", streams, err)
+	}
+	versions, err := copies[0].Versions(t.Context(), "default", "parts")
+	if err != nil || len(versions) != each {
+		t.Errorf("%d versions, %v", len(versions), err)
+	}
+}
+
 func TestService_Ingest(t *testing.T) {
 	ten, zero := 10.0, 0.0
 	schema := &data.Schema{Columns: []data.Column{
@@ -123,7 +175,7 @@ func TestService_Ingest(t *testing.T) {
 		"NoParquet":   {"PAR1 but not really", "INVALID_ARGUMENT", "not valid Parquet", nil, 0, nil},
 		"ManyRemarks": {"p,x,label\n" + strings.Repeat("99,1,a\n", 50), "SCHEMA_VIOLATION", "checking stopped here", schema, 0, nil},
 	}
-	f := newFixture(t)
+	f := newFixture(t, storetest.Open(t))
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			v, err := f.Ingest(t.Context(), data.IngestRequest{Namespace: "default", Name: name, Schema: c.schema, Body: strings.NewReader(c.body)})
@@ -148,7 +200,10 @@ func TestService_Ingest(t *testing.T) {
 }
 
 func TestService_Ingest_sameBytesAreTheSameVersion(t *testing.T) {
-	f := newFixture(t)
+	onBoth(t, testIngestSameBytesAreTheSameVersion)
+}
+
+func testIngestSameBytesAreTheSameVersion(t *testing.T, f *fixture) {
 	ingest := func(body string) *data.Version {
 		v, err := f.Ingest(t.Context(), data.IngestRequest{Namespace: "default", Name: "parts", Body: strings.NewReader(body)})
 		if err != nil {
@@ -188,8 +243,9 @@ func TestService_Ingest_sameBytesAreTheSameVersion(t *testing.T) {
 	}
 }
 
-func TestService_Feedback(t *testing.T) {
-	f := newFixture(t)
+func TestService_Feedback(t *testing.T) { onBoth(t, testFeedback) }
+
+func testFeedback(t *testing.T, f *fixture) {
 	for i := range 3 {
 		f.Record(prediction(fmt.Sprintf("p%d", i), 1))
 	}
@@ -228,8 +284,9 @@ func TestService_Feedback(t *testing.T) {
 	}
 }
 
-func TestService_Record_neverBlocks(t *testing.T) {
-	f := newFixture(t)
+func TestService_Record_neverBlocks(t *testing.T) { onBoth(t, testRecordNeverBlocks) }
+
+func testRecordNeverBlocks(t *testing.T, f *fixture) {
 	release := make(chan struct{})
 	running := make(chan struct{})
 	var wg sync.WaitGroup
@@ -258,8 +315,9 @@ func TestService_Record_neverBlocks(t *testing.T) {
 }
 
 // What waits is bounded in bytes, too.
-func TestService_Record_boundsMemory(t *testing.T) {
-	f := newFixture(t)
+func TestService_Record_boundsMemory(t *testing.T) { onBoth(t, testRecordBoundsMemory) }
+
+func testRecordBoundsMemory(t *testing.T, f *fixture) {
 	release, running := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { // the database is busy
@@ -303,8 +361,9 @@ func (f *fixture) counter(t *testing.T, name string) (sum float64) {
 	return sum
 }
 
-func TestService_Window_samplesAndCounts(t *testing.T) {
-	f := newFixture(t)
+func TestService_Window_samplesAndCounts(t *testing.T) { onBoth(t, testWindowSamplesAndCounts) }
+
+func testWindowSamplesAndCounts(t *testing.T, f *fixture) {
 	profile := data.NewProfile([]string{"a", "b"}, [][]float64{{0, 1, 2}, {10, 20}})
 	f.Record(prediction("before", 50, 50)) // answered before anybody asked: row 0
 	if err := f.Flush(t.Context()); err != nil {
@@ -368,7 +427,10 @@ func TestService_Window_samplesAndCounts(t *testing.T) {
 }
 
 func TestService_Record_keepsNoFeaturesUnlessAsked(t *testing.T) {
-	f := newFixture(t)
+	onBoth(t, testRecordKeepsNoFeaturesUnlessAsked)
+}
+
+func testRecordKeepsNoFeaturesUnlessAsked(t *testing.T, f *fixture) {
 	f.Record(prediction("x", 1, 2, 3))
 	p, err := f.Get(t.Context(), "default", "x")
 	if err != nil || p.Features != nil || string(p.Output) == "" || p.ModelVersion != "1" {
@@ -376,8 +438,9 @@ func TestService_Record_keepsNoFeaturesUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestService_Sweep(t *testing.T) {
-	f := newFixture(t)
+func TestService_Sweep(t *testing.T) { onBoth(t, testSweep) }
+
+func testSweep(t *testing.T, f *fixture) {
 	if err := f.SetRecording(t.Context(), data.Recording{Namespace: "default", Endpoint: "parts", Retention: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
@@ -406,8 +469,9 @@ func TestService_Sweep(t *testing.T) {
 	}
 }
 
-func TestService_Freeze(t *testing.T) {
-	f := newFixture(t)
+func TestService_Freeze(t *testing.T) { onBoth(t, testFreeze) }
+
+func testFreeze(t *testing.T, f *fixture) {
 	profile := data.NewProfile([]string{"a", "b"}, [][]float64{{0}, {0}})
 	if err := f.SetRecording(t.Context(), data.Recording{Namespace: "default", Endpoint: "parts", Names: profile.Names, Samples: true}); err != nil {
 		t.Fatal(err)
