@@ -67,5 +67,5 @@ func newBackend(o Options) (backend, error) {
 	if isPostgres(o.Path) {
 		return newPostgres(o)
 	}
-	return &sqlite{path: strings.TrimPrefix(o.Path, "sqlite:///"), readers: o.Readers}, nil
+	return &sqlite{path: strings.TrimPrefix(o.Path, "sqlite:///")}, nil
 }

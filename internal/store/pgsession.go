@@ -337,6 +337,59 @@ func (s *pgSession) try(ctx context.Context, query string, args []any) (*pgRows,
 	return r, nil
 }
 
+// queries sends several statements at once. None are sent, and no cursors
+// returned, where the connection may have to be made anew or statements to be
+// dropped: one after the other then does.
+func (s *pgSession) queries(ctx context.Context, list []Query) ([]cursor, error) {
+	if len(list) < 2 || !s.begun() || s.lost() || len(s.stmts)+len(list) > maxStatements {
+		return nil, nil
+	}
+	if s.active != nil {
+		s.active.keep()
+	}
+	rows := make([]*pgRows, len(list))
+	for i, q := range list {
+		st, err := s.prepared(ctx, q.Text)
+		if err != nil {
+			return nil, err
+		}
+		if len(q.Args) != len(st.ParamOIDs) {
+			return nil, fmt.Errorf("store: %d arguments for %d placeholders in %q", len(q.Args), len(st.ParamOIDs), q.Text)
+		}
+		rows[i] = &pgRows{s: s, st: st}
+	}
+	p := s.conn.StartPipeline(ctx)
+	s.sendPending(p)
+	for i, q := range list {
+		values, formats, err := s.encode(rows[i].st.ParamOIDs, q.Args)
+		if err != nil {
+			return nil, s.broken(errors.Join(err, p.Close()))
+		}
+		p.SendQueryStatement(rows[i].st.StatementDescription, values, formats, rows[i].st.results)
+		rows[i].pipeline = p
+		if i > 0 {
+			rows[i-1].next = rows[i]
+		}
+	}
+	err := p.Sync()
+	if err == nil {
+		err = s.skipPending(p)
+	}
+	s.pending = nil
+	if err == nil {
+		rows[0].result, err = nextResult(p)
+	}
+	if err != nil {
+		return nil, s.broken(errors.Join(err, p.Close()))
+	}
+	s.active = rows[0]
+	cursors := make([]cursor, len(rows))
+	for i, r := range rows {
+		cursors[i] = r
+	}
+	return cursors, nil
+}
+
 func (s *pgSession) sendPending(p *pgconn.Pipeline) {
 	for _, w := range s.pending {
 		if w.st == nil {

@@ -110,6 +110,8 @@ type pgRows struct {
 	st       *pgStatement
 	result   *pgconn.ResultReader
 	pipeline *pgconn.Pipeline
+	// next are the rows behind these in the pipeline.
+	next *pgRows
 
 	values [][]byte
 	kept   [][][]byte
@@ -134,7 +136,7 @@ func (r *pgRows) Next() bool {
 	return false
 }
 
-// keep reads the rest into memory, so that the connection is free.
+// keep reads the rest, and what lies behind it, into memory, so that the connection is free.
 func (r *pgRows) keep() {
 	if r.ended {
 		return
@@ -144,6 +146,9 @@ func (r *pgRows) keep() {
 		r.kept = append(r.kept, copyValues(r.result.Values()))
 	}
 	r.end()
+	if r.next != nil {
+		r.next.keep()
+	}
 }
 
 func copyValues(values [][]byte) [][]byte {
@@ -158,6 +163,15 @@ func (r *pgRows) end() {
 	r.ended = true
 	r.s.active = nil
 	r.tag, r.err = r.result.Close()
+	if r.next != nil && r.err == nil {
+		if r.next.result, r.err = nextResult(r.pipeline); r.err == nil {
+			r.s.active = r.next
+			return
+		}
+	}
+	for n := r.next; n != nil; n = n.next {
+		n.ended, n.err = true, r.err
+	}
 	if r.pipeline != nil {
 		if err := r.pipeline.Close(); r.err == nil {
 			r.err = err

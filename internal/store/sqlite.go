@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	driver "modernc.org/sqlite"
+	_ "modernc.org/sqlite" // its driver
 )
 
 const (
@@ -21,54 +21,41 @@ const (
 
 // sqlite is a file of SQLite.
 type sqlite struct {
-	path    string
-	readers int
-	writes  *sql.DB
-	reads   *sql.DB
+	path   string
+	writes *sql.DB
 }
 
 func (*sqlite) dialect() Dialect { return SQLite }
 
 func (d *sqlite) session(ctx context.Context, writes bool) (session, error) {
-	pool := &d.reads
-	if writes {
-		pool = &d.writes
-	}
-	if *pool == nil {
-		if err := d.open(pool, writes); err != nil {
+	if !writes {
+		r, err := openSQLiteReader(sqliteURI(d.path, url.Values{"mode": {"ro"}}), append(sqlitePragmas(), "query_only(1)", "cache_size(-4096)"))
+		if err != nil {
 			return nil, err
 		}
+		return r, nil
 	}
-	c, err := (*pool).Conn(ctx)
+	if err := d.makeFile(); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.writes, err = sql.Open(sqliteDriver, sqliteWriterDSN(d.path)); err != nil {
+		return nil, err
+	}
+	d.writes.SetMaxOpenConns(1)
+	d.writes.SetMaxIdleConns(1)
+	c, err := d.writes.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if writes {
-		err := prepareFile(ctx, c)
-		if err == nil { // before, the mode would change a file that is not ours
-			_, err = c.ExecContext(ctx, "PRAGMA journal_mode = WAL")
-		}
-		if err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
+	err = prepareFile(ctx, c)
+	if err == nil { // before, the mode would change a file that is not ours
+		_, err = c.ExecContext(ctx, "PRAGMA journal_mode = WAL")
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return &sqliteSession{conn: c, stmts: map[string]*sqliteStatement{}}, nil
-}
-
-func (d *sqlite) open(pool **sql.DB, writes bool) (err error) {
-	dsn, size := sqliteReaderDSN(d.path), d.readers
-	if writes {
-		dsn, size = sqliteWriterDSN(d.path), 1
-		if err := d.makeFile(); err != nil {
-			return err
-		}
-	}
-	if *pool, err = sql.Open(sqliteDriver, dsn); err != nil {
-		return err
-	}
-	(*pool).SetMaxOpenConns(size)
-	(*pool).SetMaxIdleConns(size)
-	return nil
 }
 
 func (d *sqlite) makeFile() error {
@@ -84,13 +71,10 @@ func (d *sqlite) makeFile() error {
 }
 
 func (d *sqlite) close() error {
-	var errs []error
-	for _, pool := range []*sql.DB{d.reads, d.writes} { // the writer last: it folds the log into the main file
-		if pool != nil {
-			errs = append(errs, pool.Close())
-		}
+	if d.writes == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	return d.writes.Close()
 }
 
 // sqliteWriterDSN opens the one connection that writes. synchronous=FULL syncs
@@ -98,23 +82,22 @@ func (d *sqlite) close() error {
 // log is folded in after 16 MiB instead of 4, which halves the writes of a
 // steady stream.
 func sqliteWriterDSN(path string) string {
-	return sqliteDSN(path, "rwc",
-		"synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16384)")
+	return sqliteURI(path, url.Values{"mode": {"rwc"}, "_dqs": {"0"}, "_pragma": append(sqlitePragmas(),
+		"synchronous(FULL)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16384)")})
 }
 
-func sqliteReaderDSN(path string) string {
-	return sqliteDSN(path, "ro", "query_only(1)", "cache_size(-4096)")
-}
-
-func sqliteDSN(path, mode string, pragmas ...string) string {
-	q := url.Values{"mode": {mode}, "_dqs": {"0"}}
-	q["_pragma"] = append([]string{
+// sqlitePragmas are those of every connection.
+func sqlitePragmas() []string {
+	return []string{
 		// Another process (a backup, the sqlite3 shell) may hold the lock for a moment.
 		"busy_timeout(10000)", "foreign_keys(1)", "temp_store(memory)",
 		// LIKE tells cases apart, as it does in PostgreSQL.
 		"case_sensitive_like(1)",
-	}, pragmas...)
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: q.Encode()}
+	}
+}
+
+func sqliteURI(path string, options url.Values) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: options.Encode()}
 	return u.String()
 }
 
@@ -153,7 +136,7 @@ const (
 // translate makes SQLite's errors recognisable: a full disk is ENOSPC, which
 // the HTTP server knows; a constraint is ErrConflict.
 func (d *sqlite) translate(err error) error {
-	var e *driver.Error
+	var e interface{ Code() int } // of the writer's driver or of a reader
 	if !errors.As(err, &e) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrConflict) {
 		return err
 	}

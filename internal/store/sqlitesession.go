@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"strings"
 )
 
 // sqliteSession is one connection to SQLite.
@@ -87,7 +86,7 @@ func (s *sqliteSession) prepared(ctx context.Context, query string) (*sql.Stmt, 
 		st.busy = true
 		return st.Stmt, func() { st.busy = false }, nil
 	}
-	p, err := s.conn.PrepareContext(ctx, strings.ReplaceAll(query, listMark, "(SELECT value FROM json_each(?))"))
+	p, err := s.conn.PrepareContext(ctx, sqliteText(query))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -65,11 +65,15 @@ func (t *Tx) fault(err error) error {
 type Rows interface{ Scan(dest ...any) error }
 
 // Each calls scan for every row of the answer.
-func (t *Tx) Each(scan func(Rows) error, query string, args ...any) (err error) {
+func (t *Tx) Each(scan func(Rows) error, query string, args ...any) error {
 	rows, err := t.session.query(t.ctx, query, args)
 	if err != nil {
 		return t.fault(err)
 	}
+	return t.read(rows, scan)
+}
+
+func (t *Tx) read(rows cursor, scan func(Rows) error) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
@@ -80,6 +84,41 @@ func (t *Tx) Each(scan func(Rows) error, query string, args ...any) (err error) 
 		}
 	}
 	return t.fault(rows.Err())
+}
+
+// Query is one of several that [Tx.EachOf] runs.
+type Query struct {
+	Scan func(Rows) error
+	Text string
+	Args []any
+}
+
+// EachOf is Each for several queries, which travel to PostgreSQL together. A
+// scan may run other queries, but that costs the others their speed.
+func (t *Tx) EachOf(list ...Query) error {
+	if m, ok := t.session.(interface {
+		queries(ctx context.Context, list []Query) ([]cursor, error)
+	}); ok {
+		cursors, err := m.queries(t.ctx, list)
+		if err != nil {
+			return t.fault(err)
+		}
+		for i, c := range cursors {
+			if err := t.read(c, list[i].Scan); err != nil {
+				for _, rest := range cursors[i+1:] {
+					_ = rest.Close() // the first error counts
+				}
+				return err
+			}
+		}
+		list = list[len(cursors):]
+	}
+	for _, q := range list {
+		if err := t.Each(q.Scan, q.Text, q.Args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ErrStop ends [Tx.Each] early and without an error.
