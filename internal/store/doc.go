@@ -16,7 +16,7 @@
 // Each capability owns its tables and brings them as [Migrations]; the package
 // knows none of them.
 //
-// The database is a SQLite file (sqlite.go, sqlitesession.go) or a PostgreSQL
+// The database is a SQLite file (sqlite.go, sqlitesession.go, sqlitereader.go) or a PostgreSQL
 // server (postgres.go, pgsession.go, pgvalues.go). The writing and reading is
 // the same for both; a session is one connection of either. Statements are
 // written once, with ? (see [Tx]); migrations are written twice. On PostgreSQL

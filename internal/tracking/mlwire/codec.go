@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -134,6 +135,7 @@ func Write(w http.ResponseWriter, status int, v Appender) {
 	v.AppendJSON(buf)
 	w.Header().Set("Content-Type", contentTypeJSON)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(buf.Bytes()))) // else it travels in chunks
 	w.WriteHeader(status)
 	_, _ = w.Write(buf.Bytes()) // the client has gone; there is nobody to tell
 	if cap(buf.buf) <= maxKept {

@@ -114,8 +114,14 @@ type Many[T mlwire.Appender] struct {
 	next string
 }
 
+// few is how many members a list has that people read as it comes.
+const few = 20
+
 // AppendJSON implements mlwire.Appender.
 func (m Many[T]) AppendJSON(w *mlwire.Writer) {
+	if len(m.list) > few {
+		w.Compact()
+	}
 	w.Begin()
 	mlwire.List(w, m.name, m.list)
 	w.OptStr("next_page_token", m.next)

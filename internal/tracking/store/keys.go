@@ -93,11 +93,19 @@ func (t *tx) found(name string, id int64) {
 
 // keyName gives the name of a number.
 func (t *tx) keyName(id int64) (name string, err error) {
-	if name, ok := t.s.keys.name(id); ok {
+	name, ok := t.names[id]
+	if ok {
 		return name, nil
 	}
-	if err = t.Row("SELECT key FROM run_keys WHERE id = ?", id).Scan(&name); err == nil {
+	if name, ok = t.s.keys.name(id); !ok {
+		if err := t.Row("SELECT key FROM run_keys WHERE id = ?", id).Scan(&name); err != nil {
+			return "", err
+		}
 		t.s.keys.learn(map[string]int64{name: id}) // a view sees only what was committed
 	}
-	return name, err
+	if t.names == nil {
+		t.names = map[int64]string{}
+	}
+	t.names[id] = name
+	return name, nil
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"strings"
 
@@ -318,124 +317,6 @@ func (s *Store) AppendHistory(ctx context.Context, namespace, id string, entry j
 		}
 		return t.putPair("run_tags", r, model.Pair{Key: model.TagHistory, Value: string(b)})
 	})
-}
-
-// maxEntries bounds the metrics, params and tags of one page of runs: a page
-// of 50,000 runs with a thousand metrics each would not fit into memory. The
-// page then ends early, and its token goes on.
-const maxEntries = 500_000
-
-// hydrate fills runs with what was logged to them, some hundred runs per
-// query, and tells how many it filled.
-func (t *tx) hydrate(list []model.Run) (int, error) {
-	chunk := min(500, t.s.maxEntries)
-	entries := 0
-	for from := 0; from < len(list); from += chunk {
-		if entries > t.s.maxEntries {
-			return from, nil
-		}
-		part := list[from:min(from+chunk, len(list))]
-		byRow := make(map[int64]*model.Run, len(part))
-		ids := make([]int64, len(part))
-		for i := range part {
-			byRow[part[i].Row] = &part[i]
-			ids[i] = part[i].Row
-		}
-		if err := t.hydrateChunk(byRow, ids); err != nil {
-			return 0, err
-		}
-		for _, r := range part {
-			entries += len(r.Metrics) + len(r.Params) + len(r.Tags)
-		}
-	}
-	return len(list), nil
-}
-
-const inRuns = " WHERE run IN (??)"
-
-func (t *tx) hydrateChunk(byRow map[int64]*model.Run, ids []int64) error {
-	err := t.Each(func(r rows) error {
-		var run, k int64
-		var nan bool
-		var m model.Metric
-		if err := r.Scan(&run, &k, &m.Value, &nan, &m.Step, &m.Timestamp); err != nil {
-			return err
-		}
-		return appendMetric(t, &byRow[run].Metrics, k, m, nan)
-	}, "SELECT run, k, value, nan, step, ts FROM run_latest"+inRuns, ids)
-	if err != nil {
-		return err
-	}
-	if err := t.hydratePairs("run_params", ids, func(run int64) *[]model.Pair { return &byRow[run].Params }); err != nil {
-		return err
-	}
-	if err := t.hydratePairs("run_tags", ids, func(run int64) *[]model.Pair { return &byRow[run].Tags }); err != nil {
-		return err
-	}
-	if err := t.hydrateInputs(byRow, ids); err != nil {
-		return err
-	}
-	return t.Each(func(r rows) error {
-		var run, step int64
-		var made bool
-		var id string
-		if err := r.Scan(&run, &made, &id, &step); err != nil {
-			return err
-		}
-		if made {
-			byRow[run].Outputs = append(byRow[run].Outputs, model.ModelOutput{ModelID: id, Step: step})
-		} else {
-			byRow[run].Inputs = append(byRow[run].Inputs, id)
-		}
-		return nil
-	}, "SELECT run, direction, model, step FROM run_models"+inRuns, ids)
-}
-
-func appendMetric(t *tx, list *[]model.Metric, k int64, m model.Metric, nan bool) (err error) {
-	m.Key, err = t.keyName(k)
-	if nan {
-		m.Value = notANumber
-	}
-	*list = append(*list, m)
-	return err
-}
-
-func (t *tx) hydratePairs(table string, ids []int64, target func(run int64) *[]model.Pair) error {
-	return t.Each(func(r rows) (err error) {
-		var run, k int64
-		var p model.Pair
-		if err := r.Scan(&run, &k, &p.Value); err != nil {
-			return err
-		}
-		p.Key, err = t.keyName(k)
-		list := target(run)
-		*list = append(*list, p)
-		return err
-	}, "SELECT run, k, v FROM "+table+inRuns, ids)
-}
-
-func (t *tx) hydrateInputs(byRow map[int64]*model.Run, ids []int64) error {
-	return t.Each(func(r rows) error {
-		var run, id int64
-		var d model.DatasetInput
-		var key, value sql.NullString
-		s := &d.Dataset
-		if err := r.Scan(&run, &id, &s.Name, &s.Digest, &s.SourceType, &s.Source, &s.Schema, &s.Profile, &key, &value); err != nil {
-			return err
-		}
-		list := &byRow[run].Datasets
-		if n := len(*list); n == 0 || (*list)[n-1].Dataset != *s {
-			*list = append(*list, d)
-		}
-		if key.Valid {
-			last := &(*list)[len(*list)-1]
-			last.Tags = append(last.Tags, model.Pair{Key: key.String, Value: value.String})
-		}
-		return nil
-	}, `SELECT i.run, d.id, d.name, d.digest, d.source_type, d.source, d.schema, d.profile, g.key, g.value
-		FROM run_inputs i JOIN run_datasets d ON d.id = i.dataset
-		LEFT JOIN run_input_tags g ON g.run = i.run AND g.dataset = i.dataset
-		WHERE i.run IN (??) ORDER BY i.run, i.dataset, g.key`, ids)
 }
 
 // randomName makes a name that people can say from a random id.

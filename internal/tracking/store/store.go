@@ -87,6 +87,8 @@ type tx struct {
 	now int64
 	// interned holds names made or found in this transaction.
 	interned map[string]int64
+	// names are those that were asked for, which spares the lock of the store's.
+	names map[int64]string
 	// told says that the listener has recorded something, settles that owners have.
 	told, settles bool
 }
@@ -105,7 +107,7 @@ func (s *Store) now() int64 { return s.o.Clock().UnixMilli() }
 func (s *Store) update(ctx context.Context, fn func(*tx) error) error {
 	t := &tx{s: s, now: s.now()}
 	err := s.db.Update(ctx, func(d *db.Tx) error {
-		t.Tx, t.interned, t.told, t.settles = d, nil, false, false // it may run twice
+		t.Tx, t.interned, t.names, t.told, t.settles = d, nil, nil, false, false // it may run twice
 		return fn(t)
 	})
 	if err == nil {
