@@ -62,6 +62,7 @@ func (JSONCodec) Error(w http.ResponseWriter, _ *http.Request, err error) {
 	if e.Remedy != "" {
 		body["remedy"] = e.Remedy
 	}
+	e.Header(w.Header())
 	WriteJSON(w, e.Status, map[string]any{"error": body})
 }
 

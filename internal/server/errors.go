@@ -3,8 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
@@ -17,6 +20,16 @@ type Error struct {
 	Message string // what, where, why
 	Remedy  string // what to do; may be empty
 	Cause   error  // never sent
+	// Retry is how long to wait before the next attempt, which the answer says
+	// in Retry-After; 0 says nothing.
+	Retry time.Duration
+}
+
+// Header sets what an answer with the error has beside its body.
+func (e *Error) Header(h http.Header) {
+	if e.Retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.Retry.Seconds()))))
+	}
 }
 
 // Error is the message with the cause, for logs.

@@ -221,6 +221,13 @@ func testAccessUsers(t *testing.T, database string) {
 	want(t, 200, "PATCH", api+"/update-admin", object{"username": "alice", "is_admin": true}, admin)
 	want(t, 200, "GET", url+"/api/3.0/mlflow/roles/list", nil, alice)
 	want(t, 400, "DELETE", api+"/delete", object{"username": "admin"}, admin)
+	want(t, 200, "PATCH", api+"/update-admin", object{"username": "admin", "is_admin": false}, admin) // alice is one, too
+	want(t, 403, "GET", url+"/api/2.0/mlflow/webhooks", nil, admin)
+	if answer := want(t, 400, "PATCH", api+"/update-admin", object{"username": "alice", "is_admin": false}, alice); !strings.Contains(answer, "Make another user an administrator first") {
+		t.Error(answer)
+	}
+	want(t, 200, "GET", url+"/api/3.0/mlflow/roles/list", nil, alice)
+	want(t, 200, "PATCH", api+"/update-admin", object{"username": "admin", "is_admin": true}, alice)
 	want(t, 200, "DELETE", api+"/delete", object{"username": "alice"}, admin)
 	want(t, 401, "GET", api+"/current", nil, alice)
 	for name, who := range map[string][]string{"Nobody": nil, "Unknown": login("x", "y"), "NoPassword": login("admin", ""), "Bearer": {"Authorization", "Bearer x"}} {

@@ -2,9 +2,16 @@ package access
 
 import (
 	"bufio"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 )
 
 func TestPolicy_decide(t *testing.T) {
@@ -90,8 +97,13 @@ func TestVerifier(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time it is remembered
-		if !v.check(t.Context(), "old password", old) || v.check(t.Context(), "other", old) || v.check(t.Context(), "old password", changed) || v.check(t.Context(), "old password", "") {
-			t.Error("a wrong password is right, or the right one wrong")
+		for _, c := range []struct {
+			password, stored string
+			want             bool
+		}{{"old password", old, true}, {"other", old, false}, {"old password", changed, false}, {"old password", "", false}} {
+			if got, err := v.check(t.Context(), "peer", c.password, c.stored); err != nil || got != c.want {
+				t.Errorf("%s: %v %v", c.password, got, err)
+			}
 		}
 	}
 	if len(v.right) != 1 {
@@ -101,5 +113,69 @@ func TestVerifier(t *testing.T) {
 		if verify("", broken) {
 			t.Errorf("%q verifies", broken)
 		}
+	}
+}
+
+// TestVerifier_busy: while others guess, who has logged in before is let in at
+// once, and nobody waits for ever.
+func TestVerifier_busy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVerifier(time.Now, 10)
+		stored, err := hash("right password", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(peer, password string) error {
+			_, err := v.check(t.Context(), peer, password, stored)
+			return err
+		}
+		if err := check("guest", "right password"); err != nil {
+			t.Fatal(err)
+		}
+		for range maxTries {
+			v.busy <- struct{}{}
+		}
+		var answers sync.WaitGroup
+		for range maxOfPeer {
+			answers.Go(func() {
+				if err := check("guesser", "wrong"); !errors.Is(err, errBusy) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		if err := check("guesser", "wrong"); !errors.Is(err, errBusy) || time.Since(start) != 0 {
+			t.Errorf("one more of the same: %v after %v", err, time.Since(start))
+		}
+		for range 10 { // longer than it is remembered unused
+			if err := check("guest", "right password"); err != nil {
+				t.Errorf("known: %v", err)
+			}
+			<-time.After(rememberFor / 2) // of the bubble, so at once
+		}
+		answers.Wait()
+		start = time.Now()
+		if err := check("other", "right password"); err != nil {
+			t.Errorf("a known password from elsewhere: %v", err)
+		}
+		if err := check("other", "wrong"); !errors.Is(err, errBusy) || time.Since(start) != patience {
+			t.Errorf("the last one: %v after %v", err, time.Since(start))
+		}
+		for range maxTries {
+			<-v.busy
+		}
+		if right, err := v.check(t.Context(), "other", "wrong", stored); right || err != nil || v.inLine != 0 || len(v.waiting) != 0 {
+			t.Errorf("afterwards: %v %v, %d wait", right, err, v.inLine)
+		}
+	})
+}
+
+// TestService_busy: the answer says when to come again.
+func TestService_busy(t *testing.T) {
+	w := httptest.NewRecorder()
+	mlwire.Codec{}.Error(w, httptest.NewRequest("GET", "/", http.NoBody), errBusy)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "5" {
+		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }

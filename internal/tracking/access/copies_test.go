@@ -3,6 +3,7 @@ package access
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
@@ -37,5 +38,45 @@ func TestPutGrant_copies(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// TestWithAdmin_copies: two administrators remove each other at the same moment.
+func TestWithAdmin_copies(t *testing.T) {
+	first := storetest.Postgres(t, Migrations())
+	second, err := db.Open(t.Context(), db.Options{Path: first.Path()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = second.Close() }) // the test has ended
+	for range 8 {
+		err := first.Update(t.Context(), func(t *db.Tx) error {
+			for _, name := range []string{"a", "b"} {
+				if _, err := t.Exec("INSERT INTO access_users(name, password, admin) VALUES(?, '', 1) ON CONFLICT(name) DO UPDATE SET admin = 1", name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var failed atomic.Int32
+		for i, s := range []*db.Store{first, second} {
+			wg.Go(func() {
+				other := string(rune('b' - i))
+				err := s.Update(t.Context(), func(t *db.Tx) error {
+					return withAdmin(t, func() error { return deleteUser(t, other) })
+				})
+				if err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if failed.Load() != 1 {
+			t.Fatalf("%d of two removals were refused", failed.Load())
+		}
 	}
 }

@@ -8,10 +8,14 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kiwerk/kiwerk/internal/server"
 )
 
 const (
@@ -55,23 +59,38 @@ type verifier struct {
 	rounds int
 	secret [32]byte
 	// busy bounds how many passwords are tried at a time, so that guessing
-	// cannot take the whole machine.
-	busy chan struct{}
+	// cannot take the whole machine. The others wait, and not for ever.
+	busy     chan struct{}
+	patience time.Duration
 	// dummy is tried for users that do not exist; it is made when the first one asks.
 	dummy func() string
 
 	mu    sync.Mutex
 	right map[[sha256.Size]byte]time.Time
+	// waiting are the requests before a try, by the address of the peer.
+	waiting map[string]int
+	inLine  int
 }
 
 const (
 	rememberFor = 5 * time.Minute
 	maxRight    = 4096
 	maxTries    = 2
+	maxWaiting  = 64
+	// maxOfPeer leaves room for others when one guesses.
+	maxOfPeer = maxWaiting / 2
+	patience  = 10 * time.Second
 )
 
+// errBusy is the answer to those who would wait too long. Who has logged in a
+// moment ago does not wait at all.
+var errBusy = &server.Error{
+	Status: http.StatusServiceUnavailable, Code: "TEMPORARILY_UNAVAILABLE", Message: "Too many logins are being checked at the moment",
+	Remedy: "try again in a few seconds", Retry: 5 * time.Second,
+}
+
 func newVerifier(now func() time.Time, rounds int) *verifier {
-	v := &verifier{now: now, rounds: rounds, busy: make(chan struct{}, maxTries), right: map[[sha256.Size]byte]time.Time{}}
+	v := &verifier{now: now, rounds: rounds, busy: make(chan struct{}, maxTries), patience: patience, right: map[[sha256.Size]byte]time.Time{}, waiting: map[string]int{}}
 	_, _ = rand.Read(v.secret[:]) // as above
 	v.dummy = sync.OnceValue(func() string {
 		h, err := hash(rand.Text(), rounds)
@@ -84,10 +103,11 @@ func newVerifier(now func() time.Time, rounds int) *verifier {
 }
 
 // check tells whether a password fits a stored hash; none costs the same time.
-func (v *verifier) check(ctx context.Context, password, stored string) bool {
+// peer is the address that asks.
+func (v *verifier) check(ctx context.Context, peer, password, stored string) (bool, error) {
 	if stored == "" {
-		v.try(ctx, password, v.dummy())
-		return false
+		_, err := v.try(ctx, peer, password, v.dummy())
+		return false, err
 	}
 	h := sha256.New()
 	h.Write(v.secret[:])
@@ -96,38 +116,79 @@ func (v *verifier) check(ctx context.Context, password, stored string) bool {
 	var k [sha256.Size]byte
 	h.Sum(k[:0])
 	if v.known(k) {
-		return true
+		return true, nil
 	}
-	if !v.try(ctx, password, stored) {
-		return false
+	ok, err := v.try(ctx, peer, password, stored)
+	if ok {
+		v.remember(k)
 	}
-	v.remember(k)
-	return true
+	return ok, err
 }
 
 // try is expensive, so few go on at once; who has gone meanwhile is not waited for.
-func (v *verifier) try(ctx context.Context, password, stored string) bool {
+func (v *verifier) try(ctx context.Context, peer, password, stored string) (bool, error) {
+	if !v.enter(peer) {
+		return false, errBusy
+	}
+	defer v.leave(peer)
+	ctx, cancel := context.WithTimeout(ctx, v.patience)
+	defer cancel()
 	select {
 	case v.busy <- struct{}{}:
 	case <-ctx.Done():
-		return false
+		return false, errBusy
 	}
 	defer func() { <-v.busy }()
-	return verify(password, stored)
+	return verify(password, stored), nil
 }
 
+// enter takes a place in the line.
+func (v *verifier) enter(peer string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.inLine >= maxWaiting || v.waiting[peer] >= maxOfPeer {
+		return false
+	}
+	v.inLine++
+	v.waiting[peer]++
+	return true
+}
+
+func (v *verifier) leave(peer string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.inLine--
+	if v.waiting[peer]--; v.waiting[peer] == 0 {
+		delete(v.waiting, peer)
+	}
+}
+
+// known tells whether a password was right. It stays so while it is used: the
+// stored hash is a part of the key.
 func (v *verifier) known(k [sha256.Size]byte) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	now := v.now()
 	until, ok := v.right[k]
-	return ok && v.now().Before(until)
+	if !ok || !now.Before(until) {
+		return false
+	}
+	v.right[k] = now.Add(rememberFor)
+	return true
 }
 
 func (v *verifier) remember(k [sha256.Size]byte) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	now := v.now()
 	if len(v.right) >= maxRight {
-		clear(v.right)
+		maps.DeleteFunc(v.right, func(_ [sha256.Size]byte, until time.Time) bool { return !now.Before(until) })
 	}
-	v.right[k] = v.now().Add(rememberFor)
+	for other := range v.right {
+		if len(v.right) < maxRight {
+			break
+		}
+		delete(v.right, other) // any: it is asked again
+	}
+	v.right[k] = now.Add(rememberFor)
 }

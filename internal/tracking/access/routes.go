@@ -260,10 +260,14 @@ func updatePassword(a *ask) (any, error) {
 	}
 	if a.isSelf() {
 		current, _ := a.params["current_password"].(string)
-		switch {
-		case current == "":
+		if current == "" {
 			return nil, model.Invalid("Current password is required when changing your own password.")
-		case !a.s.verifier.check(a.Context(), current, u.password):
+		}
+		right, err := a.s.verifier.check(a.Context(), peerOf(a.Request), current, u.password)
+		switch {
+		case err != nil:
+			return nil, err
+		case !right:
 			return nil, model.Invalid("Current password does not match.")
 		case current == password:
 			return nil, model.Invalid("New password must differ from the current password.")
@@ -292,8 +296,10 @@ func updateAdmin(a *ask) (any, error) {
 		return nil, model.Invalid("Parameter 'is_admin' must be true or false.")
 	}
 	return object{}, a.s.update(a.Context(), func(t *db.Tx) error {
-		_, err := t.Exec("UPDATE access_users SET admin = ? WHERE id = ?", number(admin), u.ID)
-		return err
+		return withAdmin(t, func() error {
+			_, err := t.Exec("UPDATE access_users SET admin = ? WHERE id = ?", number(admin), u.ID)
+			return err
+		})
 	})
 }
 
@@ -308,7 +314,9 @@ func removeUser(a *ask) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{}, a.s.update(a.Context(), func(t *db.Tx) error { return deleteUser(t, name) })
+	return object{}, a.s.update(a.Context(), func(t *db.Tx) error {
+		return withAdmin(t, func() error { return deleteUser(t, name) })
+	})
 }
 
 func permissionsOf(a *ask) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -189,10 +190,23 @@ func (s *Service) Authenticate(r *http.Request) (server.User, error) {
 	if err != nil && !model.IsMissing(err) {
 		return server.User{}, err
 	}
-	if !s.verifier.check(r.Context(), password, u.password) || u.Admin && password == legacyPassword {
+	right, err := s.verifier.check(r.Context(), peerOf(r), password, u.password)
+	if err != nil {
+		return server.User{}, err
+	}
+	if !right || u.Admin && password == legacyPassword {
 		return server.User{}, unauthenticated("the name or the password is wrong")
 	}
 	return server.User{Name: u.Name}, nil
+}
+
+// peerOf is the address at the other end, without its port.
+func peerOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func unauthenticated(why string) error {

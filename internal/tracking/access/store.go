@@ -91,6 +91,23 @@ func deleteUser(t *db.Tx, name string) error {
 	return err
 }
 
+// withAdmin makes a change after which there must be an administrator: nobody
+// else could make another one.
+func withAdmin(t *db.Tx, change func() error) error {
+	// Two administrators may remove each other at the same moment, in two copies of the program.
+	if err := t.Hold("SELECT id FROM access_users WHERE admin = 1 ORDER BY id"); err != nil {
+		return err
+	}
+	if err := change(); err != nil {
+		return err
+	}
+	var left int64
+	if err := t.Row("SELECT count(*) FROM access_users WHERE admin = 1").Scan(&left); err != nil || left > 0 {
+		return err
+	}
+	return model.Invalid("This is the last administrator, and nobody could make another one. Make another user an administrator first (PATCH users/update-admin, is_admin true).")
+}
+
 func users(t *db.Tx) (list []user, err error) {
 	err = t.Each(func(r db.Rows) error {
 		u, err := scanUser(r.Scan)

@@ -161,6 +161,7 @@ func (c Codec) Error(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Remedy != "" {
 		message = strings.TrimSuffix(message, ".") + ". " + strings.ToUpper(e.Remedy[:1]) + e.Remedy[1:] + "."
 	}
+	e.Header(w.Header())
 	Write(w, status, problem{code, message})
 }
 
