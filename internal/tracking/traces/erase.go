@@ -43,7 +43,7 @@ func (s *Service) EraseTraces(ctx context.Context, namespace, kind, id string) (
 			}
 			removed += n
 		}
-		return removed, nil
+		return removed, s.store.ForgetRun(ctx, namespace, id)
 	}
 	return 0, nil
 }

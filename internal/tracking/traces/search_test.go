@@ -3,6 +3,7 @@ package traces_test
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,4 +240,33 @@ func testSearchFaults(t *testing.T, p *platform) {
 	q = p.query("status = 'OK'")
 	q["page_token"] = token
 	p.refused(400, "does not belong to this search", "POST", v3+"/search", q)
+}
+
+// TestLinkToRun_beforeTheTraceComes: clients send traces in the background, so the link may be first.
+func TestLinkToRun_beforeTheTraceComes(t *testing.T) { both(t, testLinkAhead) }
+
+func testLinkAhead(t *testing.T, p *platform) {
+	run, err := p.tracking.CreateRun(t.Context(), server.DefaultNamespace, tracking.NewRun{Experiment: p.experiment, Name: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.ok("POST", v2+"/link-to-run", object{"trace_ids": []string{traceID(1), traceID(2), traceID(3), "not one!"}, "run_id": run.ID})
+	find := func(want ...string) {
+		t.Helper()
+		found := p.search("run_id = '" + run.ID + "'")
+		slices.Sort(found)
+		if !slices.Equal(found, want) {
+			t.Errorf("%v, want %v", found, want)
+		}
+	}
+	find()
+	p.log(step(1, 1, 0, "root"))
+	find(traceID(1))
+	p.store(traceID(2), nil)
+	find(traceID(1), traceID(2))
+	if n, err := p.service.EraseTraces(t.Context(), server.DefaultNamespace, "run", run.ID); err != nil || n != 2 {
+		t.Errorf("%d, %v", n, err)
+	}
+	p.log(step(3, 1, 0, "root"))
+	find() // nothing of an erased run is left
 }

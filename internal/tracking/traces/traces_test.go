@@ -42,6 +42,7 @@ type platform struct {
 	db         *db.Store
 	blobs      blob.Bucket
 	experiment string
+	service    *traces.Service
 }
 
 func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
@@ -87,7 +88,7 @@ func start(tb testing.TB, d *db.Store) *platform {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &platform{tb, h, tr, d, blobs, fmt.Sprint(id)}
+	return &platform{tb, h, tr, d, blobs, fmt.Sprint(id), svc}
 }
 
 type object = map[string]any

@@ -36,3 +36,11 @@ func (s *Store) OfRun(ctx context.Context, namespace, run string) (byExperiment 
 	})
 	return byExperiment, err
 }
+
+// ForgetRun drops what waits for traces of a run that have not come.
+func (s *Store) ForgetRun(ctx context.Context, namespace, run string) error {
+	return s.update(ctx, func(t *tx) error {
+		_, err := t.Exec("DELETE FROM trace_links_ahead WHERE namespace = ? AND run = ?", namespace, run)
+		return err
+	})
+}

@@ -149,10 +149,13 @@ func (t *tx) known(namespace string, e model.Experiment, b batch) (k known, err 
 	}
 	n, err := t.Exec("INSERT INTO traces(namespace, trace_id, exp, ts, state) VALUES(?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", namespace, b.trace, e.ID, b.summary.Start, InProgress)
 	k.isNew = n > 0
-	if err != nil {
-		return k, err
+	if err == nil {
+		err = scan()
 	}
-	return k, scan()
+	if err == nil && k.isNew {
+		err = t.arrived(k.row, namespace, b.trace)
+	}
+	return k, err
 }
 
 // updateTrace brings what the trace says up to date with its spans. What the

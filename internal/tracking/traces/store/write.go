@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"time"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -57,6 +58,9 @@ func (s *Store) Start(ctx context.Context, namespace string, e model.Experiment,
 			RETURNING id`,
 			namespace, i.ID, e.ID, i.Time, i.Duration, i.State, i.ClientRequestID, i.Request, i.Response).Scan(&row)
 		if err != nil {
+			return err
+		}
+		if err := t.arrived(row, namespace, i.ID); err != nil {
 			return err
 		}
 		tags := maps.Clone(i.Tags)
@@ -283,17 +287,39 @@ func (s *Store) DeleteTag(ctx context.Context, namespace, id, key string) error 
 	})
 }
 
-// LinkRun lets traces belong to a run; unknown traces are left out.
+// LinkRun lets traces belong to a run; those that have not come yet, once they come.
 func (s *Store) LinkRun(ctx context.Context, namespace string, ids []string, run string) error {
 	return s.update(ctx, func(t *tx) error {
 		for _, id := range ids {
-			if _, err := t.Exec("INSERT INTO trace_links(trace, kind, target) SELECT id, 'run', CAST(? AS TEXT) FROM traces WHERE namespace = ? AND trace_id = ? ON CONFLICT DO NOTHING",
-				run, namespace, id); err != nil {
+			row, err := t.row(namespace, id)
+			switch {
+			case !traceID.MatchString(id): // it will never come
+				err = nil
+			case model.IsMissing(err):
+				_, err = t.Exec("INSERT INTO trace_links_ahead(namespace, trace_id, run, created) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", namespace, id, run, s.now())
+			case err == nil:
+				_, err = t.Exec("INSERT INTO trace_links(trace, kind, target) VALUES(?, 'run', ?) ON CONFLICT DO NOTHING", row, run)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		return nil
+		_, err := t.Exec("DELETE FROM trace_links_ahead WHERE created < ?", s.now()-aheadFor.Milliseconds())
+		return err
 	})
+}
+
+// aheadFor is how long a link waits for its trace.
+const aheadFor = 7 * 24 * time.Hour
+
+// arrived gives a new trace the links that came before it.
+func (t *tx) arrived(row int64, namespace, id string) error {
+	n, err := t.Exec("INSERT INTO trace_links(trace, kind, target) SELECT CAST(? AS BIGINT), 'run', run FROM trace_links_ahead WHERE namespace = ? AND trace_id = ? ON CONFLICT DO NOTHING", row, namespace, id)
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = t.Exec("DELETE FROM trace_links_ahead WHERE namespace = ? AND trace_id = ?", namespace, id)
+	return err
 }
 
 // LinkPrompts notes which versions of prompts (name/version) a trace used.
