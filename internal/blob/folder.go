@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,8 @@ type Folder struct {
 	// that of another process is undone (see place).
 	tree   sync.RWMutex
 	tidied atomic.Int64 // when stale writes were looked for, in nanoseconds since 1970
+	// shared is a folder that others write, too.
+	shared bool
 }
 
 // OpenFolder opens or makes the folder. Several processes may use it at a time.
@@ -136,6 +139,9 @@ func (f *Folder) Create(ctx context.Context, key string, r io.Reader) (Info, err
 		return Info{}, err
 	}
 	temp := tempFolder + "/" + rand.Text()
+	if f.shared {
+		temp = tempFolder + "-" + rand.Text() // no folder that nobody tidies
+	}
 	st, err := f.fill(ctx, temp, r)
 	if err == nil {
 		_ = f.tidy(st.ModTime()) // this write has nothing to do with it, and there will be another one
@@ -154,7 +160,8 @@ func (f *Folder) Create(ctx context.Context, key string, r io.Reader) (Info, err
 const copyBuffer = 256 << 10
 
 func (f *Folder) fill(ctx context.Context, temp string, r io.Reader) (st fs.FileInfo, err error) {
-	file, err := f.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	_, mode := f.permissions()
+	file, err := f.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +260,8 @@ func (f *Folder) makeFolders(dir string) (made []string, err error) {
 	if len(made) == 0 {
 		return nil, nil
 	}
-	return made, conflict(f.root.MkdirAll(dir, 0o700))
+	mode, _ := f.permissions()
+	return made, conflict(f.root.MkdirAll(dir, mode))
 }
 
 func (f *Folder) sync(dir string) (err error) {
@@ -331,7 +339,7 @@ func (f *Folder) entries(folder string) (entries []fs.DirEntry, err error) {
 		return nil, err
 	}
 	if folder == "" {
-		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.Name() == tempFolder })
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), tempFolder) })
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, nil
@@ -380,12 +388,27 @@ func conflict(err error) error {
 	return err
 }
 
-// OpenFolderToRead opens a folder that others write. It is neither made nor
-// tidied; one that does not exist is fs.ErrNotExist.
-func OpenFolderToRead(dir string) (*Folder, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
+// OpenShared opens a folder that others write, too, so it is not tidied and
+// what is written there has the permissions that the umask gives. If it does
+// not exist, the nearest folder above it is opened and below is the way down.
+func OpenShared(dir string) (f *Folder, below string, err error) {
+	for {
+		root, err := os.OpenRoot(dir)
+		if err == nil {
+			return &Folder{root: root, shared: true}, below, nil
+		}
+		above := filepath.Dir(dir)
+		if !IsNotExist(err) || above == dir {
+			return nil, "", err
+		}
+		dir, below = above, path.Join(filepath.Base(dir), below)
 	}
-	return &Folder{root: root}, nil
+}
+
+// permissions of new folders and files.
+func (f *Folder) permissions() (folder, file fs.FileMode) {
+	if f.shared {
+		return 0o777, 0o666
+	}
+	return 0o700, 0o600
 }

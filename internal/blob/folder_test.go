@@ -188,3 +188,38 @@ func FuzzCheckKey(f *testing.F) {
 		}
 	})
 }
+
+// TestOpenShared: a folder that others write, too, is made when something is
+// written, with what their umask gives, and nothing else is left in it.
+func TestOpenShared(t *testing.T) {
+	top := t.TempDir()
+	f, below, err := blob.OpenShared(filepath.Join(top, "1", "r"))
+	if err != nil || below != "1/r" {
+		t.Fatalf("%q, %v", below, err)
+	}
+	for info, err := range f.List(t.Context(), below) {
+		t.Errorf("listed %+v, %v", info, err)
+	}
+	if _, err := f.Create(t.Context(), below+"/a.txt", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(top)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "1" {
+		t.Errorf("%v, %v", entries, err)
+	}
+	st, err := os.Stat(filepath.Join(top, "1", "r"))
+	if err != nil || st.Mode().Perm()&0o050 == 0 {
+		t.Errorf("%v, %v", st, err) // the umask of tests lets groups read
+	}
+	f, below, err = blob.OpenShared(filepath.Join(top, "1", "r"))
+	if err != nil || below != "" {
+		t.Fatalf("%q, %v", below, err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(t.Context(), "a.txt"); err != nil || info.Size != 1 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}

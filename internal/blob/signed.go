@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -108,8 +109,11 @@ func (s *Signer) Address(ctx context.Context, method, key string, valid time.Dur
 	return address, header, nil
 }
 
+// token is what a parameter of a header may have without quotes.
+func token(r rune) bool { return r > ' ' && r <= '~' && !strings.ContainsRune(`()<>@,;:\"/[]?={}`, r) }
+
 // Disposition is the Content-Disposition of a file to be saved: its name in
-// ASCII and, if it needs more, in UTF-8 as well.
+// ASCII, in quotes where it needs them, and, if it needs more, in UTF-8 as well.
 func Disposition(key string) string {
 	name := path.Base(key)
 	ascii := strings.Map(func(r rune) rune {
@@ -118,8 +122,12 @@ func Disposition(key string) string {
 		}
 		return r
 	}, name)
-	if ascii == name {
-		return fmt.Sprintf("attachment; filename=%q", ascii)
+	quoted := ascii
+	if strings.ContainsFunc(ascii, func(r rune) bool { return !token(r) }) {
+		quoted = strconv.Quote(ascii)
 	}
-	return fmt.Sprintf("attachment; filename=%q; filename*=UTF-8''%s", ascii, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
+	if ascii == name {
+		return "attachment; filename=" + quoted
+	}
+	return fmt.Sprintf("attachment; filename=%s; filename*=UTF-8''%s", quoted, strings.ReplaceAll(url.QueryEscape(name), "+", "%20"))
 }

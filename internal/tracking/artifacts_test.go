@@ -7,11 +7,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -331,4 +333,173 @@ func openBucket(t *testing.T) blob.Bucket {
 	}
 	t.Cleanup(func() { _ = b.Close() })
 	return b
+}
+
+// TestArtifacts_headers: names and kinds as clients of MLflow compare them.
+func TestArtifacts_headers(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	_, artifacts := p.newRun()
+	for name, want := range map[string][2]string{
+		"a.txt":                 {"text/plain", "attachment; filename=a.txt"},
+		"x.json":                {"text/plain", "attachment; filename=x.json"},
+		"MLmodel":               {"text/plain", "attachment; filename=MLmodel"},
+		"mlproject":             {"text/plain", "attachment; filename=mlproject"},
+		"b.pkl":                 {"application/octet-stream", "attachment; filename=b.pkl"},
+		"noext":                 {"application/octet-stream", "attachment; filename=noext"},
+		"c.png":                 {"image/png", "attachment; filename=c.png"},
+		"d.pdf":                 {"application/pdf", "attachment; filename=d.pdf"},
+		"p.html":                {"text/html", "attachment; filename=p.html"},
+		"dog+step+20.txt":       {"text/plain", "attachment; filename=dog+step+20.txt"},
+		"x y.txt":               {"text/plain", `attachment; filename="x y.txt"`},
+		"a;b.txt":               {"text/plain", `attachment; filename="a;b.txt"`},
+		"\u00fc.txt":            {"text/plain", "attachment; filename=_.txt; filename*=UTF-8''%C3%BC.txt"},
+		"quote\u201cd file.txt": {"text/plain", `attachment; filename="quote_d file.txt"; filename*=UTF-8''quote%E2%80%9Cd%20file.txt`},
+	} {
+		path := proxyPath + "/" + artifacts + "/" + url.PathEscape(name)
+		if w := p.fetch("PUT", path, strings.NewReader("x")); w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", name, w.Code, w.Body)
+		}
+		h := p.fetch("GET", path, http.NoBody).Header()
+		if got := [2]string{h.Get("Content-Type"), h.Get("Content-Disposition")}; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestArtifacts_top: the root of all artifacts shows each project its own.
+func TestArtifacts_top(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	_, ours := p.newRun()
+	team := []string{"X-MLFLOW-WORKSPACE", "team"}
+	e := p.must("POST", "experiments/create", `{"name":"e"}`, team...)["experiment_id"].(string)
+	for path, project := range map[string][]string{ours + "/a": nil, "shared.txt": nil, e + "/r/artifacts/b": team} {
+		if status := p.put(path, "x", project...); status != http.StatusOK {
+			t.Fatalf("%s: %d", path, status)
+		}
+	}
+	if w := p.fetch("POST", "/api/2.0/mlflow-artifacts/mpu/create/"+ours, strings.NewReader(`{"path":"big","num_parts":1}`), "Content-Type", "application/json"); w.Code != http.StatusOK {
+		t.Fatal(w.Body)
+	}
+	for _, c := range []struct {
+		project []string
+		want    string
+	}{
+		{nil, `{"files":[{"is_dir":true,"path":"0"},{"file_size":1,"is_dir":false,"path":"shared.txt"}]}`},
+		{team, `{"files":[{"is_dir":true,"path":"` + e + `"}]}`},
+		{[]string{"X-MLFLOW-WORKSPACE", "other"}, `{}`},
+	} {
+		status, out := p.do("GET", proxyPath, "", c.project...)
+		got, err := json.Marshal(out)
+		if status != http.StatusOK || err != nil || string(got) != c.want {
+			t.Errorf("%v: %d %s (%v), want %s", c.project, status, got, err, c.want)
+		}
+	}
+}
+
+// TestArtifacts_ownAddress: artifacts that clients reach under the server's
+// own address are those of the server.
+func TestArtifacts_ownAddress(t *testing.T) {
+	p := startAt(t, filepath.Join(t.TempDir(), "kiwerk.db"), t.TempDir(), nil, func(d *tracking.Deps) {
+		d.ArtifactRoot = "http://127.0.0.1:5000" + proxyPath
+		d.Elsewhere = func(_ context.Context, uri string) (blob.Bucket, string, error) {
+			return nil, "", errors.New("asked for " + uri)
+		}
+	})
+	info := dig(p.must("POST", "runs/create", `{"experiment_id":"0"}`), "run", "info").(map[string]any)
+	run, uri := info["run_id"].(string), info["artifact_uri"].(string)
+	if want := "http://127.0.0.1:5000" + proxyPath + "/0/" + run + "/artifacts"; uri != want {
+		t.Fatalf("%s, want %s", uri, want)
+	}
+	if status := p.put("0/"+run+"/artifacts/dir/a.txt", "abc"); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	list := p.must("GET", "artifacts/list?path=dir&run_id="+run, "")
+	if files, ok := list["files"].([]any); !ok || len(files) != 1 || list["root_uri"] != uri {
+		t.Errorf("%v", list)
+	}
+	if w := p.fetch("GET", "/get-artifact?path=dir/a.txt&run_uuid="+run, http.NoBody); w.Code != http.StatusOK || w.Body.String() != "abc" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := p.fetch("POST", "/ajax-api/2.0/mlflow/upload-artifact?path=b&run_uuid="+run, strings.NewReader("x")); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestArtifacts_invalidPath: the text is compared as a whole, and comes before the search for what is named.
+func TestArtifacts_invalidPath(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	run, _ := p.newRun()
+	for _, path := range []string{
+		"/api/2.0/mlflow/artifacts/list?path=../x&run_id=" + run, "/get-artifact?path=../x&run_id=" + run, "/get-artifact?path=../x&run_id=none",
+		"/model-versions/get-artifact?name=none&version=1&path=../x", proxyPath + "/..%2Fx", proxyPath + "?path=/etc",
+	} {
+		status, out := p.do("GET", path, "")
+		if status != http.StatusBadRequest || out["message"] != "Invalid path" || out["error_code"] != "INVALID_PARAMETER_VALUE" {
+			t.Errorf("%s: %d %v", path, status, out)
+		}
+	}
+	if status, out := p.do("POST", "/ajax-api/2.0/mlflow/upload-artifact?path=../x&run_uuid="+run, ""); status != http.StatusBadRequest || out["message"] != "Invalid path" {
+		t.Errorf("%d %v", status, out)
+	}
+}
+
+// TestPromptLab: what was tried with a prompt is a run with a table and a model.
+func TestPromptLab(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	const path = "/ajax-api/2.0/mlflow/runs/create-promptlab-run"
+	body := map[string]any{}
+	for _, f := range []struct {
+		name  string
+		value any
+	}{
+		{"experiment_id", "0"},
+		{"prompt_template", "Say {{ what }}"},
+		{"prompt_parameters", []any{map[string]any{"key": "what", "value": "\"hello\""}}},
+		{"model_route", "chat"},
+		{"model_input", "Say hello"},
+		{"mlflow_version", "3.17.2"},
+	} {
+		b, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, out := p.do("POST", path, string(b)); status != http.StatusBadRequest || out["message"] != "CreatePromptlabRun request must specify "+f.name+"." {
+			t.Errorf("%s: %d %v", f.name, status, out)
+		}
+		body[f.name] = f.value
+	}
+	body["model_output"], body["run_name"], body["start_time"] = "hello!", "first", 456
+	body["model_parameters"] = []any{map[string]any{"key": "temperature", "value": 0.1}}
+	body["model_output_parameters"] = []any{map[string]any{"key": "latency", "value": 100}}
+	b, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, out := p.do("POST", path, string(b))
+	info, ok := dig(out, "run", "info").(map[string]any)
+	if status != http.StatusOK || !ok || info["status"] != "FINISHED" || info["run_name"] != "first" || info["start_time"] != 456.0 {
+		t.Fatalf("%d %v", status, out)
+	}
+	data, err := json.Marshal(dig(out, "run", "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`{"key":"temperature","value":"0.1"}`, `{"key":"model_route","value":"chat"}`, `"value":"PROMPT_ENGINEERING"`, `[{\"path\": \"eval_results_table.json\", \"type\": \"table\"}]`} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s lacks %s", data, want)
+		}
+	}
+	run := info["run_id"].(string)
+	for file, want := range map[string]string{
+		"eval_results_table.json": `{"columns":["what","prompt","output","latency"],"data":[["\"hello\"","Say hello","hello!","100"]]}`,
+		"model/requirements.txt":  "mlflow[gateway]==3.17.2\n",
+		"model/parameters.yaml":   `{"model_parameters":{"temperature":"0.1"},"model_route":"chat","prompt_parameters":{"what":"\"hello\""},"prompt_template":"Say {{ what }}"}`,
+	} {
+		if w := p.fetch("GET", "/get-artifact?run_id="+run+"&path="+file, http.NoBody); w.Code != http.StatusOK || w.Body.String() != want {
+			t.Errorf("%s: %d %s", file, w.Code, w.Body)
+		}
+	}
+	if status, out := p.do("POST", path, strings.Replace(string(b), `"0"`, `"99"`, 1)); status != http.StatusNotFound {
+		t.Errorf("%d %v", status, out)
+	}
 }

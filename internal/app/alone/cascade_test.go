@@ -102,6 +102,7 @@ func fill(t *testing.T, url, workspace string, runs int) {
 		want(t, 200, "POST", v2+"runs/log-inputs", object{"run_id": run, "datasets": []object{{"dataset": dataset, "tags": []object{{"key": "a", "value": "b"}}}}}, in)
 		logged := field(t, want(t, 200, "POST", v2+"logged-models", object{"experiment_id": exp, "name": "m", "source_run_id": run, "params": []object{{"key": "a", "value": "b"}}, "tags": []object{{"key": "a", "value": "b"}}}, in), "model", "info", "model_id")
 		want(t, 200, "POST", v2+"runs/outputs", object{"run_id": run, "models": []object{{"model_id": logged, "step": 1}}}, in)
+		want(t, 200, "POST", v2+"traces/link-to-run", object{"trace_ids": []string{"tr-later"}, "run_id": run}, in)
 		want(t, 200, "POST", v2+"registered-models/create", object{"name": "r", "tags": []object{{"key": "a", "value": "b"}}}, in)
 		want(t, 200, "POST", v2+"model-versions/create", object{"name": "r", "source": "models:/" + logged, "model_id": logged, "tags": []object{{"key": "a", "value": "b"}}}, in)
 		want(t, 200, "POST", v2+"registered-models/alias", object{"name": "r", "alias": "best", "version": "1"}, in)

@@ -179,15 +179,14 @@ func (p *places) Open(ctx context.Context, uri string) (blob.Bucket, string, err
 	}
 	for _, root := range p.roots {
 		if rel, err := filepath.Rel(root, folder); err == nil && filepath.IsLocal(rel) {
-			b, err := p.folder(root)
-			return b, key(rel), err
+			b, below, err := p.folder(root)
+			return b, path.Join(below, key(rel)), err
 		}
 	}
 	if !p.any {
 		return nil, "", model.Invalid("The artifacts lie in %s, which is outside of the folders that the server reads; start it with --default-artifact-root at or above it.", uri)
 	}
-	b, err := p.folder(folder)
-	return b, "", err
+	return p.folder(folder)
 }
 
 func key(rel string) string {
@@ -200,8 +199,21 @@ func key(rel string) string {
 // maxPlaces bounds the folders that are kept open.
 const maxPlaces = 64
 
-func (p *places) folder(dir string) (blob.Bucket, error) {
-	return p.kept(dir, func() (blob.Bucket, error) { return blob.OpenFolderToRead(dir) })
+// folder opens a folder, or, until it exists, the nearest one above it.
+func (p *places) folder(dir string) (blob.Bucket, string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b := p.open[dir]; b != nil {
+		return b, "", nil
+	}
+	b, below, err := blob.OpenShared(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if below == "" {
+		p.keep(dir, b)
+	}
+	return b, below, nil
 }
 
 func (p *places) kept(dir string, open func() (blob.Bucket, error)) (blob.Bucket, error) {
@@ -210,15 +222,19 @@ func (p *places) kept(dir string, open func() (blob.Bucket, error)) (blob.Bucket
 	if b := p.open[dir]; b != nil {
 		return b, nil
 	}
-	if len(p.open) >= maxPlaces {
-		clear(p.open) // the folders close when nobody reads them any more
-	}
 	b, err := open()
 	if err != nil {
 		return nil, err
 	}
-	p.open[dir] = b
+	p.keep(dir, b)
 	return b, nil
+}
+
+func (p *places) keep(dir string, b blob.Bucket) {
+	if len(p.open) >= maxPlaces {
+		clear(p.open) // the folders close when nobody reads them any more
+	}
+	p.open[dir] = b
 }
 
 // inBucket reads object stores: below the default artifact root for

@@ -150,6 +150,15 @@ func TestServer_readsWhereClientsWrite(t *testing.T) {
 			if !strings.HasPrefix(folder, dir+"/store/1/") {
 				t.Fatalf("artifact_uri %q", uri)
 			}
+			if status, body := call(t, "GET", url+"/api/2.0/mlflow/artifacts/list?run_id="+run, nil); status != 200 || strings.Contains(body, "files") {
+				t.Errorf("list before anything is there: %d %s", status, body)
+			}
+			if status, body := call(t, "POST", url+"/ajax-api/2.0/mlflow/upload-artifact?path=up/loaded.txt&run_uuid="+run, "u"); status != 200 {
+				t.Errorf("upload: %d %s", status, body)
+			}
+			if b, err := os.ReadFile(folder + "/up/loaded.txt"); err != nil || string(b) != "u" {
+				t.Errorf("%q, %v", b, err)
+			}
 			if err := os.MkdirAll(folder+"/sub", 0o700); err != nil {
 				t.Fatal(err)
 			}

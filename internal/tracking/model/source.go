@@ -1,11 +1,14 @@
 package model
 
 import (
+	"net/http"
 	"net/url"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/kiwerk/kiwerk/internal/server"
 )
 
 // SourceRules say which addresses can be the source of a model version or the
@@ -128,6 +131,18 @@ func WithinPath(source, folder string) bool {
 	return ok && both && (s == f || strings.HasPrefix(s, strings.TrimSuffix(f, "/")+"/"))
 }
 
+// CheckFileHost refuses a file: address of another machine, with the status
+// that upstream's tests expect.
+func CheckFileHost(source string) error {
+	_, rest, _ := strings.Cut(source, ":")
+	host, given := strings.CutPrefix(rest, "//")
+	host, _, _ = strings.Cut(host, "/")
+	if schemeOf(source) != "file" || !given || host == "" || strings.HasPrefix(host, "localhost") || strings.HasPrefix(host, "127.0.0.1") {
+		return nil
+	}
+	return server.Errorf(http.StatusInternalServerError, "INTERNAL_ERROR", "%s is not a valid remote uri: a file: address names a path of this machine. Give the path without a host, or the address of an object store.", source)
+}
+
 // localPath is the clean path of an absolute path or file: address.
 func localPath(uri string) (string, bool) {
 	switch schemeOf(uri) {
@@ -144,10 +159,32 @@ func localPath(uri string) (string, bool) {
 	return path.Clean(uri), strings.HasPrefix(uri, "/")
 }
 
-// IsProxied tells whether an address leads into the artifacts of a tracking server.
+// proxyRoute is where every tracking server has its artifacts.
+const proxyRoute = "/api/2.0/mlflow-artifacts/artifacts"
+
+// Proxied tells whether an address leads into the artifacts of the server that
+// is asked, and to which path below them. As upstream has it, the host of an
+// http: address does not count: it is the name that clients know the server by.
+func Proxied(uri string) (below string, ok bool) {
+	_, rest, _ := strings.Cut(uri, ":")
+	switch schemeOf(uri) {
+	case "mlflow-artifacts":
+		rest = strings.TrimPrefix(rest, "/")
+	case "http", "https":
+		if _, rest, ok = strings.Cut(rest, proxyRoute); !ok || rest != "" && rest[0] != '/' {
+			return "", false
+		}
+		rest = strings.TrimPrefix(rest, "/")
+	default:
+		return "", false
+	}
+	return rest, !strings.HasPrefix(rest, "/")
+}
+
+// IsProxied tells whether an address leads into the artifacts of any tracking server.
 func IsProxied(uri string) bool {
 	scheme := schemeOf(uri)
-	return scheme == "mlflow-artifacts" || (scheme == "http" || scheme == "https") && strings.Contains(uri, "/api/2.0/mlflow-artifacts/artifacts")
+	return scheme == "mlflow-artifacts" || (scheme == "http" || scheme == "https") && strings.Contains(uri, proxyRoute)
 }
 
 // WithinURI tells whether an address lies in that of a folder.

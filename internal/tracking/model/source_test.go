@@ -87,3 +87,29 @@ func TestWithin(t *testing.T) {
 		}
 	}
 }
+
+func TestProxied(t *testing.T) {
+	for uri, want := range map[string]string{
+		"mlflow-artifacts:/0/r/artifacts":                                  "0/r/artifacts",
+		"mlflow-artifacts:":                                                "",
+		"mlflow-artifacts:/":                                               "",
+		"http://host:5000/api/2.0/mlflow-artifacts/artifacts/0/r":          "0/r",
+		"https://host/prefix/api/2.0/mlflow-artifacts/artifacts/0/r/a%20b": "0/r/a%20b",
+		"http://host/api/2.0/mlflow-artifacts/artifacts":                   "",
+		"mlflow-artifacts://host/0/r":                                      "no",
+		"mlflow-artifacts:///etc":                                          "no",
+		"http://host/api/2.0/mlflow-artifacts/artifactsx/0":                "no",
+		"http://host/0/r":                                                  "no",
+		"s3://bucket/api/2.0/mlflow-artifacts/artifacts/0":                 "no",
+		"/api/2.0/mlflow-artifacts/artifacts/0":                            "no",
+		"file:///api/2.0/mlflow-artifacts/artifacts/0":                     "no",
+	} {
+		got, ok := Proxied(uri)
+		if !ok {
+			got = "no"
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", uri, got, want)
+		}
+	}
+}

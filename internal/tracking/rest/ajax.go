@@ -55,7 +55,7 @@ func uploadOf(r *http.Request) (*fileIn, error) {
 	case q.File == "":
 		return nil, model.Invalid("Request must specify path.")
 	}
-	return q, nil
+	return q.checked()
 }
 
 func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request, q *fileIn) error {
@@ -73,11 +73,11 @@ func (a *API) uploadToRun(w http.ResponseWriter, r *http.Request, q *fileIn) err
 	if err != nil {
 		return err
 	}
-	key, err := a.keyOf(r.Context(), info.ArtifactURI, q.File)
+	p, err := a.placeOf(r.Context(), info.ArtifactURI, q.File)
 	if err != nil {
 		return err
 	}
-	if err := a.keep(r, w.Header(), key, bytes.NewReader(content)); err != nil {
+	if err := a.keep(r, w.Header(), p, bytes.NewReader(content)); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,13 +49,9 @@ type artifactIn struct {
 
 func artifactOf(r *http.Request) (*artifactIn, error) { return &artifactIn{r.PathValue("path")}, nil }
 
-// folderOf reads the folder of a list.
+// folderOf reads the folder of a list; the empty one is the root.
 func folderOf(r *http.Request) (*artifactIn, error) {
-	p := strings.Trim(r.URL.Query().Get("path"), "/")
-	if p == "" {
-		return nil, model.Invalid("Missing value for required parameter 'path': the artifacts of all projects together are not listed.")
-	}
-	return &artifactIn{p}, nil
+	return &artifactIn{strings.TrimRight(r.URL.Query().Get("path"), "/")}, nil
 }
 
 // fileIn is a file of a run, a logged model or a version of a registered model.
@@ -66,11 +63,20 @@ type fileIn struct {
 	File    string
 }
 
+// checked refuses a path before anything is looked for, as upstream does.
+func (f *fileIn) checked() (*fileIn, error) {
+	if f.File == "" {
+		return nil, model.Invalid("Missing value for required parameter 'path'.")
+	}
+	return f, publicError(checkPath(f.File))
+}
+
 // publicError gives the errors of the bucket the form that clients know.
 func publicError(err error) error {
 	switch {
 	case errors.Is(err, blob.ErrKey):
-		return model.Invalid("Invalid path: %w", err)
+		// The text is upstream's, which its tests compare as a whole.
+		return &server.Error{Status: http.StatusBadRequest, Code: model.CodeInvalid, Message: "Invalid path", Cause: err}
 	case errors.Is(err, blob.ErrConflict):
 		return model.Invalid("Invalid path: a file and a folder cannot have the same name: %w", err)
 	case errors.Is(err, blob.ErrParts):
@@ -181,7 +187,7 @@ func (a *API) placeOf(ctx context.Context, uri, file string) (place, error) {
 	if err := checkFile(file); err != nil {
 		return place{}, err
 	}
-	if a.o.Elsewhere != nil && !strings.HasPrefix(uri, a.o.ArtifactRoot) {
+	if _, proxied := a.proxied(uri); a.o.Elsewhere != nil && !proxied {
 		if err := a.ownedElsewhere(ctx, uri, file); err != nil {
 			return place{}, err
 		}
@@ -192,13 +198,20 @@ func (a *API) placeOf(ctx context.Context, uri, file string) (place, error) {
 	return place{a.o.Blobs, key}, err
 }
 
+// proxied tells whether the server takes and hands out the artifacts at an
+// address, and where below its root they lie.
+func (a *API) proxied(uri string) (below string, ok bool) {
+	below, ok = model.Proxied(uri)
+	return below, ok && (!a.o.NoProxy || strings.HasPrefix(uri, a.o.ArtifactRoot+"/"))
+}
+
 // keyOf finds the key of a file of something whose artifacts the server takes.
 func (a *API) keyOf(ctx context.Context, uri, file string) (string, error) {
 	if err := checkFile(file); err != nil {
 		return "", err
 	}
-	if rest, ok := strings.CutPrefix(uri, a.o.ArtifactRoot+"/"); ok && !strings.HasPrefix(rest, "/") {
-		return a.key(ctx, path.Join(rest, file))
+	if below, ok := a.proxied(uri); ok {
+		return a.key(ctx, path.Join(below, file))
 	}
 	return "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", uri)
 }
@@ -213,7 +226,7 @@ func (a *API) download(w http.ResponseWriter, r *http.Request, q *artifactIn) er
 
 func fileOfRun(r *http.Request) (*fileIn, error) {
 	q := r.URL.Query()
-	return &fileIn{Run: cmp.Or(q.Get("run_id"), q.Get("run_uuid")), File: q.Get("path")}, nil
+	return (&fileIn{Run: cmp.Or(q.Get("run_id"), q.Get("run_uuid")), File: q.Get("path")}).checked()
 }
 
 func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request, q *fileIn) error {
@@ -226,7 +239,7 @@ func (a *API) downloadOfRun(w http.ResponseWriter, r *http.Request, q *fileIn) e
 
 func fileOfVersion(r *http.Request) (*fileIn, error) {
 	q := r.URL.Query()
-	return &fileIn{Name: q.Get("name"), Version: q.Get("version"), File: q.Get("path")}, nil
+	return (&fileIn{Name: q.Get("name"), Version: q.Get("version"), File: q.Get("path")}).checked()
 }
 
 func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request, q *fileIn) error {
@@ -243,7 +256,7 @@ func (a *API) downloadOfVersion(w http.ResponseWriter, r *http.Request, q *fileI
 }
 
 func fileOfModel(r *http.Request) (*fileIn, error) {
-	return &fileIn{Model: r.PathValue("model_id"), File: r.URL.Query().Get("artifact_file_path")}, nil
+	return (&fileIn{Model: r.PathValue("model_id"), File: r.URL.Query().Get("artifact_file_path")}).checked()
 }
 
 func (a *API) downloadOfModel(w http.ResponseWriter, r *http.Request, q *fileIn) error {
@@ -255,9 +268,6 @@ func (a *API) downloadOfModel(w http.ResponseWriter, r *http.Request, q *fileIn)
 }
 
 func (a *API) sendFile(w http.ResponseWriter, r *http.Request, uri, file string) error {
-	if file == "" {
-		return model.Invalid("Missing value for required parameter 'path'.")
-	}
 	p, err := a.placeOf(r.Context(), uri, file)
 	if err != nil {
 		return err
@@ -307,13 +317,24 @@ func reprDigest(h http.Header, sum string) {
 	}
 }
 
-func contentType(key string) string {
-	if t := mime.TypeByExtension(path.Ext(key)); t != "" {
-		return t
+// textFiles are the extensions, and names without one, of what upstream hands
+// out as plain text: nothing in them is drawn or run by a browser.
+var textFiles = map[string]bool{}
+
+func init() {
+	for _, e := range strings.Fields("txt log err cfg conf cnf cf ini properties prop hocon toml yaml yml xml json js py py3 csv tsv md rst ipynb MLmodel mlproject MLproject") {
+		textFiles[e] = true
 	}
-	switch path.Base(key) {
-	case "MLmodel", "MLproject":
-		return "text/plain; charset=utf-8"
+}
+
+func contentType(key string) string {
+	name := path.Base(key)
+	ext := path.Ext(name)
+	if textFiles[strings.TrimPrefix(ext, ".")] || ext == "" && textFiles[name] {
+		return "text/plain"
+	}
+	if t, _, _ := strings.Cut(mime.TypeByExtension(ext), ";"); t != "" {
+		return t
 	}
 	return "application/octet-stream"
 }
@@ -330,26 +351,35 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request, q *artifactIn) erro
 	if err != nil {
 		return err
 	}
-	if err := a.keep(r, w.Header(), key, r.Body); err != nil {
+	if err := a.keep(r, w.Header(), place{a.o.Blobs, key}, r.Body); err != nil {
 		return err
 	}
 	a.codec.Encode(w, r, mlwire.Empty{})
 	return nil
 }
 
-// keep stores a file, then its digest, and names both in a header.
-func (a *API) keep(r *http.Request, h http.Header, key string, content io.Reader) error {
-	info, sum, err := blob.CreateSummed(r.Context(), a.o.Blobs, key, content)
-	if err != nil {
-		return err
-	}
-	if err := a.o.Digests.Put(r.Context(), info, sum); err != nil {
+// keep stores a file that was sent and names its version and digest in headers.
+func (a *API) keep(r *http.Request, h http.Header, p place, content io.Reader) error {
+	info, sum, err := a.write(r.Context(), p, content)
+	if err != nil || sum == nil {
 		return err
 	}
 	h.Set("ETag", strconv.Quote(info.Version))
 	reprDigest(h, hex.EncodeToString(sum))
-	a.uploadedKey(r, key)
+	a.uploadedKey(r, p.key)
 	return nil
+}
+
+// write stores a file, then, in our own bucket, its digest.
+func (a *API) write(ctx context.Context, p place, content io.Reader) (info blob.Info, sum []byte, err error) {
+	if p.Bucket != a.o.Blobs {
+		info, err = p.Create(ctx, p.key, content)
+		return info, nil, err
+	}
+	if info, sum, err = blob.CreateSummed(ctx, a.o.Blobs, p.key, content); err != nil {
+		return info, nil, err
+	}
+	return info, sum, a.o.Digests.Put(ctx, info, sum)
 }
 
 func (a *API) uploadedKey(r *http.Request, key string) {
@@ -372,16 +402,49 @@ func (a *API) remove(w http.ResponseWriter, r *http.Request, q *artifactIn) erro
 }
 
 func (a *API) list(w http.ResponseWriter, r *http.Request, q *artifactIn) error {
-	key, err := a.key(r.Context(), q.Path)
-	if err != nil {
-		return err
-	}
-	files, err := a.folder(r.Context(), place{a.o.Blobs, key}, "")
+	files, err := a.below(r.Context(), q.Path)
 	if err != nil {
 		return err
 	}
 	a.codec.Encode(w, r, filesJSON{files: files})
 	return nil
+}
+
+// below lists a folder of artifacts.
+func (a *API) below(ctx context.Context, folder string) ([]fileJSON, error) {
+	if folder == "" {
+		return a.top(ctx)
+	}
+	key, err := a.key(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	return a.folder(ctx, place{a.o.Blobs, key}, "")
+}
+
+// top lists what of the root of all artifacts belongs to the namespace.
+func (a *API) top(ctx context.Context) ([]fileJSON, error) {
+	files, err := a.folder(ctx, place{a.o.Blobs, a.o.KeyPrefix}, "")
+	if err != nil {
+		return nil, err
+	}
+	var experiments []int64
+	for _, f := range files {
+		if n, err := strconv.ParseInt(f.path, 10, 64); err == nil {
+			experiments = append(experiments, n)
+		}
+	}
+	owners, err := a.store.ExperimentNamespaces(ctx, experiments)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(files, func(f fileJSON) bool {
+		owner := server.DefaultNamespace
+		if n, err := strconv.ParseInt(f.path, 10, 64); err == nil {
+			owner = owners[n]
+		}
+		return f.path == partsFolder || owner != server.NamespaceOf(ctx)
+	}), nil
 }
 
 // folder lists a folder; names are put behind prefix.

@@ -250,7 +250,7 @@ func (a *API) completeParts(r *http.Request, q *partsIn, key string) (mlwire.App
 		}
 		joined.keys = append(joined.keys, info.Key)
 	}
-	if err := a.keep(r, http.Header{}, key, joined); err != nil {
+	if err := a.keep(r, http.Header{}, place{a.o.Blobs, key}, joined); err != nil {
 		return nil, err
 	}
 	return mlwire.Empty{}, a.o.Blobs.Delete(r.Context(), a.partKey(q.Upload, 0))
@@ -424,7 +424,7 @@ func (a *API) presignPlace(ctx context.Context, q *presignIn, what string) (p pl
 		}
 		uri = m.ArtifactURI
 	}
-	if strings.HasPrefix(uri, a.o.ArtifactRoot) {
+	if _, proxied := a.proxied(uri); proxied {
 		return p, model.Invalid("%s is not supported for proxied artifact storage (artifact URI scheme: mlflow-artifacts). This endpoint requires a direct cloud storage artifact URI.", what)
 	}
 	p, err = a.placeOf(ctx, uri, q.Path)

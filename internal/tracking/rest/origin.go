@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/lineage"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -24,7 +23,7 @@ func (a *API) createWithOrigin(ctx context.Context, n store.NewRun) (model.Run, 
 	if err != nil {
 		return r, err
 	}
-	root, ours := strings.CutPrefix(r.ArtifactURI, a.o.ArtifactRoot+"/")
+	root, ours := a.proxied(r.ArtifactURI)
 	for _, f := range files {
 		if !ours {
 			break
@@ -42,9 +41,6 @@ func (a *API) keepFile(ctx context.Context, file, content string) error {
 	if err != nil {
 		return err
 	}
-	info, sum, err := blob.CreateSummed(ctx, a.o.Blobs, key, strings.NewReader(content))
-	if err != nil {
-		return err
-	}
-	return a.o.Digests.Put(ctx, info, sum)
+	_, _, err = a.write(ctx, place{a.o.Blobs, key}, strings.NewReader(content))
+	return err
 }

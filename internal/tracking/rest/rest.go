@@ -72,7 +72,7 @@ func New(o Options) (*API, error) {
 func (a *API) Endpoints() []server.Endpoint {
 	var list []server.Endpoint
 	for _, group := range [][]server.Endpoint{
-		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.multipart(), a.webPage(), a.fallback(),
+		a.experiments(), a.runs(), a.logging(), a.histories(), a.loggedModels(), a.registry(), a.versions(), a.artifacts(), a.multipart(), a.webPage(), a.promptLab(), a.fallback(),
 	} {
 		list = append(list, group...)
 	}

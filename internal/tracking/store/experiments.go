@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -158,6 +159,27 @@ func (s *Store) ExperimentNamespace(ctx context.Context, id int64) (namespace st
 		return err
 	})
 	return namespace, err
+}
+
+// ExperimentNamespaces is ExperimentNamespace for many.
+func (s *Store) ExperimentNamespaces(ctx context.Context, ids []int64) (map[int64]string, error) {
+	out := make(map[int64]string, len(ids))
+	err := s.view(ctx, func(t *tx) error {
+		for some := range slices.Chunk(ids, 500) {
+			err := t.Each(func(r db.Rows) error {
+				var id int64
+				var namespace string
+				err := r.Scan(&id, &namespace)
+				out[id] = namespace
+				return err
+			}, "SELECT id, namespace FROM experiments WHERE id IN (??)", some)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // SetExperimentDeleted deletes an experiment with its runs, or restores both.

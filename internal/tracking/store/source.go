@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,8 +39,8 @@ func (t *tx) sourceLocation(namespace string, n *NewVersion) (string, error) {
 	}
 	switch {
 	case local:
-		if !slices.ContainsFunc(roots, func(r string) bool { return model.WithinPath(n.Source, r) }) {
-			return "", model.Invalid("Invalid model version source: '%s'. To use a local path as a model version source, the %s request parameter has to be specified and the local path has to be contained within the artifact directory of the run specified by the %s.", n.Source, owner, owner)
+		if err := localSource(n.Source, roots, owner); err != nil {
+			return "", err
 		}
 	case scheme == "models":
 		if rest != n.ModelID {
@@ -57,6 +58,17 @@ func (t *tx) sourceLocation(namespace string, n *NewVersion) (string, error) {
 		}
 	}
 	return n.Source, nil
+}
+
+// localSource accepts a path of this machine in a folder of what the version is made from.
+func localSource(source string, roots []string, owner string) error {
+	if err := model.CheckFileHost(source); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(roots, func(r string) bool { return model.WithinPath(source, r) }) {
+		return nil
+	}
+	return model.Invalid("Invalid model version source: '%s'. To use a local path as a model version source, the %s request parameter has to be specified and the local path has to be contained within the artifact directory of the run specified by the %s.", source, owner, owner)
 }
 
 // isModelID tells a logged model from the name of a registered one.
@@ -153,9 +165,13 @@ func (t *tx) noteRegistration(namespace string, n NewVersion, version int64) err
 	if old != "" && json.Unmarshal([]byte(old), &list) != nil {
 		list = nil // someone overwrote the tag
 	}
-	b, err := json.Marshal(append(list, entry{n.Name, version}))
-	if err != nil {
-		return err
+	var b strings.Builder // spaced as Python does, as clients compare the text
+	for _, e := range append(list, entry{n.Name, version}) {
+		name, err := json.Marshal(e.Name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, `, {"name": %s, "version": %d}`, name, e.Version)
 	}
-	return t.putModelTags(m.Row, []model.Pair{{Key: model.TagVersionOf, Value: string(b)}})
+	return t.putModelTags(m.Row, []model.Pair{{Key: model.TagVersionOf, Value: "[" + b.String()[2:] + "]"}})
 }

@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -78,12 +77,12 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, i store.Info, nam
 	if err != nil {
 		return err
 	}
-	rest, ok := strings.CutPrefix(store.Location(e, i.ID), s.o.ArtifactRoot+"/")
+	rest, ok := model.Proxied(store.Location(e, i.ID))
 	if !ok {
 		return model.Invalid("The files of the trace lie in %s, which the server does not read; clients fetch them from there themselves.", e.ArtifactLocation)
 	}
 	if err := blob.CheckKey(name); err != nil {
-		return model.Invalid("Invalid path: %w", err)
+		return &server.Error{Status: http.StatusBadRequest, Code: model.CodeInvalid, Message: "Invalid path", Cause: err}
 	}
 	content, _, err := s.o.Blobs.Open(r.Context(), path.Join(s.o.KeyPrefix, rest, name), 0, -1)
 	if blob.IsNotExist(err) {

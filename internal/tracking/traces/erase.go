@@ -20,7 +20,7 @@ func (s *Service) Clear(ctx context.Context, namespace string) error {
 			return err
 		}
 	}
-	return nil
+	return s.store.Forget(ctx, namespace, "")
 }
 
 // EraseTraces removes the traces of a run or of an experiment with their
@@ -43,7 +43,7 @@ func (s *Service) EraseTraces(ctx context.Context, namespace, kind, id string) (
 			}
 			removed += n
 		}
-		return removed, s.store.ForgetRun(ctx, namespace, id)
+		return removed, s.store.Forget(ctx, namespace, id)
 	}
 	return 0, nil
 }

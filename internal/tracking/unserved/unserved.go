@@ -40,9 +40,6 @@ var parts = []part{
 		[]string{"/ajax-api/3.0/mlflow/demo/"}, "MLflow's demo data", "run `kiwerk demo` instead",
 	},
 	{
-		[]string{"/ajax-api/2.0/mlflow/runs/create-promptlab-run"}, "The prompt lab of MLflow's UI", "register prompts with mlflow.genai.register_prompt()",
-	},
-	{
 		[]string{"/api/3.0/mlflow/mcp-servers", "/api/3.0/mlflow/mcp-servers/"}, "The registry of MCP servers", "keep their addresses as tags of an experiment or in a prompt",
 	},
 	{

@@ -37,10 +37,10 @@ func (s *Store) OfRun(ctx context.Context, namespace, run string) (byExperiment 
 	return byExperiment, err
 }
 
-// ForgetRun drops what waits for traces of a run that have not come.
-func (s *Store) ForgetRun(ctx context.Context, namespace, run string) error {
+// Forget drops what waits for traces of a run that have not come; of every run if run is empty.
+func (s *Store) Forget(ctx context.Context, namespace, run string) error {
 	return s.update(ctx, func(t *tx) error {
-		_, err := t.Exec("DELETE FROM trace_links_ahead WHERE namespace = ? AND run = ?", namespace, run)
+		_, err := t.Exec("DELETE FROM trace_links_ahead WHERE namespace = ? AND (CAST(? AS TEXT) = '' OR run = ?)", namespace, run, run)
 		return err
 	})
 }
