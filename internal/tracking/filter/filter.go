@@ -244,6 +244,9 @@ func (p *parser) comparison() (c Comparison, err error) {
 	if t.kind != name && t.kind != quoted {
 		return c, faultf("Invalid clause(s) in filter string: '%s'. Expected an identifier such as metrics.loss.", t.text)
 	}
+	if len(p.tokens) > 1 && p.tokens[1].isConstant() {
+		return c, p.cutOff(p.tokens[1])
+	}
 	if c.Entity, c.Key, err = p.identifier(t); err != nil {
 		return c, err
 	}
@@ -405,6 +408,9 @@ func (p *parser) value(c *Comparison) (err error) {
 		return err
 	}
 	t := p.next()
+	if t.kind == none {
+		return p.cutOff(t)
+	}
 	kind := p.kind(*c)
 	digits := t.text
 	if kind == TextOrNumber && t.text2 != "" {
@@ -442,26 +448,42 @@ const (
 )
 
 func (p *parser) list() (list []string, err error) {
-	const fault = "While parsing a list in the query, expected a non-empty list of quoted string values such as ('a', 'b'), but got '%s'"
 	if t := p.next(); t.text != "(" {
-		return nil, faultf(fault, t.text)
+		return nil, p.cutOff(t)
 	}
 	for {
 		t := p.next()
-		if !t.isText() {
-			return nil, faultf(fault, t.text)
+		switch {
+		case t.isText():
+		case t.kind == none:
+			return nil, p.cutOff(t)
+		case t.text == ")" && len(list) == 0:
+			return nil, badList("a non-empty list of string values, but got empty list")
+		case t.kind == symbol:
+			return nil, badList("a non-empty list of string values, but got ill-formed list")
+		default:
+			return nil, badList("string value, punctuation, or whitespace, but got different type in list: '" + t.text + "'. Write ('a', 'b')")
 		}
 		list = append(list, t.text2)
-		switch t = p.next(); t.text {
-		case ")":
+		switch t = p.next(); {
+		case t.text == ")":
 			return list, nil
-		case ",":
-			if len(p.tokens) > 0 && p.tokens[0].text == ")" { // ('a',)
-				p.next()
-				return list, nil
-			}
-		default:
-			return nil, faultf(fault, t.text)
+		case t.kind == none:
+			return nil, p.cutOff(t)
+		case t.text != ",":
+			return nil, badList("a non-empty list of string values, but got ill-formed list")
+		case len(p.tokens) > 0 && p.tokens[0].text == ")": // ('a',)
+			p.next()
+			return list, nil
 		}
 	}
+}
+
+// badList ends in what clients look for.
+func badList(text string) error {
+	return faultf("While parsing a list in the query, expected %s.", text)
+}
+
+func (p *parser) cutOff(t token) error {
+	return faultf("Invalid clause(s) in filter string: '%s'. Expected a value, found '%s'.", p.text, t.text)
 }

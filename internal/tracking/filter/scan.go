@@ -30,6 +30,9 @@ func (t token) isText() bool {
 	return t.kind == literal || t.kind == quoted && strings.HasPrefix(t.text, `"`)
 }
 
+// isConstant tells words that are values elsewhere, but never here.
+func (t token) isConstant() bool { return t.word("true") || t.word("false") }
+
 func scan(text string) ([]token, error) {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return nil, faultf("Invalid filter: it is not valid UTF-8 text.")

@@ -42,7 +42,7 @@ var registeredLanguage = filter.Language{
 	Entities:      onlyTags,
 	Attributes:    map[string]filter.Kind{"name": filter.Text},
 	Aliases:       map[string]string{"timestamp": "last_updated_timestamp"},
-	OrderBy:       []string{"creation_timestamp", "last_updated_timestamp", "name"},
+	OrderBy:       []string{"last_updated_timestamp", "name"},
 	Lists:         []string{"name"},
 	OrderIsColumn: true,
 }

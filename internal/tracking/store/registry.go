@@ -62,10 +62,10 @@ func (s *Store) CreateRegisteredModel(ctx context.Context, namespace, name, desc
 	}
 	err = s.update(ctx, func(t *tx) error {
 		m = model.RegisteredModel{Namespace: namespace, Name: name, Description: description, Created: t.now, Updated: t.now}
-		err := t.Row("INSERT INTO registered_models(namespace, name, description, created, updated) VALUES(?, ?, ?, ?, ?) RETURNING id",
+		err := t.Row("INSERT INTO registered_models(namespace, name, description, created, updated) VALUES(?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
 			namespace, name, description, t.now, t.now).Scan(&m.Row)
-		if errors.Is(err, db.ErrConflict) {
-			return model.Exists("Registered Model (name=%s) already exists.", name)
+		if db.IsNoRows(err) {
+			return t.nameTaken(namespace, name, model.IsPrompt(tags))
 		}
 		if err != nil {
 			return err
@@ -90,13 +90,37 @@ func (s *Store) CreateRegisteredModel(ctx context.Context, namespace, name, desc
 	return m, err
 }
 
+// nameTaken says what has the name that a new model or prompt was to have.
+func (t *tx) nameTaken(namespace, name string, prompt bool) error {
+	m, err := t.registered(namespace, name)
+	if err != nil {
+		return err
+	}
+	old, err := t.isPrompt(m.Row)
+	switch {
+	case err != nil:
+		return err
+	case old && prompt:
+		return model.Exists("Prompt (name=%s) already exists.", name)
+	case old:
+		return model.Exists("Tried to create a registered model with name '%s', but the name is already taken by a prompt. Choose another: models and prompts share their names.", name)
+	case prompt:
+		return model.Exists("Tried to create a prompt with name '%s', but the name is already taken by a registered model. Choose another: models and prompts share their names.", name)
+	}
+	return model.Exists("Registered Model (name=%s) already exists.", name)
+}
+
+func (t *tx) isPrompt(row int64) (prompt bool, err error) {
+	err = t.Row("SELECT EXISTS(SELECT 1 FROM registered_model_tags WHERE model = ? AND key = ? AND lower(value) = 'true')", row, model.PromptTag).Scan(&prompt)
+	return prompt, err
+}
+
 // tellOf records a change of something below a model, which has another name if that is a prompt.
 func (t *tx) tellOf(row int64, ofModel, ofPrompt string, e model.Event) error {
 	if t.s.o.Listener == nil {
 		return nil
 	}
-	var prompt bool
-	err := t.Row("SELECT EXISTS(SELECT 1 FROM registered_model_tags WHERE model = ? AND key = ? AND lower(value) = 'true')", row, model.PromptTag).Scan(&prompt)
+	prompt, err := t.isPrompt(row)
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,6 @@ func registryConditions(comparisons []filter.Comparison, model string, condition
 
 var registeredOrder = map[string]query.Column[model.RegisteredModel]{
 	"name":                   query.By("g.name", func(m *model.RegisteredModel) any { return m.Name }),
-	"creation_timestamp":     query.By("g.created", func(m *model.RegisteredModel) any { return m.Created }),
 	"last_updated_timestamp": query.By("g.updated", func(m *model.RegisteredModel) any { return m.Updated }),
 }
 

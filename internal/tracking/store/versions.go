@@ -174,35 +174,37 @@ func (t *tx) putVersionTag(row int64, g model.Pair) error {
 	return err
 }
 
-// changeVersion runs fn on a version, notes the time and returns the version as it is then.
-func (s *Store) changeVersion(ctx context.Context, namespace, name, version string, fn func(*tx, *model.ModelVersion) error) (v model.ModelVersion, err error) {
+// changeVersion runs fn on a version and returns it as it is then. Meanwhile no
+// other copy of the program changes the versions of the model.
+func (s *Store) changeVersion(ctx context.Context, namespace, name, version string, fn func(*tx, model.RegisteredModel, *model.ModelVersion) error) (v model.ModelVersion, err error) {
 	err = s.update(ctx, func(t *tx) error {
 		m, err := t.registered(namespace, name)
 		if err != nil {
 			return err
 		}
-		// First, because it lets no other copy of the program change a version meanwhile.
-		if err := t.touchRegistered(m.Row); err != nil {
+		if err := t.Hold("SELECT id FROM registered_models WHERE id = ?", m.Row); err != nil {
 			return err
 		}
 		if v, err = t.version(namespace, name, version); err != nil {
 			return err
 		}
-		if err := fn(t, &v); err != nil {
-			return err
-		}
-		v.Updated = t.now
-		_, err = t.Exec("UPDATE model_versions SET description = ?, stage = ?, updated = ? WHERE id = ?", v.Description, v.Stage, v.Updated, v.Row)
-		return err
+		return fn(t, m, &v)
 	})
 	return v, err
 }
 
+// putVersion stores description and stage, and the time of the change.
+func (t *tx) putVersion(v *model.ModelVersion) error {
+	v.Updated = t.now
+	_, err := t.Exec("UPDATE model_versions SET description = ?, stage = ?, updated = ? WHERE id = ?", v.Description, v.Stage, v.Updated, v.Row)
+	return err
+}
+
 // DescribeModelVersion sets the description.
 func (s *Store) DescribeModelVersion(ctx context.Context, namespace, name, version string, description *string) (model.ModelVersion, error) {
-	return s.changeVersion(ctx, namespace, name, version, func(_ *tx, v *model.ModelVersion) error {
+	return s.changeVersion(ctx, namespace, name, version, func(t *tx, _ model.RegisteredModel, v *model.ModelVersion) error {
 		v.Description = description
-		return nil
+		return t.putVersion(v)
 	})
 }
 
@@ -226,26 +228,31 @@ func (s *Store) TransitionStage(ctx context.Context, namespace, name, version, s
 	if archive && stage != "Staging" && stage != "Production" {
 		return model.ModelVersion{}, model.Invalid("Model version transition cannot archive existing model versions because '%s' is not an Active stage. Valid stages are Staging, Production", stage)
 	}
-	return s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
-		v.Stage = stage
-		if !archive {
-			return nil
+	return s.changeVersion(ctx, namespace, name, version, func(t *tx, m model.RegisteredModel, v *model.ModelVersion) error {
+		if archive {
+			if _, err := t.Exec("UPDATE model_versions SET stage = 'Archived', updated = ? WHERE stage = ? AND id <> ? AND deleted = 0 AND model = ?", t.now, stage, v.Row, m.Row); err != nil {
+				return err
+			}
 		}
-		_, err := t.Exec(`UPDATE model_versions SET stage = 'Archived', updated = ? WHERE stage = ? AND id <> ? AND deleted = 0
-			AND model = (SELECT model FROM model_versions WHERE id = ?)`, t.now, stage, v.Row, v.Row)
-		return err
+		v.Stage = stage
+		if err := t.putVersion(v); err != nil {
+			return err
+		}
+		return t.touchRegistered(m.Row)
 	})
 }
 
 // DeleteModelVersion hides a version, forgets what it was made from and takes its aliases away.
 func (s *Store) DeleteModelVersion(ctx context.Context, namespace, name, version string) error {
-	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
-		if _, err := t.Exec("DELETE FROM model_aliases WHERE version = ? AND model = (SELECT model FROM model_versions WHERE id = ?)", v.Version, v.Row); err != nil {
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, m model.RegisteredModel, v *model.ModelVersion) error {
+		if _, err := t.Exec("DELETE FROM model_aliases WHERE version = ? AND model = ?", v.Version, m.Row); err != nil {
 			return err
 		}
-		v.Description = nil
-		_, err := t.Exec(`UPDATE model_versions SET deleted = 1, "user" = '', source = '', storage_location = '', run_id = '', run_link = '', model_id = '' WHERE id = ?`, v.Row)
-		return err
+		if _, err := t.Exec(`UPDATE model_versions SET deleted = 1, description = NULL, updated = ?,
+			"user" = '', source = '', storage_location = '', run_id = '', run_link = '', model_id = '' WHERE id = ?`, t.now, v.Row); err != nil {
+			return err
+		}
+		return t.touchRegistered(m.Row)
 	})
 	return err
 }
@@ -255,32 +262,28 @@ func (s *Store) SetModelVersionTag(ctx context.Context, namespace, name, version
 	if err := model.CheckRegistryTag(g); err != nil {
 		return err
 	}
-	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, m model.RegisteredModel, v *model.ModelVersion) error {
 		if err := t.putVersionTag(v.Row, g); err != nil {
 			return err
 		}
-		return t.tellOfVersion(v, model.Event{Namespace: namespace, Action: model.Set, Name: name, Version: version, Key: g.Key, Value: g.Value})
+		return t.tellOfVersion(m, model.Event{Namespace: namespace, Action: model.Set, Name: name, Version: version, Key: g.Key, Value: g.Value})
 	})
 	return err
 }
 
 // DeleteModelVersionTag deletes a tag; one that does not exist is no error.
 func (s *Store) DeleteModelVersionTag(ctx context.Context, namespace, name, version, key string) error {
-	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, v *model.ModelVersion) error {
+	_, err := s.changeVersion(ctx, namespace, name, version, func(t *tx, m model.RegisteredModel, v *model.ModelVersion) error {
 		if _, err := t.Exec("DELETE FROM model_version_tags WHERE version = ? AND key = ?", v.Row, key); err != nil {
 			return err
 		}
-		return t.tellOfVersion(v, model.Event{Namespace: namespace, Action: model.Deleted, Name: name, Version: version, Key: key})
+		return t.tellOfVersion(m, model.Event{Namespace: namespace, Action: model.Deleted, Name: name, Version: version, Key: key})
 	})
 	return err
 }
 
-func (t *tx) tellOfVersion(v *model.ModelVersion, e model.Event) error {
-	var row int64
-	if err := t.Row("SELECT model FROM model_versions WHERE id = ?", v.Row).Scan(&row); err != nil {
-		return err
-	}
-	return t.tellOf(row, "model_version_tag", "prompt_version_tag", e)
+func (t *tx) tellOfVersion(m model.RegisteredModel, e model.Event) error {
+	return t.tellOf(m.Row, "model_version_tag", "prompt_version_tag", e)
 }
 
 // LatestVersions gives the newest version of each stage, or of those asked for.
