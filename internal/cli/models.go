@@ -52,15 +52,27 @@ func (s *trackers) listModels() *cobra.Command {
 func (s *trackers) showModel() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show MODEL", Short: s.T(text.ModelsShowShort), Args: s.exactly(1), ValidArgsFunction: s.completed(s.modelNames),
-		Example: "  kiwerk models show digits\n  kiwerk models show digits -o json",
+		Example: "  kiwerk models show digits\n  kiwerk models show digits/3\n  kiwerk models show digits@champion -o json",
 	}
 	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		m, err := server.RegisteredModel(c.Context(), args[0])
+		name, version, alias, err := workbench.ParseVersion(args[0])
 		if err != nil {
 			return err
 		}
-		shown := &RegisteredModel{RegisteredModel: m, Versions: []client.ModelVersion{}}
-		for v, err := range server.ModelVersions(c.Context(), client.Query{Filter: "name=" + client.QuoteFilter(args[0]), OrderBy: []string{"version_number DESC"}}) {
+		m, err := server.RegisteredModel(c.Context(), name)
+		if err != nil {
+			return err
+		}
+		shown := &RegisteredModel{RegisteredModel: m, Versions: []client.ModelVersion{}, one: version+alias != ""}
+		if shown.one {
+			v, err := workbench.Version(c.Context(), server, args[0])
+			if err != nil {
+				return err
+			}
+			shown.Versions = append(shown.Versions, v)
+			return s.print(shown)
+		}
+		for v, err := range workbench.Versions(c.Context(), server, name) {
 			if err != nil {
 				return err
 			}
@@ -125,6 +137,14 @@ func (s *trackers) newVersion(c *cobra.Command, server *client.Client, name stri
 		}
 		n.Tags = append(n.Tags, client.Pair{Key: key, Value: value})
 	}
+	var run client.Run
+	if r.run != "" {
+		var err error
+		if run, err = workbench.FindRun(c.Context(), server, r.run); err != nil {
+			return n, err
+		}
+		n.RunID = run.Info.ID
+	}
 	switch {
 	case r.source != "":
 	case r.model != "":
@@ -134,11 +154,11 @@ func (s *trackers) newVersion(c *cobra.Command, server *client.Client, name stri
 		}
 		n.Source, n.RunID = m.Info.ArtifactURI, cmp.Or(n.RunID, m.Info.SourceRun)
 	case r.run != "":
-		run, err := server.Run(c.Context(), r.run)
+		found, err := workbench.FromRun(c.Context(), server, run, r.path)
 		if err != nil {
 			return n, err
 		}
-		n.Source = strings.TrimSuffix(run.Info.ArtifactURI, "/") + "/" + r.path
+		n.Source, n.ModelID = found.Source, found.ModelID
 	default:
 		return n, usage(text.S(text.UsageRegister), c.CommandPath()+" "+name+" --run RUN --path model")
 	}
@@ -184,14 +204,7 @@ func (s *trackers) approveModel() *cobra.Command {
 		Use: "approve MODEL", Short: s.T(text.ModelsApproveShort), Long: s.T(text.ModelsApproveLong), Args: s.exactly(1), ValidArgsFunction: s.completed(s.modelNames),
 		Example: "  kiwerk models approve digits/3 --alias champion\n  kiwerk models approve digits/3 --reject --reason 'not enough night shifts'",
 	}
-	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		if reject && (strings.TrimSpace(reason) == "" || alias != "") {
-			return usage(text.S(text.UsageReject), "kiwerk models approve "+args[0]+" --reject --reason WHY")
-		}
-		v, err := workbench.Version(c.Context(), server, args[0])
-		if err != nil {
-			return err
-		}
+	approve := s.asksVersion(func(c *cobra.Command, server *client.Client, v client.ModelVersion) error {
 		get := s.program.Getenv
 		a := workbench.Approval{Verdict: workbench.Approved, By: cmp.Or(get("MLFLOW_TRACKING_USERNAME"), get("LOGNAME"), get("USER"), "local"), Reason: reason, At: s.program.now()}
 		said := text.S(text.ModelApproved, v.Version, v.Name, v.Name)
@@ -208,6 +221,12 @@ func (s *trackers) approveModel() *cobra.Command {
 		}
 		return s.print(&ModelChanged{v, said})
 	})
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if reject && (strings.TrimSpace(reason) == "" || alias != "") {
+			return usage(text.S(text.UsageReject), "kiwerk models approve "+args[0]+" --reject --reason WHY")
+		}
+		return approve(c, args)
+	}
 	c.Flags().BoolVar(&reject, "reject", false, s.T(text.FlagReject))
 	c.Flags().StringVar(&reason, "reason", "", s.T(text.FlagReason))
 	c.Flags().StringVar(&alias, "alias", "", s.T(text.FlagApproveAlias))
@@ -221,11 +240,7 @@ func (s *trackers) pullModel() *cobra.Command {
 		Use: "pull MODEL", Short: s.T(text.ModelsPullShort), Long: s.T(text.ModelsPullLong), Args: s.exactly(1), ValidArgsFunction: s.completed(s.modelNames),
 		Example: "  kiwerk models pull digits@champion\n  kiwerk models pull digits/3 --to ./model",
 	}
-	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		v, err := workbench.Version(c.Context(), server, args[0])
-		if err != nil {
-			return err
-		}
+	c.RunE = s.asksVersion(func(c *cobra.Command, server *client.Client, v client.ModelVersion) error {
 		folder, err := workbench.VersionFolder(c.Context(), server, v)
 		if err != nil {
 			return err

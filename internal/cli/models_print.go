@@ -82,6 +82,8 @@ type RegisteredModel struct {
 	client.RegisteredModel
 
 	Versions []client.ModelVersion `json:"versions"`
+	// one says that a single version is meant.
+	one bool
 }
 
 // Table prints a model with its versions, newest first.
@@ -94,6 +96,9 @@ func (m *RegisteredModel) Table(w io.Writer, p *text.Printer) {
 	})
 	fmt.Fprintln(w)
 	versionRows(w, p, m.Versions, m.AliasesOf)
+	if m.one {
+		about(w, p, m.Versions[0])
+	}
 }
 
 func versionRows(w io.Writer, p *text.Printer, list []client.ModelVersion, aliases func(string) []string) {
@@ -106,6 +111,14 @@ func versionRows(w io.Writer, p *text.Printer, list []client.ModelVersion, alias
 		rows = append(rows, []string{v.Version, v.Status, strings.Join(aliases(v.Version), " "), approval, v.RunID, stamp(v.Created).Local().Format(time.DateTime), v.Source})
 	}
 	columns(w, rows)
+}
+
+// about is what only a single version has room for.
+func about(w io.Writer, p *text.Printer, v client.ModelVersion) {
+	if v.Description != "" {
+		fmt.Fprintf(w, "\n%s\n  %s\n", p.Label("DESCRIPTION"), v.Description)
+	}
+	section(w, p.Label("TAGS"), pairRows(client.Map(v.Tags)))
 }
 
 // ModelChanged is the version that a command was about.

@@ -86,10 +86,11 @@ func (s *trackers) reproduceRun() *cobra.Command {
 
 // reproduce starts the run's workflow again, waits, and compares.
 func (s *trackers) reproduce(ctx context.Context, server *client.Client, id string, tolerance float64) (*workbench.Verdict, error) {
-	found, err := server.Run(ctx, id)
+	found, err := workbench.FindRun(ctx, server, id)
 	if err != nil {
 		return nil, err
 	}
+	id = found.Info.ID
 	original := workbench.RunOf(found)
 	if missing := workbench.MissingOf(original); len(missing) > 0 {
 		var words []string

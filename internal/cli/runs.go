@@ -18,7 +18,7 @@ import (
 func (t *tree) runs() *cobra.Command {
 	parent := &cobra.Command{
 		Use: "runs", Short: t.T(text.RunsShort), Long: t.T(text.RunsLong), Args: t.noArguments,
-		Example: "  kiwerk runs list --experiment digits\n  kiwerk runs compare 4f2a… 91bc…\n  kiwerk runs list --tracking-uri http://mlflow.example.com",
+		Example: "  kiwerk runs list --experiment digits\n  kiwerk runs compare 4f2a91bc 91bc0d6e\n  kiwerk runs list --tracking-uri http://mlflow.example.com",
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	s := t.connects(parent)
@@ -98,11 +98,7 @@ func (s *trackers) showRun() *cobra.Command {
 		Use: "show RUN", Short: s.T(text.RunsShowShort), Args: s.exactly(1), ValidArgsFunction: s.completed(s.runIDs),
 		Example: "  kiwerk runs show 4f2a91bc0d6e4a50b8d7c1f2e3a49586\n  kiwerk runs show 4f2a91bc0d6e4a50b8d7c1f2e3a49586 -o json",
 	}
-	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		run, err := server.Run(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
+	c.RunE = s.asksRun(func(c *cobra.Command, server *client.Client, run client.Run) error {
 		shown := &TrackedRun{Run: workbench.RunOf(run), Artifacts: []client.File{}}
 		e, err := server.Experiment(c.Context(), run.Info.ExperimentID)
 		if err != nil {
@@ -124,12 +120,12 @@ func (s *trackers) compareRuns() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use: "compare RUN OTHER", Short: s.T(text.RunsCompareShort), Long: s.T(text.RunsCompareLong), Args: s.between(2, 20), ValidArgsFunction: s.completed(s.runIDs),
-		Example: "  kiwerk runs compare 4f2a91bc0d6e4a50b8d7c1f2e3a49586 91bc0d6e4a50b8d7c1f2e3a495864f2a\n  kiwerk runs compare RUN OTHER --all -o csv",
+		Example: "  kiwerk runs compare 4f2a91bc 91bc0d6e\n  kiwerk runs compare RUN OTHER --all -o csv",
 	}
 	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
 		var sides []workbench.Side
 		for _, id := range args {
-			run, err := server.Run(c.Context(), id)
+			run, err := workbench.FindRun(c.Context(), server, id)
 			if err != nil {
 				return err
 			}
@@ -156,16 +152,13 @@ func (s *trackers) exportRun() *cobra.Command {
 		Use: "export RUN", Short: s.T(text.RunsExportShort), Long: s.T(text.RunsExportLong), Args: s.exactly(1), ValidArgsFunction: s.completed(s.runIDs),
 		Example: "  kiwerk runs export 4f2a91bc0d6e4a50b8d7c1f2e3a49586\n  kiwerk runs export 4f2a91bc0d6e4a50b8d7c1f2e3a49586 --to run.tar.gz",
 	}
-	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		run, err := server.Run(c.Context(), args[0])
-		if err != nil {
-			return err
-		}
+	c.RunE = s.asksRun(func(c *cobra.Command, server *client.Client, run client.Run) error {
 		target := to
 		if target == "" {
 			target = run.Info.ID
 		}
 		var out workbench.Exported
+		var err error
 		if strings.HasSuffix(target, ".tar.gz") || strings.HasSuffix(target, ".tgz") {
 			out, err = s.archive(c.Context(), server, run, target)
 		} else {
@@ -207,7 +200,11 @@ func (s *trackers) tagRun() *cobra.Command {
 		Example: "  kiwerk runs tag 4f2a91bc0d6e4a50b8d7c1f2e3a49586 team=vision\n  kiwerk runs tag 4f2a91bc0d6e4a50b8d7c1f2e3a49586 team-",
 	}
 	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		id := args[0]
+		ids, err := workbench.RunIDs(c.Context(), server, args[:1])
+		if err != nil {
+			return err
+		}
+		id := ids[0]
 		for _, change := range args[1:] {
 			key, value, set := strings.Cut(change, "=")
 			name, gone := strings.CutSuffix(change, "-")
@@ -224,7 +221,7 @@ func (s *trackers) tagRun() *cobra.Command {
 				return err
 			}
 		}
-		return s.print(&RunsChanged{Runs: args[:1], said: text.S(text.RunsTagged, id, id)})
+		return s.print(&RunsChanged{Runs: ids, said: text.S(text.RunsTagged, id, id)})
 	})
 	s.printsData(c)
 	return c
@@ -236,24 +233,23 @@ func (s *trackers) deleteRuns() *cobra.Command {
 		Use: "delete RUN", Short: s.T(text.RunsDeleteShort), Long: s.T(text.RunsDeleteLong), Args: s.between(1, 1000), ValidArgsFunction: s.completed(s.runIDs),
 		Example: "  kiwerk runs delete 4f2a91bc0d6e4a50b8d7c1f2e3a49586\n  kiwerk runs delete 4f2a91bc0d6e4a50b8d7c1f2e3a49586 --erase --yes",
 	}
-	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		if erase {
-			if !yes {
-				return usage(text.S(text.UsageErase), "kiwerk runs delete "+args[0]+" --erase --yes")
-			}
-			list, err := s.removeRuns(c, server, gc.Request{Runs: args, Erase: true})
-			if err != nil {
-				return err
-			}
-			return s.print(list)
-		}
-		for _, id := range args {
+	mark := s.asksRuns(func(c *cobra.Command, server *client.Client, ids []string) (text.Sentence, error) {
+		for _, id := range ids {
 			if err := server.DeleteRun(c.Context(), id); err != nil {
-				return err
+				return text.Sentence{}, err
 			}
 		}
-		return s.print(&RunsChanged{Runs: args, said: text.S(text.RunsDeleted, len(args), args[0])})
+		return text.S(text.RunsDeleted, len(ids), ids[0]), nil
 	})
+	c.RunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case erase && !yes:
+			return usage(text.S(text.UsageErase), "kiwerk runs delete "+args[0]+" --erase --yes")
+		case erase:
+			return s.asks(s.removes(gc.Request{Erase: true}))(c, args)
+		}
+		return mark(c, args)
+	}
 	c.Flags().BoolVar(&erase, "erase", false, s.T(text.FlagErase))
 	c.Flags().BoolVar(&yes, "yes", false, s.T(text.FlagYes))
 	s.printsData(c)
@@ -265,13 +261,13 @@ func (s *trackers) restoreRuns() *cobra.Command {
 		Use: "restore RUN", Short: s.T(text.RunsRestoreShort), Args: s.between(1, 1000),
 		Example: "  kiwerk runs restore 4f2a91bc0d6e4a50b8d7c1f2e3a49586\n  kiwerk runs list --deleted",
 	}
-	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
-		for _, id := range args {
+	c.RunE = s.asksRuns(func(c *cobra.Command, server *client.Client, ids []string) (text.Sentence, error) {
+		for _, id := range ids {
 			if err := server.RestoreRun(c.Context(), id); err != nil {
-				return err
+				return text.Sentence{}, err
 			}
 		}
-		return s.print(&RunsChanged{Runs: args, said: text.S(text.RunsRestored, len(args), args[0])})
+		return text.S(text.RunsRestored, len(ids), ids[0]), nil
 	})
 	s.printsData(c)
 	return c

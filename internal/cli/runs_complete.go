@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,36 +39,29 @@ func (s *trackers) completes(c *cobra.Command, flag string, words completions) {
 	_ = c.RegisterFlagCompletionFunc(flag, s.completed(words)) // fails only for a flag that is not there
 }
 
-func (s *trackers) experimentNames(ctx context.Context, server *client.Client) (list []string) {
-	for e, err := range server.Experiments(ctx, client.Query{Max: completionMost}) {
+// offered are words for the first of a list.
+func offered[T any](list iter.Seq2[T, error], word func(T) string) (words []string) {
+	for v, err := range list {
 		if err != nil {
 			break
 		}
-		list = append(list, e.Name)
+		words = append(words, word(v))
 	}
-	return list
+	return words
 }
 
-func (s *trackers) runIDs(ctx context.Context, server *client.Client) (list []string) {
+func (s *trackers) experimentNames(ctx context.Context, server *client.Client) []string {
+	return offered(server.Experiments(ctx, client.Query{Max: completionMost}), func(e client.Experiment) string { return e.Name })
+}
+
+func (s *trackers) runIDs(ctx context.Context, server *client.Client) []string {
 	experiments, err := workbench.Experiments(ctx, server, nil, client.ActiveOnly)
 	if err != nil {
 		return nil
 	}
-	for r, err := range workbench.Runs(ctx, server, experiments, client.Query{Max: completionMost}) {
-		if err != nil {
-			break
-		}
-		list = append(list, r.ID+"\t"+r.Name)
-	}
-	return list
+	return offered(workbench.Runs(ctx, server, experiments, client.Query{Max: completionMost}), func(r workbench.Run) string { return r.ID + "\t" + r.Name })
 }
 
-func (s *trackers) modelNames(ctx context.Context, server *client.Client) (list []string) {
-	for m, err := range server.RegisteredModels(ctx, client.Query{Max: completionMost}) {
-		if err != nil {
-			break
-		}
-		list = append(list, m.Name)
-	}
-	return list
+func (s *trackers) modelNames(ctx context.Context, server *client.Client) []string {
+	return offered(server.RegisteredModels(ctx, client.Query{Max: completionMost}), func(m client.RegisteredModel) string { return m.Name })
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/text"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
+	"github.com/kiwerk/kiwerk/internal/tracking/workbench"
 )
 
 // RunsRemoved is what kiwerk runs gc prints.
@@ -62,11 +63,7 @@ func (s *trackers) gcRuns() *cobra.Command {
 			}
 			q.OlderThan = int64(d / time.Second)
 		}
-		list, err := s.removeRuns(c, server, q.Request)
-		if err != nil {
-			return err
-		}
-		return s.print(list)
+		return s.removes(q.Request)(c, server, q.Runs)
 	})
 	f := c.Flags()
 	f.StringVar(&q.older, "older-than", "", s.T(text.FlagOlderThan))
@@ -75,6 +72,20 @@ func (s *trackers) gcRuns() *cobra.Command {
 	f.BoolVar(&q.DryRun, "dry-run", false, s.T(text.FlagDryRun))
 	s.printsData(c)
 	return c
+}
+
+// removes is what is done for the named runs, or with none for all that q means.
+func (s *trackers) removes(q gc.Request) func(c *cobra.Command, server *client.Client, runs []string) error {
+	return func(c *cobra.Command, server *client.Client, runs []string) (err error) {
+		if q.Runs, err = workbench.RunIDs(c.Context(), server, runs); err != nil {
+			return err
+		}
+		list, err := s.removeRuns(c, server, q)
+		if err != nil {
+			return err
+		}
+		return s.print(list)
+	}
 }
 
 // removeRuns repeats the call until nothing is left. What was removed is told also when a later call fails.

@@ -110,24 +110,18 @@ func (r *TrackedRun) Table(w io.Writer, p *text.Printer) {
 		{p.Label("USER"), r.User},
 		{p.Label("ARTIFACTS"), r.ArtifactURI},
 	})
-	section := func(label string, rows [][]string) {
-		if len(rows) > 0 {
-			fmt.Fprintf(w, "\n%s\n", label)
-			columns(w, rows)
-		}
-	}
 	var rows [][]string
 	for _, k := range slices.Sorted(maps.Keys(r.Metrics)) {
 		rows = append(rows, []string{"  " + k, number(float64(r.Metrics[k]))})
 	}
-	section(p.Label("METRICS"), rows)
-	section(p.Label("PARAMS"), pairRows(r.Params))
-	section(p.Label("TAGS"), pairRows(r.Tags))
+	section(w, p.Label("METRICS"), rows)
+	section(w, p.Label("PARAMS"), pairRows(r.Params))
+	section(w, p.Label("TAGS"), pairRows(r.Tags))
 	rows = nil
 	for _, d := range r.Datasets {
 		rows = append(rows, []string{"  " + d.Dataset.Name, d.Dataset.Digest, d.Dataset.SourceType})
 	}
-	section(p.Label("DATA"), rows)
+	section(w, p.Label("DATA"), rows)
 	rows = nil
 	for _, f := range r.Artifacts {
 		size := "/"
@@ -136,7 +130,15 @@ func (r *TrackedRun) Table(w io.Writer, p *text.Printer) {
 		}
 		rows = append(rows, []string{"  " + f.Path, size})
 	}
-	section(p.Label("FILES"), rows)
+	section(w, p.Label("FILES"), rows)
+}
+
+// section is a table under a head, nothing where it has no rows.
+func section(w io.Writer, label string, rows [][]string) {
+	if len(rows) > 0 {
+		fmt.Fprintf(w, "\n%s\n", label)
+		columns(w, rows)
+	}
 }
 
 func pairRows(m map[string]string) [][]string {
@@ -159,14 +161,18 @@ func (r *RunComparison) wide(w io.Writer, p *text.Printer) {
 
 func (r *RunComparison) table(w io.Writer, p *text.Printer, cut func(string) string) {
 	rows := [][]string{append(append(p.Labels("WHAT", "KEY"), r.Runs...), p.Label("DELTA"))}
-	section := ""
+	last := ""
 	for _, v := range r.Rows {
 		name := ""
-		if v.Section != section {
-			section = v.Section
-			name = p.Label(section)
+		if v.Section != last {
+			last = v.Section
+			name = p.Label(last)
 		}
-		row := []string{name, v.Key}
+		key := v.Key
+		if v.Section == workbench.SectionRun { // other keys are names that people gave
+			key = p.Label(key)
+		}
+		row := []string{name, key}
 		for _, value := range v.Values {
 			s := "–"
 			if value != nil {
@@ -214,5 +220,5 @@ type RunExported workbench.Exported
 
 // Table says what was written.
 func (r *RunExported) Table(w io.Writer, p *text.Printer) {
-	fmt.Fprintln(w, p.T(text.RunExported, r.Run, r.To, r.Files, p.Bytes(r.Bytes)))
+	fmt.Fprintln(w, p.T(text.RunExported, r.Run, r.To, r.Files, p.Bytes(r.Bytes), r.Models, r.Traces))
 }

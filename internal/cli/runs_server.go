@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,16 +101,59 @@ func (s *trackers) asks(do func(c *cobra.Command, server *client.Client, args []
 	}
 }
 
+// asksRun is asks for what is about one run, the first argument.
+func (s *trackers) asksRun(do func(c *cobra.Command, server *client.Client, run client.Run) error) func(*cobra.Command, []string) error {
+	return s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
+		run, err := workbench.FindRun(c.Context(), server, args[0])
+		if err != nil {
+			return err
+		}
+		return do(c, server, run)
+	})
+}
+
+// asksRuns is asks for what is done with each of several runs.
+func (s *trackers) asksRuns(do func(c *cobra.Command, server *client.Client, ids []string) (text.Sentence, error)) func(*cobra.Command, []string) error {
+	return s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
+		ids, err := workbench.RunIDs(c.Context(), server, args)
+		if err != nil {
+			return err
+		}
+		said, err := do(c, server, ids)
+		if err != nil {
+			return err
+		}
+		return s.print(&RunsChanged{Runs: ids, said: said})
+	})
+}
+
+// asksVersion is asks for what is about a version of a model, the first argument.
+func (s *trackers) asksVersion(do func(c *cobra.Command, server *client.Client, v client.ModelVersion) error) func(*cobra.Command, []string) error {
+	return s.asks(func(c *cobra.Command, server *client.Client, args []string) error {
+		v, err := workbench.Version(c.Context(), server, args[0])
+		if err != nil {
+			return err
+		}
+		return do(c, server, v)
+	})
+}
+
 // failure says what a person can do about an error of a server.
 func (s *trackers) failure(server *client.Client, err error) error {
 	var refused *client.Error
 	var unreachable *url.Error
 	var known *Failure
+	var several *workbench.AmbiguousError
+	var noModel *workbench.NoModelError
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
 	case errors.As(err, &refused):
 		return refusedByServer(server, refused)
+	case errors.As(err, &several):
+		return &Failure{Code: ExitUsage, What: text.S(text.RunAmbiguous, several.ID, strings.Join(several.Runs, ", ")), Try: text.S(text.Verbatim, "kiwerk runs show "+several.Runs[0])}
+	case errors.As(err, &noModel):
+		return withoutModel(noModel)
 	case errors.Is(err, workbench.ErrModel):
 		return usage(text.S(text.ModelReference), "kiwerk models list")
 	case errors.Is(err, client.ErrElsewhere):
@@ -122,6 +166,20 @@ func (s *trackers) failure(server *client.Client, err error) error {
 		return &Failure{Code: ExitNotReady, What: text.S(text.TrackingUnreachable, server.URI()), Cause: unreachable.Err, Try: text.S(text.Verbatim, "curl "+server.URI()+"/health")}
 	}
 	return err
+}
+
+// withoutModel says what lies where a model should be.
+func withoutModel(e *workbench.NoModelError) error {
+	f := &Failure{Code: ExitUsage, What: text.S(text.ModelNone, e.Run, e.Path), Why: text.S(text.ModelNoneWhy, strings.Join(e.Files, ", "), e.Run, e.Address)}
+	if len(e.Files) == 0 {
+		f.Why = text.S(text.ModelNoneEmpty)
+	}
+	f.Try = text.S(text.Verbatim, "kiwerk runs show "+e.Run)
+	if len(e.Models) > 0 {
+		f.Why = text.S(text.ModelNoneLogged, strings.Join(e.Models, ", "))
+		f.Try = text.S(text.Verbatim, "kiwerk models register MODEL --model-id "+e.Models[0])
+	}
+	return f
 }
 
 func refusedByServer(server *client.Client, e *client.Error) error {

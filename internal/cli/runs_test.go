@@ -23,6 +23,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/trackingtest"
+	"github.com/kiwerk/kiwerk/internal/tracking/workbench"
 )
 
 // tracked is a tracking server with two runs, r1 and r2, and versions of the model digits.
@@ -121,6 +122,17 @@ func (t tracked) fill(ctx context.Context) error {
 		post("runs/create", fmt.Sprintf(`{"experiment_id":"2","start_time":1,"run_name":"fit","tags":[{"key":"kiwerk.workflow","value":%q},{"key":"kiwerk.step","value":%q},{"key":"kiwerk.pod","value":"default/p"}]}`, workflow, workflow+".fit"))
 		post("runs/log-batch", fmt.Sprintf(`{"run_id":%q,"metrics":[{"key":"acc","value":0.7%d,"timestamp":5}]}`, run, i))
 	}
+	for _, name := range []string{"net", "twin", "twin"} {
+		var a struct{ Model client.LoggedModel }
+		failed = errors.Join(failed, c.Do(ctx, client.Request{
+			Method: "POST", Path: client.MLflow("logged-models"), Body: json.RawMessage(fmt.Sprintf(`{"experiment_id":"1","name":%q,"source_run_id":"r1"}`, name)),
+		}, &a))
+		post("runs/outputs", fmt.Sprintf(`{"run_id":"r1","models":[{"model_id":%q,"step":1}]}`, a.Model.Info.ID))
+		failed = errors.Join(failed, c.Upload(ctx, "1/models/"+a.Model.Info.ID+"/artifacts/MLmodel", strings.NewReader("flavors: {}\n")))
+	}
+	failed = errors.Join(failed, c.Do(ctx, client.Request{Method: "POST", Path: "/api/3.0/mlflow/traces", Body: json.RawMessage(
+		`{"trace":{"trace_info":{"trace_id":"tr-1","trace_location":{"type":"MLFLOW_EXPERIMENT","mlflow_experiment":{"experiment_id":"1"}},"request_time":"2025-11-26T08:00:00Z","execution_duration":"1.5s","state":"OK","trace_metadata":{"mlflow.sourceRun":"r1"}}}}`,
+	)}, nil))
 	post("registered-models/create", `{"name":"digits"}`)
 	for range 2 {
 		post("model-versions/create", `{"name":"digits","source":"mlflow-artifacts:/1/r1/artifacts/model","run_id":"r1"}`)
@@ -138,6 +150,12 @@ func askTracking(context.Context, Session) (client.Options, error) {
 // runWith runs a command against a server of its own.
 func runWith(t *testing.T, env map[string]string, lines ...string) []result {
 	t.Helper()
+	own := ownTracking(t)
+	return runAt(t, own, env, lines...)
+}
+
+func ownTracking(t *testing.T) tracked {
+	t.Helper()
 	own, err := startTracking(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +165,11 @@ func runWith(t *testing.T, env map[string]string, lines ...string) []result {
 			t.Error(err)
 		}
 	})
+	return own
+}
+
+func runAt(t *testing.T, own tracked, env map[string]string, lines ...string) []result {
+	t.Helper()
 	var list []result
 	for _, line := range lines {
 		var seen []any
@@ -180,6 +203,13 @@ func TestRuns_life(t *testing.T) {
 		"models approve digits/2 --alias champion --reason good",
 		"models show digits",
 		"models register other --run r2",
+		"models register third --run r2 --path nope",
+		"models register third --run r1 --path twin",
+		"models register third --run r1 --path net",
+		"models register third --source mlflow-artifacts:/1/r2/artifacts/nope --run r2",
+		"models show digits/1",
+		"models show digits@champion",
+		"models show digits/9",
 		"runs delete r2",
 		"runs gc --older-than 1d",
 		"runs gc --dry-run",
@@ -202,13 +232,20 @@ func TestRuns_life(t *testing.T) {
 		{0, "team", "old "},
 		{0, "r2", "r1 "},
 		{0, "--limit 0", "r1 "},
-		{0, "x.tar.gz: 2 files", ""},
-		{0, "folder: 2 files", ""},
+		{0, "x.tar.gz: 5 files", ""},
+		{0, "folder: 5 files", "0 traces"},
 		{0, "MLmodel", ""},
 		{0, "MLmodel", ""},
 		{0, "is approved", ""},
 		{0, "approved (anna)", ""},
 		{0, "Version 1 of model other", ""},
+		{2, `no model at "nope"`, "Version"},
+		{2, "--model-id m-", "Version"},
+		{0, "Version 1 of model third", ""},
+		{0, "Version 2 of model third", ""},
+		{0, "mlflow-artifacts:/1/r1", "2   "},
+		{0, "champion", "1   READY"},
+		{4, "9", ""},
 		{0, "", ""},
 		{0, "0 removed", "r2"},
 		{0, "1 would be", ""},
@@ -222,13 +259,45 @@ func TestRuns_life(t *testing.T) {
 			t.Errorf("call %d: code %d\n%s\nwants %q without %q", i, r[i].code, said, want.has, want.lack)
 		}
 	}
-	for _, file := range []string{"x.tar.gz", "folder/run.json", "folder/artifacts/model/MLmodel", "m/MLmodel"} {
+	for _, pattern := range []string{"folder/models/*/model.json", "folder/models/*/artifacts/MLmodel"} {
+		if found, err := filepath.Glob(pattern); err != nil || len(found) != 3 {
+			t.Errorf("%s: %q, %v", pattern, found, err)
+		}
+	}
+	for _, file := range []string{"x.tar.gz", "folder/traces/tr-1.json", "folder/run.json", "folder/artifacts/model/MLmodel", "m/MLmodel"} {
 		if st, err := os.Stat(file); err != nil || st.Size() == 0 {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
 	if _, err := os.Stat("m/.kiwerk-partial"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("parts are left: %v", err)
+	}
+}
+
+// TestRuns_short: the begin of an id is enough where it is the only one, whether the run is deleted or not.
+func TestRuns_short(t *testing.T) {
+	own := ownTracking(t)
+	c, err := client.New(client.Options{URI: own.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for range 2 {
+		var a struct{ Run client.Run }
+		if err := c.Do(t.Context(), client.Request{Method: "POST", Path: client.MLflow("runs/create"), Body: json.RawMessage(`{"experiment_id":"1"}`)}, &a); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, a.Run.Info.ID)
+	}
+	short := ids[0][:8]
+	r := runAt(t, own, nil, "runs delete "+short, "runs show "+short, "runs restore "+short, "runs tag "+short+" a=b", "runs compare "+short+" "+ids[1][:8], "runs export "+short+" --to "+t.TempDir())
+	for i, x := range r {
+		if x.code != ExitOK || !strings.Contains(x.out, ids[0]) {
+			t.Errorf("call %d: %+v", i, x)
+		}
+	}
+	if _, err := workbench.RunIDs(t.Context(), c, []string{"r___"}); !client.IsNotFound(err) {
+		t.Errorf("an underscore stood for a letter: %v", err)
 	}
 }
 
@@ -339,6 +408,7 @@ func TestTracking_failures(t *testing.T) {
 	}{
 		"NoSuchRun":     {"runs show nobody", nil, ExitNotFound, "nobody"},
 		"NobodyThere":   {"runs list --tracking-uri " + gone.URL, nil, ExitNotReady, "/health"},
+		"ShortNowhere":  {"runs show abcd1234", nil, ExitNotFound, "abcd1234"},
 		"NoSuchModel":   {"models show nobody", nil, ExitNotFound, "nobody"},
 		"NoSuchAlias":   {"models show digits@nobody", nil, ExitNotFound, "nobody"},
 		"NotAnAddress":  {"runs list --tracking-uri sqlite:///x.db", nil, ExitUsage, "http://"},

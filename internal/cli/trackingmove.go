@@ -60,7 +60,7 @@ func (i *Imported) Table(w io.Writer, p *text.Printer) {
 		case !l.Same:
 			same = p.T(text.ImportDiffers)
 		}
-		rows = append(rows, []string{l.Kind, strconv.FormatInt(l.Source, 10), strconv.FormatInt(l.Here, 10), l.Sum, same})
+		rows = append(rows, []string{p.Label(l.Kind), strconv.FormatInt(l.Source, 10), strconv.FormatInt(l.Here, 10), l.Sum, same})
 	}
 	columns(w, rows)
 	if i.Copied > 0 {

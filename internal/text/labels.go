@@ -41,7 +41,10 @@ var labels = map[string]string{
 	"PARAMS": "PARAMETER", "OTHER": "ANDERER", "RUN": "LAUF", "SHA256": "SHA256", "STARTED": "BEGONNEN", "TAGS": "TAGS", "VERSION": "VERSION",
 	// Sections of comparisons, and by what a file was checked.
 	"run": "Lauf", "metrics": "Metriken", "params": "Parameter", "code": "Code", "environment": "Umgebung", "data": "Daten", "tags": "Tags", "sha256": "SHA-256", "image": "Image", "commit": "Commit", "seed": "Startwert",
-	"logged-model": "Modell", "experiment": "Experiment",
+	"logged-model": "Modell", "experiment": "Experiment", "status": "Zustand", "name": "Name",
+	// Kinds of what an import brings.
+	"experiments": "Experimente", "runs": "Läufe", "inputs": "Ein- und Ausgaben", "logged models": "protokollierte Modelle", "registered models": "registrierte Modelle",
+	"model versions": "Modellversionen", "aliases": "Aliase", "traces": "Traces", "spans": "Spans", "assessments": "Bewertungen",
 
 	// What stands for an argument in the call of a command, beside the heads above.
 	"ARGS": "ARGUMENTE", "COMMAND": "BEFEHL", "FILE": "DATEI", "FOLDER": "ORDNER", "SHELL": "SHELL", "DIR": "ORDNER", "USER": "BENUTZER", "ALIAS": "ALIAS", "TAG": "TAG", "VALUE": "WERT", "WHY": "GRUND",

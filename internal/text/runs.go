@@ -46,6 +46,11 @@ const (
 	RunsDeleted         Key = "runs.deleted"
 	RunsRestored        Key = "runs.restored"
 	RunExported         Key = "runs.exported"
+	RunAmbiguous        Key = "runs.ambiguous"
+	ModelNone           Key = "models.none"
+	ModelNoneWhy        Key = "models.none.why"
+	ModelNoneEmpty      Key = "models.none.empty"
+	ModelNoneLogged     Key = "models.none.logged"
 
 	ModelsShort         Key = "models"
 	ModelsLong          Key = "models.long"
@@ -106,13 +111,13 @@ const (
 
 var runsTexts = map[Key]entry{
 	RunsShort:           {"Find, compare, export and delete runs of a tracking server", "Läufe eines Tracking-Servers finden, vergleichen, exportieren und löschen"},
-	RunsLong:            {"Works with the running platform, or with any tracking server that MLflow's clients know:\n--tracking-uri, or MLFLOW_TRACKING_URI with MLFLOW_TRACKING_TOKEN or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.", "Arbeitet mit der laufenden Plattform oder mit jedem Tracking-Server, den die Clients von MLflow kennen:\n--tracking-uri, oder MLFLOW_TRACKING_URI mit MLFLOW_TRACKING_TOKEN oder MLFLOW_TRACKING_USERNAME und MLFLOW_TRACKING_PASSWORD."},
+	RunsLong:            {"Works with the running platform, or with any tracking server that MLflow's clients know:\n--tracking-uri, or MLFLOW_TRACKING_URI with MLFLOW_TRACKING_TOKEN or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.\nFor RUN the first letters of its id are enough, four at least.", "Arbeitet mit der laufenden Plattform oder mit jedem Tracking-Server, den die Clients von MLflow kennen:\n--tracking-uri, oder MLFLOW_TRACKING_URI mit MLFLOW_TRACKING_TOKEN oder MLFLOW_TRACKING_USERNAME und MLFLOW_TRACKING_PASSWORD.\nFür LAUF genügen die ersten Zeichen seiner Kennung, mindestens vier."},
 	RunsListShort:       {"List runs, newest first", "Läufe auflisten, neueste zuerst"},
 	RunsShowShort:       {"Show a run: metrics, params, tags, data, files", "Einen Lauf zeigen: Metriken, Parameter, Tags, Daten, Dateien"},
 	RunsCompareShort:    {"Compare two or more runs; what is the same is left out", "Zwei oder mehr Läufe vergleichen; Gleiches bleibt weg"},
 	RunsCompareLong:     {"Puts runs side by side: metrics, params, code, environment, data and tags.\nOnly what differs is shown, unless --all is given.", "Stellt Läufe nebeneinander: Metriken, Parameter, Code, Umgebung, Daten und Tags.\nGezeigt wird nur, was sich unterscheidet, außer mit --all."},
 	RunsExportShort:     {"Write a run with all its metrics and files to a folder or an archive", "Einen Lauf mit allen Metriken und Dateien in einen Ordner oder ein Archiv schreiben"},
-	RunsExportLong:      {"Writes run.json (with the history of each metric) and artifacts/ to a folder, or both to one file when its name ends in .tar.gz.\nAn export to a folder that was broken off goes on when it is called again.", "Schreibt run.json (mit dem Verlauf jeder Metrik) und artifacts/ in einen Ordner, oder beides in eine Datei, wenn ihr Name auf .tar.gz endet.\nEin abgebrochener Export in einen Ordner geht weiter, wenn er noch einmal aufgerufen wird."},
+	RunsExportLong:      {"Writes run.json (with the history of each metric), artifacts/, the files of models that the run logged (models/) and its traces (traces/) to a folder, or to one file when its name ends in .tar.gz.\nAn export to a folder that was broken off goes on when it is called again.", "Schreibt run.json (mit dem Verlauf jeder Metrik), artifacts/, die Dateien der Modelle, die der Lauf protokolliert hat (models/), und seine Traces (traces/) in einen Ordner, oder in eine Datei, wenn ihr Name auf .tar.gz endet.\nEin abgebrochener Export in einen Ordner geht weiter, wenn er noch einmal aufgerufen wird."},
 	RunsTagShort:        {"Set tags of a run (TAG-  removes one)", "Tags eines Laufs setzen (TAG-  entfernt einen)"},
 	RunsDeleteShort:     {"Mark runs as deleted; restore brings them back", "Läufe als gelöscht markieren; restore holt sie zurück"},
 	RunsRestoreShort:    {"Bring deleted runs back", "Gelöschte Läufe zurückholen"},
@@ -148,7 +153,12 @@ var runsTexts = map[Key]entry{
 	RunsTagged:          {"Tags of run %s are set.\nNext: kiwerk runs show %s", "Tags des Laufs %s sind gesetzt.\nWeiter: kiwerk runs show %s"},
 	RunsDeleted:         {"%d {run is|runs are} marked as deleted.\nNext: kiwerk runs restore %s | kiwerk runs list --deleted", "%d {Lauf ist|Läufe sind} als gelöscht markiert.\nWeiter: kiwerk runs restore %s | kiwerk runs list --deleted"},
 	RunsRestored:        {"%d {run is|runs are} back.\nNext: kiwerk runs show %s", "%d {Lauf ist|Läufe sind} zurück.\nWeiter: kiwerk runs show %s"},
-	RunExported:         {"Run %s lies in %s: %d {file|files}, %s.", "Lauf %s liegt in %s: %d {Datei|Dateien}, %s."},
+	ModelNone:           {"run %s has no model at %q: no file MLmodel lies there, and no logged model has this name", "Lauf %s hat unter %q kein Modell: dort liegt keine Datei MLmodel, und kein protokolliertes Modell heißt so"},
+	ModelNoneWhy:        {"there are: %s; files without an MLmodel are registered by --run %s --source %s", "dort liegen: %s; Dateien ohne MLmodel registriert man mit --run %s --source %s"},
+	ModelNoneEmpty:      {"nothing lies there; --path names another folder among the files of the run", "dort liegt nichts; --path nennt einen anderen Ordner unter den Dateien des Laufs"},
+	ModelNoneLogged:     {"the run has these logged models: %s", "der Lauf hat diese protokollierten Modelle: %s"},
+	RunAmbiguous:        {"several runs begin with %s: %s …", "mehrere Läufe beginnen mit %s: %s …"},
+	RunExported:         {"Run %s lies in %s: %d {file|files}, %s; %d logged {model|models}, %d {trace|traces}.", "Lauf %s liegt in %s: %d {Datei|Dateien}, %s; %d {protokolliertes Modell|protokollierte Modelle}, %d {Trace|Traces}."},
 
 	ModelsShort:         {"Register, approve and download models", "Modelle registrieren, freigeben und herunterladen"},
 	ModelsLong:          {"The model registry of the running platform, or of any tracking server that MLflow's clients know (--tracking-uri).\nA version is written MODEL/VERSION, MODEL@ALIAS, or MODEL for its newest.", "Das Modellregister der laufenden Plattform oder eines Tracking-Servers, den die Clients von MLflow kennen (--tracking-uri).\nEine Version heißt MODELL/VERSION, MODELL@ALIAS, oder MODELL für die neueste."},
@@ -197,7 +207,7 @@ var runsTexts = map[Key]entry{
 	FlagAllRows:          {"show what is the same, too", "auch Gleiches zeigen"},
 	FlagExportTo:         {"folder or file to write to; otherwise a folder with the id of the run", "Ordner oder Datei als Ziel; sonst ein Ordner, der wie der Lauf heißt"},
 	FlagModelRun:         {"run that made the model", "Lauf, der das Modell erzeugt hat"},
-	FlagModelPath:        {"folder of the model among the files of the run", "Ordner des Modells unter den Dateien des Laufs"},
+	FlagModelPath:        {"folder of the model among the files of the run, or name of the model that it logged", "Ordner des Modells unter den Dateien des Laufs, oder Name des Modells, das er protokolliert hat"},
 	FlagModelID:          {"logged model (m-…)", "protokolliertes Modell (m-…)"},
 	FlagModelSource:      {"address of the files, for what no run has made", "Adresse der Dateien, wenn kein Lauf sie erzeugt hat"},
 	FlagModelDescription: {"what people should know about the version", "was man über die Version wissen sollte"},

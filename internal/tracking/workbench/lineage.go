@@ -52,7 +52,7 @@ func composed(ctx context.Context, c *client.Client, name, version, alias string
 		}
 		list = append(list, v)
 	} else {
-		for v, err := range c.ModelVersions(ctx, client.Query{Filter: "name=" + client.QuoteFilter(name), OrderBy: []string{"version_number DESC"}}) {
+		for v, err := range Versions(ctx, c, name) {
 			if err != nil {
 				return a, err
 			}

@@ -3,6 +3,7 @@ package workbench
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"time"
 
@@ -24,6 +25,11 @@ func Version(ctx context.Context, c *client.Client, ref string) (client.ModelVer
 		return c.LatestVersion(ctx, name)
 	}
 	return c.ModelVersion(ctx, name, version)
+}
+
+// Versions of a model, the newest first.
+func Versions(ctx context.Context, c *client.Client, name string) iter.Seq2[client.ModelVersion, error] {
+	return c.ModelVersions(ctx, client.Query{Filter: "name=" + client.QuoteFilter(name), OrderBy: []string{"version_number DESC"}})
 }
 
 // ParseVersion splits what names a version.
