@@ -88,13 +88,13 @@ func TestSearchRuns_usesIndexes(t *testing.T) {
 	})
 }
 
-func explainSearch(t *testing.T, s *Store, name string, q RunQuery) {
+// explained tells how the queries of searches are done.
+func explained(t *testing.T, s *Store, search func()) (plans []string) {
 	t.Helper()
 	explain := "EXPLAIN QUERY PLAN "
 	if s.db.Dialect() == db.Postgres {
 		explain = "EXPLAIN "
 	}
-	var plans []string
 	s.searched = func(tx *tx, query string, args []any) {
 		if tx.Dialect() == db.Postgres { // of a small table all is read, unless that is forbidden
 			if _, err := tx.Exec("SET LOCAL enable_seqscan = off"); err != nil {
@@ -114,14 +114,22 @@ func explainSearch(t *testing.T, s *Store, name string, q RunQuery) {
 			plan.WriteString(line + "\n")
 			return err
 		}, explain+query, args...); err != nil {
-			t.Errorf("%s: %v in %s", name, err, query)
+			t.Errorf("%v in %s", err, query)
 		}
 		plans = append(plans, plan.String())
 	}
-	if _, _, err := s.SearchRuns(t.Context(), "default", q); err != nil {
-		t.Fatal(err)
-	}
+	search()
 	s.searched = nil
+	return plans
+}
+
+func explainSearch(t *testing.T, s *Store, name string, q RunQuery) {
+	t.Helper()
+	plans := explained(t, s, func() {
+		if _, _, err := s.SearchRuns(t.Context(), "default", q); err != nil {
+			t.Fatal(err)
+		}
+	})
 	for _, p := range plans {
 		for line := range strings.SplitSeq(p, "\n") {
 			// SQLite says SCAN r for a whole table, and SCAN r USING INDEX for an index.

@@ -371,10 +371,7 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 }
 
 func (rs *runSearch) query(text string, args ...any) (list []model.RunInfo, err error) {
-	if rs.t.s.searched != nil {
-		rs.t.s.searched(rs.t, text, args)
-	}
-	err = rs.t.Each(func(r rows) error {
+	err = rs.t.find(func(r rows) error {
 		info, err := scanRun(r.Scan)
 		if err == nil {
 			list = append(list, info)

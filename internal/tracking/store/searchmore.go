@@ -69,8 +69,7 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	}
 	conditions := []clause{
 		sqlf(behind.SQL, behind.Args...),
-		seenExperiments(q.Visible),
-		sqlf("e.namespace = ?", namespace),
+		seenExperiments(q.Visible, namespace),
 		sqlf("e.stage IN (??)", stagesOf(q.View)),
 	}
 	for _, c := range comparisons {
@@ -83,7 +82,7 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 	where := all(conditions)
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
-		err := t.Each(func(r rows) error {
+		err := t.find(func(r rows) error {
 			e, err := scanExperiment(r.Scan)
 			list = append(list, e)
 			return err
@@ -102,6 +101,14 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 		return nil
 	})
 	return list, next, err
+}
+
+// find is Each for the query of a search.
+func (t *tx) find(each func(rows) error, query string, args ...any) error {
+	if t.s.searched != nil {
+		t.s.searched(t, query, args)
+	}
+	return t.Each(each, query, args...)
 }
 
 func experimentCondition(c filter.Comparison) (clause, error) {
@@ -189,7 +196,7 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("g.namespace = ?", namespace)))
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
-		err := t.Each(func(r rows) error {
+		err := t.find(func(r rows) error {
 			m, err := scanRegistered(r.Scan)
 			list = append(list, m)
 			return err
@@ -242,7 +249,7 @@ func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Que
 		return nil, "", err
 	}
 	conditions = append(conditions, seenVersions(q.Visible, comparisons, namespace)...)
-	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("v.deleted = 0 AND v.model IN (SELECT id FROM registered_models WHERE namespace = ?)", namespace)))
+	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("v.deleted = 0")))
 	err = s.view(ctx, func(t *tx) error {
 		found, err := t.versions("WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
 		if err != nil {

@@ -15,7 +15,7 @@ const versionColumns = `v.id, (SELECT name FROM registered_models WHERE id = v.m
 // versions reads versions with their tags and aliases.
 func (t *tx) versions(where string, args ...any) (list []model.ModelVersion, err error) {
 	var models []int64
-	err = t.Each(func(r rows) error {
+	err = t.find(func(r rows) error {
 		var v model.ModelVersion
 		var m int64
 		if err := r.Scan(&v.Row, &v.Name, &v.Version, &v.Created, &v.Updated, &v.User, &v.Stage, &v.Description,

@@ -18,10 +18,10 @@ func among[T any](column string, all bool, list []T) clause {
 	return always
 }
 
-// seenExperiments are those that the caller of a search may see.
-func seenExperiments(v *model.Visible) clause {
-	if v == nil {
-		return always
+// seenExperiments are those of a namespace that the caller of a search may see.
+func seenExperiments(v *model.Visible, namespace string) clause {
+	if v == nil || v.Experiments.Everything() {
+		return sqlf("e.namespace = ?", namespace)
 	}
 	ids := make([]int64, 0, len(v.Experiments.List))
 	for _, id := range v.Experiments.List {
@@ -29,7 +29,12 @@ func seenExperiments(v *model.Visible) clause {
 			ids = append(ids, n)
 		}
 	}
-	return among("e.id", v.Experiments.All, ids)
+	c := among("e.id", v.Experiments.All, ids)
+	if !v.Experiments.All {
+		// Not the index of the namespace: few ids are found by themselves.
+		return clause{c.sql + " AND e.namespace || '' = ?", append(c.args, namespace)}
+	}
+	return clause{c.sql + " AND e.namespace = ?", append(c.args, namespace)}
 }
 
 // seenModels are the registered models and prompts that the caller of a search
@@ -58,9 +63,14 @@ func seenRegistered(v *model.Visible, comparisons []filter.Comparison) []clause 
 	return seenModels(v, comparisons, "g.id", func(n model.Names) clause { return among("g.name", n.All, n.List) })
 }
 
+// seenVersions are those of a namespace.
 func seenVersions(v *model.Visible, comparisons []filter.Comparison, namespace string) []clause {
+	ofModels := func(n model.Names) clause {
+		c := among("name", n.All, n.List)
+		return clause{"v.model IN (SELECT id FROM registered_models WHERE namespace = ? AND " + c.sql + ")", append([]any{namespace}, c.args...)}
+	}
 	if v == nil {
-		return nil
+		return []clause{ofModels(model.Names{All: true})}
 	}
 	below := *v
 	if v.NoVersions {
@@ -69,11 +79,5 @@ func seenVersions(v *model.Visible, comparisons []filter.Comparison, namespace s
 	if v.NoPromptVersions {
 		below.Prompts = model.Names{}
 	}
-	return seenModels(&below, comparisons, "v.model", func(n model.Names) clause {
-		if n.Everything() {
-			return always
-		}
-		c := among("name", n.All, n.List)
-		return clause{"v.model IN (SELECT id FROM registered_models WHERE namespace = ? AND " + c.sql + ")", append([]any{namespace}, c.args...)}
-	})
+	return seenModels(&below, comparisons, "v.model", ofModels)
 }
