@@ -171,7 +171,7 @@ class Others(Case):
         self.assertEqual(requests.get(url).status_code, 404)
 
     def test_not_served(self):
-        for method, path in (("POST", "gateway/endpoints/create"), ("GET", "gateway/secrets/list"), ("GET", "mcp-servers")):
+        for method, path in (("POST", "gateway/endpoints/create"), ("GET", "gateway/secrets/list")):
             answer = requests.request(method, V3 + path, json={})
             self.assertEqual((answer.status_code, answer.json()["error_code"]), (501, "NOT_IMPLEMENTED"))
             self.assertIn("not served", answer.json()["message"])

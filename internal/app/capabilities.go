@@ -37,6 +37,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/mcp"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
@@ -86,9 +87,13 @@ func (a *App) buildTracking(ctx context.Context, mgr ctrl.Manager, s *services) 
 		return capability{}, err
 	}
 	hooks.KeyFile = filepath.Join(a.opts.DataDir, "webhooks.key")
+	icons, err := mcp.ConfigFromEnv(os.Getenv)
+	if err != nil {
+		return capability{}, err
+	}
 	t, err := tracking.New(ctx, tracking.Deps{
 		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
-		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, KeyPrefix: tracking.KeyPrefix, Webhooks: hooks,
+		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, KeyPrefix: tracking.KeyPrefix, Webhooks: hooks, MCP: icons,
 		Origin: origins{mgr.GetAPIReader(), a.logger("tracking")}.of, Served: endpoints{mgr.GetClient()},
 	})
 	if err != nil {

@@ -6,6 +6,7 @@
 //	store   SQL: runs, metrics, the registry, searches
 //	traces  what programs did step by step, and what is said about it
 //	genai   evaluation datasets, scorers, issues, reviews
+//	mcp     the registry of MCP servers
 //	webhooks  who is told of changes of the registry
 //	unserved  what of MLflow's server is not there
 //	graphql  what MLflow's web page asks

@@ -155,7 +155,7 @@ func govern(t *testing.T) *world {
 		p.must("POST", "users/create", fmt.Sprintf(`{"username":%q,"password":"password of %s"}`, name, name), "User", "admin")
 	}
 	w.own["alice"], w.own["mallory"] = w.objectsOf("alice"), w.objectsOf("mallory")
-	for kind, id := range map[string]string{"experiment": w.own["alice"]["experiment"], "registered_model": w.own["alice"]["registered_model"]} {
+	for kind, id := range map[string]string{"experiment": w.own["alice"]["experiment"], "registered_model": w.own["alice"]["registered_model"], "mcp_server": w.own["alice"]["mcp_server"]} {
 		w.v3("POST", "users/permissions/grant", fmt.Sprintf(`{"username":"reader","resource_type":%q,"resource_id":%q,"permission":"READ"}`, kind, id), "admin")
 	}
 	return w
@@ -199,6 +199,14 @@ func (w *world) objectsOf(user string) map[string]string {
 	w.v3("POST", "review-queues/items/add", fmt.Sprintf(`{"queue_id":%q,"item_ids":[%q]}`, o["review_queue"], o["trace"]), user)
 	o["scorer"] = text(w.v3("POST", "scorers/register", in(`,"name":"s","serialized_scorer":"{}"`), user)["scorer_id"])
 	o["job"] = text(dig(w.v3("POST", "prompt-optimization/jobs", in(`,"source_prompt_uri":"prompts:/p/1","config":{"optimizer_type":1}`), user), "job", "job_id"))
+	o["mcp_server"] = "com.example/" + user
+	o["mcp_server_version"], o["new mcp_server"], o["new mcp_server_version"] = o["mcp_server"], "com.example/new", o["mcp_server"]
+	inMCP := "mcp-servers/com.example%2F" + user
+	w.v3("POST", inMCP+"/versions", `{"server_json":{"name":"`+o["mcp_server"]+`","version":"1.0.0","description":"secret of `+user+`"}}`, user)
+	w.v3("POST", inMCP+"/versions/1.0.0/tags", `{"key":"x","value":"secret of `+user+`"}`, user)
+	w.v3("POST", inMCP+"/tags", `{"key":"x","value":"secret of `+user+`"}`, user)
+	w.v3("POST", inMCP+"/aliases", `{"alias":"x","version":"1.0.0"}`, user)
+	o["endpoint"] = text(w.v3("POST", inMCP+"/endpoints", `{"url":"https://example.org/secret of `+user+`","server_version":"1.0.0"}`, user)["id"])
 	return o
 }
 
@@ -285,13 +293,36 @@ func special(call string, own map[string]string) (fields map[string]any, ok bool
 	case "GET /graphql", "POST /graphql":
 		return map[string]any{"query": fmt.Sprintf(`{mlflowGetRun(input:{runId:%q}){run{info{runUuid}}}}`, own["run"])}, true
 	}
+	if _, of, found := strings.Cut(call, "/mcp-servers"); found {
+		return ofMCP(strings.Fields(call)[0], of, own), true
+	}
 	if strings.Contains(call, "/mpu/") {
 		return map[string]any{"path": "a", "num_parts": 1, "upload_id": "x"}, true
 	}
 	return nil, false
 }
 
-var places = map[string]string{"model_id": "logged_model", "trace_id": "trace", "request_id": "trace", "workspace_name": "workspace", "path...": "path", "assessment_id": "assessment"}
+// ofMCP are the bodies of calls of MCP servers, whose fields have no tags.
+func ofMCP(method, path string, own map[string]string) map[string]any {
+	_, last, _ := strings.Cut(path, "}/")
+	switch {
+	case method == http.MethodPost && path == "":
+		return map[string]any{"name": own["new mcp_server"]}
+	case method == http.MethodPost && last == "versions":
+		return map[string]any{"server_json": map[string]any{"name": own["mcp_server"], "version": "9.0.0"}}
+	case method == http.MethodPost && (strings.HasSuffix(last, "tags") || path == "/{path...}"):
+		return map[string]any{"key": "x", "value": "y"}
+	case method == http.MethodPost && last == "aliases":
+		return map[string]any{"alias": "x", "version": "1.0.0"}
+	case method == http.MethodPost && last == "endpoints":
+		return map[string]any{"url": "https://example.org", "server_alias": "latest"}
+	case method == http.MethodPatch && strings.Contains(last, "endpoints"):
+		return map[string]any{"url": "https://example.org/2"}
+	}
+	return map[string]any{}
+}
+
+var places = map[string]string{"model_id": "logged_model", "trace_id": "trace", "request_id": "trace", "workspace_name": "workspace", "path...": "path", "assessment_id": "assessment", "name": "mcp_server", "endpoint_id": "endpoint"}
 
 // message is a request on its way.
 type message struct {
@@ -321,6 +352,12 @@ func requestOf(e server.Endpoint, own map[string]string) message {
 		id := own[places[name]]
 		if name == "id" {
 			id = own[kind]
+		}
+		if strings.Contains(m.call, "/mcp-servers/{path...}") {
+			id = own["mcp_server"] + map[string]string{http.MethodPost: "/tags"}[m.method]
+		}
+		if name == "version" {
+			id = "1.0.0"
 		}
 		if id == "" {
 			id = "x"
@@ -373,6 +410,9 @@ func jsonText(v any) string {
 func (w *world) ask(m message, user string) (int, map[string]any) {
 	w.t.Helper()
 	path := (&url.URL{Path: m.path}).EscapedPath()
+	if !strings.Contains(m.call, "{path...}") {
+		path = strings.Replace(path, "/com.example/", "/com.example%2F", 1)
+	}
 	if m.query != "" {
 		path += "?" + m.query
 	}
@@ -380,7 +420,7 @@ func (w *world) ask(m message, user string) (int, map[string]any) {
 }
 
 // open are calls that everybody may make: they show or make what is the caller's own.
-var open = []string{"experiments/create", "experiments/search", "mlflow/workspaces/{workspace_name}", "registered-models/create", "registered-models/search", "model-versions/search", "mlflow/workspaces", "/graphql"}
+var open = []string{"experiments/create", "experiments/search", "mlflow/workspaces/{workspace_name}", "registered-models/create", "registered-models/search", "model-versions/search", "mlflow/workspaces", "/graphql", "/mcp-servers", "GET /api/3.0/mlflow/mcp-servers/endpoints"}
 
 // isOpen tells whether a call refuses nobody.
 func isOpen(call string) bool {

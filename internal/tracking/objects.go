@@ -41,6 +41,11 @@ func (s *Service) experimentOf(ctx context.Context, namespace, kind, id string) 
 	return -1, nil
 }
 
+// HasMCPServer implements access.Objects.
+func (s *Service) HasMCPServer(ctx context.Context, namespace, name string) (bool, error) {
+	return s.mcp.Has(ctx, namespace, name)
+}
+
 // IsPrompt implements access.Objects.
 func (s *Service) IsPrompt(ctx context.Context, namespace, name string) (bool, error) {
 	m, err := s.store.RegisteredModel(ctx, namespace, name)

@@ -72,6 +72,9 @@ func TestRoutes_known(t *testing.T) {
 	for _, more := range []string{"POST /api/2.0/mlflow/experiments/search-datasets", "POST /ajax-api/2.0mlflow/experiments/search-datasets", "GET /api/2.0/mlflow/logged-models/{}/artifacts/files", "PUT /api/2.0/mlflow-artifacts/parts/{}/{}"} {
 		known[more] = true
 	}
+	for _, method := range []string{"GET", "POST", "PATCH", "DELETE"} { // names with a plain slash
+		known[method+" /api/3.0/mlflow/mcp-servers/{}"], known[method+" /ajax-api/3.0/mlflow/mcp-servers/{}"] = true, true
+	}
 	for _, e := range start(t, t.TempDir(), nil).Endpoints() {
 		path := wildcard.ReplaceAllString(e.Pattern, "{}")
 		if e.Method == "" || strings.HasSuffix(path, "/") || !strings.Contains(path, "mlflow") {

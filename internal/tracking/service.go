@@ -17,6 +17,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/genai"
 	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
 	"github.com/kiwerk/kiwerk/internal/tracking/lineage"
+	"github.com/kiwerk/kiwerk/internal/tracking/mcp"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/rest"
@@ -54,6 +55,8 @@ type Deps struct {
 	GraphQL graphql.Limits
 	// Webhooks is how they are delivered; the zero value is webhooks.DefaultConfig.
 	Webhooks webhooks.Config
+	// MCP says which icons MCP servers may have; the zero value is mcp.DefaultConfig.
+	MCP mcp.Config
 	// KeyPrefix is where artifacts lie in the bucket, e.g. [KeyPrefix]; empty is its top.
 	KeyPrefix string
 	// ArtifactRoot begins the addresses of new experiments' artifacts; empty
@@ -89,6 +92,7 @@ type Service struct {
 	traces   *traces.Service
 	gc       *gc.Service
 	genai    *genai.Service
+	mcp      *mcp.Service
 	lineage  *lineage.Service
 	changes  broadcast
 	// removeFolder removes a folder of artifacts by its address.
@@ -145,6 +149,10 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mcp, err = mcp.New(ctx, mcp.Options{Config: d.MCP, Owners: d.Owners, DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger})
+	if err != nil {
+		return nil, err
+	}
 	s.removeFolder = s.remover(d.Elsewhere)
 	s.gc = gc.New(gc.Options{Records: st, Traces: s.traces, Evaluation: s.genai, RemoveArtifacts: s.removeFolder, Clock: d.Clock, Logger: d.Logger})
 	s.web, err = graphql.New(graphql.Options{Calls: s.api.Calls(), Limits: d.GraphQL, Codec: mlwire.Codec{Log: d.Logger}})
@@ -167,6 +175,7 @@ func (s *Service) Endpoints() []server.Endpoint {
 		s.webhooks.Endpoints(),
 		s.gc.Endpoints(),
 		s.genai.Endpoints(),
+		s.mcp.Endpoints(),
 		s.lineage.Endpoints(),
 		unserved.Endpoints(mlwire.Codec{}),
 	)

@@ -21,6 +21,7 @@ var workspaced = []struct{ table, what, unique string }{
 	{"experiments", "experiments", "name"},
 	{"traces", "traces", "trace_id"},
 	{"genai_objects", "datasets, scorers and reviews", ""},
+	{"mcp_servers", "MCP servers", "name"},
 }
 
 // Held implements workspaces.Contents.

@@ -119,6 +119,12 @@ func fill(t *testing.T, url, workspace string, runs int) {
 	data := field(t, want(t, 200, "POST", v3+"datasets/create", object{"name": "qa", "experiment_ids": []string{exp}}, in), "dataset", "dataset_id")
 	want(t, 200, "POST", v3+"datasets/"+data+"/records", object{"records": `[{"inputs": {"a": 1}}]`}, in)
 	want(t, 200, "POST", v2+"webhooks", object{"name": "w", "url": "http://127.0.0.1:1/", "events": []object{{"entity": "REGISTERED_MODEL", "action": "CREATED"}}}, in)
+	mcp := v3 + "mcp-servers/com.example%2Ffiles"
+	want(t, 200, "POST", mcp+"/versions", object{"server_json": object{"name": "com.example/files", "version": "1.0.0"}}, in)
+	want(t, 200, "POST", mcp+"/versions/1.0.0/tags", object{"key": "a", "value": "b"}, in)
+	want(t, 200, "POST", mcp+"/tags", object{"key": "a", "value": "b"}, in)
+	want(t, 200, "POST", mcp+"/aliases", object{"alias": "best", "version": "1.0.0"}, in)
+	want(t, 200, "POST", mcp+"/endpoints", object{"url": "https://example.org/mcp", "server_alias": "best"}, in)
 }
 
 // private lets webhooks lead to this machine.

@@ -165,6 +165,8 @@ func (c *caller) mention(ctx context.Context, a action, m route.Mention) error {
 		return nil
 	case route.AboutExperiment:
 		return c.experiment(ctx, a, m.ID)
+	case route.AboutNewMCPServer, route.AboutMCPServer, route.AboutMCPVersion, route.AboutNewMCPVersion:
+		return c.mcp(ctx, a, m)
 	}
 	return c.below(ctx, a, m.Kind, m.ID)
 }
@@ -249,6 +251,35 @@ func (c *caller) model(ctx context.Context, a action, name string, version bool)
 		tier = ""
 	}
 	return c.inside(a, tier, own)
+}
+
+// mcp judges an MCP server by name, or its versions. Who may not see versions
+// may not see servers, whose answers hold parts of them.
+func (c *caller) mcp(ctx context.Context, a action, m route.Mention) error {
+	own, all := key{kindMCP, m.ID}, key{tierMCP, everything}
+	if m.Kind != route.AboutNewMCPServer && fold(c.who.grants, c.workspace, all) == Deny {
+		if err := c.need(actRead, all); err != nil { // administrators of a workspace are not restricted
+			return err
+		}
+	}
+	switch m.Kind {
+	case route.AboutMCPServer:
+		return c.need(a, own)
+	case route.AboutMCPVersion:
+		return c.inside(a, tierMCP, own)
+	case route.AboutNewMCPVersion:
+		there, err := c.objects.HasMCPServer(ctx, c.workspace, m.ID)
+		if err != nil {
+			return err
+		}
+		if there {
+			return c.need(a, own)
+		}
+	}
+	if fold(c.who.grants, c.workspace, own) == Deny {
+		return errForbidden
+	}
+	return c.create(kindMCP)
 }
 
 // source is the address that a version is made from.

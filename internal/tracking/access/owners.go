@@ -48,8 +48,11 @@ func (s *Service) Settled() {
 // each calls f for the kinds under which an object may have grants: a tag
 // makes a registered model a prompt.
 func each(o model.Owned, f func(kind string) error) error {
-	if o.Kind == model.OwnedExperiment {
+	switch o.Kind {
+	case model.OwnedExperiment:
 		return f(kindExperiment)
+	case model.OwnedMCPServer:
+		return f(kindMCP)
 	}
 	for _, kind := range []string{kindRegistered, kindPrompt} {
 		if err := f(kind); err != nil {

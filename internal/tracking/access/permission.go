@@ -46,20 +46,22 @@ const (
 	kindRegistered = "registered_model"
 	kindPrompt     = "prompt"
 	kindScorer     = "scorer"
+	kindMCP        = "mcp_server"
 
 	tierRun         = "run"
 	tierTrace       = "trace"
 	tierLoggedModel = "logged_model"
 	tierVersion     = "registered_model_version"
 	tierPrompt      = "prompt_version"
+	tierMCP         = "mcp_server_version"
 )
 
 // grain tells for each kind whether its grants may name one object.
 var grain = map[string]bool{
 	kindWorkspace: false, kindExperiment: true, kindRegistered: true, kindPrompt: true, kindScorer: true,
-	"gateway_secret": true, "gateway_endpoint": true, "gateway_model_definition": true, "mcp_server": true,
+	"gateway_secret": true, "gateway_endpoint": true, "gateway_model_definition": true, kindMCP: true,
 	tierRun: false, tierTrace: false, "assessment": false, tierLoggedModel: false, "review_queue": false,
-	tierVersion: false, tierPrompt: false, "scorer_version": false, "mcp_server_version": false,
+	tierVersion: false, tierPrompt: false, "scorer_version": false, tierMCP: false,
 }
 
 // everything is the pattern of all objects of a kind.

@@ -26,6 +26,8 @@ type Objects interface {
 	ExperimentsOf(ctx context.Context, namespace, kind, id string) ([]string, error)
 	// IsPrompt tells whether a registered model is a prompt; what does not exist is none.
 	IsPrompt(ctx context.Context, namespace, name string) (bool, error)
+	// HasMCPServer tells whether an MCP server exists.
+	HasMCPServer(ctx context.Context, namespace, name string) (bool, error)
 }
 
 // Options of the service; all but Rounds are required.

@@ -9,9 +9,13 @@ import (
 // visible is what a caller may see in lists. The searches look for just that,
 // so that one who may see little does not make the server read much.
 func (c *caller) visible() *model.Visible {
+	servers := c.readable(kindMCP)
+	if c.hidden(tierMCP) { // what a server is said to be comes from its versions
+		servers = model.Names{}
+	}
 	return &model.Visible{
 		Experiments: c.readable(kindExperiment), Models: c.readable(kindRegistered), Prompts: c.readable(kindPrompt),
-		Workspaces: c.spaces(),
+		MCPServers: servers, Workspaces: c.spaces(),
 		NoVersions: c.hidden(tierVersion), NoPromptVersions: c.hidden(tierPrompt),
 	}
 }

@@ -8,4 +8,5 @@ const (
 	OwnedExperiment = "experiment"
 	OwnedModel      = "registered_model"
 	OwnedPrompt     = "prompt"
+	OwnedMCPServer  = "mcp_server"
 )

@@ -16,8 +16,8 @@ func (n Names) Has(id string) bool { return n.All != slices.Contains(n.List, id)
 
 // Visible is what a caller may see of each kind; nil is everything.
 type Visible struct {
-	// Experiments by number; registered models, prompts and workspaces by name.
-	Experiments, Models, Prompts, Workspaces Names
+	// Experiments by number; registered models, prompts, MCP servers and workspaces by name.
+	Experiments, Models, Prompts, MCPServers, Workspaces Names
 	// NoVersions and NoPromptVersions hide what lies below models and prompts.
 	NoVersions, NoPromptVersions bool
 }

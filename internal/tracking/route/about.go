@@ -29,6 +29,10 @@ const (
 	AboutScorer         = "scorer"
 	AboutNewExperiment  = "new experiment" // one that begins to exist
 	AboutNewModel       = "new registered_model"
+	AboutMCPServer      = "mcp_server"
+	AboutMCPVersion     = "mcp_server_version" // of the MCP server with this name
+	AboutNewMCPServer   = "new mcp_server"
+	AboutNewMCPVersion  = "new mcp_server_version" // of the MCP server with this name, which may begin to exist with it
 )
 
 // Mention is an object that a request names.

@@ -40,9 +40,6 @@ var parts = []part{
 		[]string{"/ajax-api/3.0/mlflow/demo/"}, "MLflow's demo data", "run `kiwerk demo` instead",
 	},
 	{
-		[]string{"/api/3.0/mlflow/mcp-servers", "/api/3.0/mlflow/mcp-servers/"}, "The registry of MCP servers", "keep their addresses as tags of an experiment or in a prompt",
-	},
-	{
 		[]string{"/api/2.0/mlflow/unified-traces", "/api/2.0/mlflow/get-online-trace-details"}, "This call, which only Databricks has,", "use mlflow.search_traces() instead",
 	},
 }

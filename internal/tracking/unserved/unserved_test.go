@@ -27,18 +27,16 @@ func TestEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for call, name := range map[string]string{
-		"POST /api/3.0/mlflow/gateway/endpoints/create":           "AI gateway",
-		"GET /ajax-api/3.0/mlflow/gateway/secrets/list":           "AI gateway",
-		"PATCH /api/3.0/mlflow/gateway/guardrails/update-config":  "AI gateway",
-		"POST /gateway/mine/mlflow/invocations":                   "AI gateway",
-		"POST /ajax-api/2.0/mlflow/gateway-proxy":                 "AI gateway",
-		"GET /ajax-api/3.0/mlflow/assistant/config":               "assistant",
-		"POST /ajax-api/3.0/jobs/search":                          "jobs",
-		"PATCH /ajax-api/3.0/mlflow/jobs/cancel/1":                "jobs",
-		"POST /ajax-api/3.0/mlflow/demo/generate":                 "kiwerk demo",
-		"POST /ajax-api/3.0/mlflow/scorer/invoke":                 "mlflow.genai.evaluate()",
-		"GET /api/3.0/mlflow/mcp-servers":                         "MCP",
-		"GET /ajax-api/3.0/mlflow/mcp-servers/a/b/versions/1.0.0": "MCP",
+		"POST /api/3.0/mlflow/gateway/endpoints/create":          "AI gateway",
+		"GET /ajax-api/3.0/mlflow/gateway/secrets/list":          "AI gateway",
+		"PATCH /api/3.0/mlflow/gateway/guardrails/update-config": "AI gateway",
+		"POST /gateway/mine/mlflow/invocations":                  "AI gateway",
+		"POST /ajax-api/2.0/mlflow/gateway-proxy":                "AI gateway",
+		"GET /ajax-api/3.0/mlflow/assistant/config":              "assistant",
+		"POST /ajax-api/3.0/jobs/search":                         "jobs",
+		"PATCH /ajax-api/3.0/mlflow/jobs/cancel/1":               "jobs",
+		"POST /ajax-api/3.0/mlflow/demo/generate":                "kiwerk demo",
+		"POST /ajax-api/3.0/mlflow/scorer/invoke":                "mlflow.genai.evaluate()",
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		w := httptest.NewRecorder()

@@ -17,6 +17,7 @@ import (
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
 //go:embed migrations
@@ -152,7 +153,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		o: o, db: o.DB, codec: mlwire.Codec{Log: o.Logger}, vault: &vault{key: o.Key, file: o.KeyFile},
-		wake: make(chan struct{}, 1), tests: make(chan struct{}, o.Workers), public: public,
+		wake: make(chan struct{}, 1), tests: make(chan struct{}, o.Workers), public: model.PublicAddress,
 	}
 	s.client = s.newClient()
 	return s, s.checkKey(ctx)
