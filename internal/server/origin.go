@@ -12,8 +12,8 @@ import (
 // checkOrigin refuses requests that a foreign web page could have caused: a
 // Host that is not ours (DNS rebinding) or an Origin that is not ours (CSRF).
 func (s *Server) checkOrigin(r *http.Request) error {
-	if !s.knownHost(r.Host) {
-		e := Errorf(http.StatusMisdirectedRequest, "FOREIGN_HOST", "host %q is not served here", r.Host)
+	if !s.KnownHost(r.Host) {
+		e := Errorf(http.StatusMisdirectedRequest, "FOREIGN_HOST", "Invalid Host header: host %q is not served here", r.Host)
 		e.Remedy = "use 127.0.0.1 or localhost, or add the name to server.hosts in the configuration"
 		return e
 	}
@@ -25,8 +25,8 @@ func (s *Server) checkOrigin(r *http.Request) error {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || !s.knownHost(u.Host) {
-		return Errorf(http.StatusForbidden, "FOREIGN_ORIGIN", "requests from web pages of %q are refused", origin)
+	if err != nil || u.Host == "" || !s.KnownHost(u.Host) {
+		return Errorf(http.StatusForbidden, "FOREIGN_ORIGIN", "Cross-origin request blocked: requests from web pages of %q are refused", origin)
 	}
 	return nil
 }
@@ -36,7 +36,8 @@ func (s *Server) KnownOrigin(origin string) bool {
 	return slices.ContainsFunc(s.opts.Origins, func(o string) bool { return glob(o, origin) })
 }
 
-func (s *Server) knownHost(hostport string) bool {
+// KnownHost tells whether a Host is a name of this server.
+func (s *Server) KnownHost(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h

@@ -164,7 +164,7 @@ func TestNew_refusesEndpointWithoutPermission(t *testing.T) {
 	}
 }
 
-func TestServer_knownHost(t *testing.T) {
+func TestServer_KnownHost(t *testing.T) {
 	s := &Server{opts: Options{Hosts: []string{"kiwerk.example", "*.ml.example", "192.168.*", "app-*.in.example", "port.example:81"}}}
 	cases := map[string]bool{
 		"127.0.0.1:7878": true, "[::1]:80": true, "localhost": true, "LOCALHOST.": true, "m.default.localhost:1": true,
@@ -173,8 +173,8 @@ func TestServer_knownHost(t *testing.T) {
 		"": false, "evil.example": false, "localhost.evil.example": false, "10.0.0.1": false, "ml.example": false, "127.0.0.1.nip.io": false,
 	}
 	for host, want := range cases {
-		if got := s.knownHost(host); got != want {
-			t.Errorf("knownHost(%q) = %v, want %v", host, got, want)
+		if got := s.KnownHost(host); got != want {
+			t.Errorf("KnownHost(%q) = %v, want %v", host, got, want)
 		}
 	}
 }

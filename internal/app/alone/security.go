@@ -3,9 +3,11 @@ package alone
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,27 +45,46 @@ func (o *Options) origins() []string {
 	return o.Origins
 }
 
-// headers puts what concerns browsers around the routes: framing, and answers
-// to pages of other origins that are allowed to call.
-func (o *Options) headers(next http.Handler, allowed func(origin string) bool) http.Handler {
+// localPage is an origin of a page that this machine serves.
+var localPage = regexp.MustCompile(`^http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?$`)
+
+// names are what is known of who calls.
+type names interface {
+	KnownHost(hostport string) bool
+	KnownOrigin(origin string) bool
+}
+
+// headers puts what concerns browsers around the routes, as upstream has it:
+// framing, the refusal of foreign names, and answers to pages of other origins
+// that may call, which are those of this machine and those that are named.
+func (o *Options) headers(next http.Handler, known names) http.Handler {
 	frame := o.FrameOptions
 	if frame == "" {
 		frame = "SAMEORIGIN"
 	}
+	anyOrigin := slices.Contains(o.origins(), "*")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		if !strings.EqualFold(frame, "NONE") && !o.AnyHost {
+		if !o.AnyHost && !strings.EqualFold(frame, "NONE") {
 			h.Set("X-Frame-Options", strings.ToUpper(frame))
 		}
-		if origin := r.Header.Get("Origin"); origin != "" && allowed(origin) {
-			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Allow-Credentials", "true")
+		if !known.KnownHost(r.Host) {
+			http.Error(w, fmt.Sprintf("Invalid Host header: %q is not a name of this server. Name it with --allowed-hosts if it is.", r.Host), http.StatusForbidden)
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" && (known.KnownOrigin(origin) || localPage.MatchString(origin)) {
 			h.Add("Vary", "Origin")
+			if anyOrigin { // no page may use what a browser keeps for this one
+				h.Set("Access-Control-Allow-Origin", "*")
+			} else {
+				h.Set("Access-Control-Allow-Origin", origin)
+				h.Set("Access-Control-Allow-Credentials", "true")
+			}
 			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 				h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS")
-				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-MLFLOW-WORKSPACE, X-MLflow-Experiment-Id")
-				w.WriteHeader(http.StatusNoContent)
+				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-MLFLOW-WORKSPACE, X-MLflow-Experiment-Id, X-MLflow-Run-Id")
+				h.Set("Access-Control-Max-Age", "600")
 				return
 			}
 		}

@@ -119,7 +119,7 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.o.headers(wrap(routes, authenticator), routes.KnownOrigin), nil
+	return s.o.headers(wrap(routes, authenticator), routes), nil
 }
 
 // artifacts opens the folder or bucket of what goes through the server.

@@ -244,7 +244,8 @@ func TestServer_checksWhoAsks(t *testing.T) {
 		"WithoutPrefix": {bare + "/version", nil, 200},
 		"NamedHost":     {bare + "/version", []string{"Host", "ml.example"}, 200},
 		"HostPattern":   {bare + "/version", []string{"Host", "10.1.2.3:5000"}, 200},
-		"OtherHost":     {bare + "/version", []string{"Host", "evil.example"}, 421},
+		"OtherHost":     {bare + "/api/2.0/mlflow/experiments/get?experiment_id=0", []string{"Host", "evil.example"}, 403},
+		"HealthForAll":  {bare + "/health", []string{"Host", "evil.example"}, 200},
 		"NamedOrigin":   {bare + "/version", []string{"Origin", "https://app.example"}, 200},
 		"OtherOrigin":   {bare + "/version", []string{"Origin", "https://evil.example"}, 403},
 		"NoMetrics":     {bare + "/metrics", nil, 404},
@@ -253,6 +254,57 @@ func TestServer_checksWhoAsks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if status, body := call(t, "GET", c.url, nil, c.header...); status != c.status {
 				t.Errorf("%d %s, want %d", status, body, c.status)
+			}
+		})
+	}
+}
+
+// TestServer_pagesOfOtherOrigins: those of this machine and those that are
+// named may call, with what a browser keeps for this server unless all may.
+func TestServer_pagesOfOtherOrigins(t *testing.T) {
+	const path = "/api/2.0/mlflow/experiments/search"
+	for name, c := range map[string]struct {
+		origins           []string
+		origin            string
+		status            int
+		allowed, withKept string
+	}{
+		"Local":      {nil, "http://localhost:3000", 200, "http://localhost:3000", "true"},
+		"Loopback":   {nil, "http://127.0.0.1:5000", 200, "http://127.0.0.1:5000", "true"},
+		"LoopbackV6": {nil, "http://[::1]:8080", 200, "http://[::1]:8080", "true"},
+		"Lookalike":  {nil, "http://localhost.evil.example", 403, "", ""},
+		"Foreign":    {nil, "http://evil.example", 403, "", ""},
+		"Named":      {[]string{"http://*.ex.com"}, "http://sub.app.ex.com", 200, "http://sub.app.ex.com", "true"},
+		"NotNamed":   {[]string{"https://app.example"}, "http://evil.example", 403, "", ""},
+		"All":        {[]string{"*"}, "http://evil.example", 200, "*", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, _ := start(t, func(o *Options) { o.Origins = c.origins })
+			for _, ask := range []struct{ method, body, requested string }{{"POST", `{"max_results":1}`, ""}, {"OPTIONS", "", "POST"}} {
+				r, err := http.NewRequestWithContext(t.Context(), ask.method, url+path, strings.NewReader(ask.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Origin", c.origin)
+				r.Header.Set("Content-Type", "application/json")
+				if ask.requested != "" {
+					r.Header.Set("Access-Control-Request-Method", ask.requested)
+				}
+				resp, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(resp.Body)
+				if err = errors.Join(err, resp.Body.Close()); err != nil {
+					t.Fatal(err)
+				}
+				h := resp.Header
+				if resp.StatusCode != c.status || h.Get("Access-Control-Allow-Origin") != c.allowed || h.Get("Access-Control-Allow-Credentials") != c.withKept {
+					t.Errorf("%s: %d %v %s", ask.method, resp.StatusCode, h, b)
+				}
+				if c.status == 403 && !strings.Contains(string(b), "Cross-origin request blocked") {
+					t.Errorf("%s: %s", ask.method, b)
+				}
 			}
 		})
 	}
