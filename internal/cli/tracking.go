@@ -76,11 +76,8 @@ func (t *tree) trackingServe() *cobra.Command {
 			if err := t.fromEnvironment(c.Flags()); err != nil {
 				return err
 			}
-			if app != "" && app != "basic-auth" {
-				return usage(text.S(text.UsageAppName, app), "kiwerk tracking serve --app-name basic-auth")
-			}
-			if o.Port < 0 || o.Port > math.MaxUint16 {
-				return usage(text.S(text.UsagePort, strconv.Itoa(o.Port)), "kiwerk tracking serve --port 5000")
+			if err := o.check(app, c.Flags()); err != nil {
+				return err
 			}
 			o.BasicAuth, o.Metrics = app != "", prometheus != ""
 			o.ServeArtifacts = o.ServeArtifacts && !noArtifacts
@@ -126,6 +123,19 @@ func (t *tree) trackingServe() *cobra.Command {
 		f.StringP(name, short, standard, t.T(text.FlagMeaningless))
 	}
 	return c
+}
+
+// check refuses what cannot be served.
+func (o *ServeOptions) check(app string, given *pflag.FlagSet) error {
+	switch {
+	case app != "" && app != "basic-auth":
+		return usage(text.S(text.UsageAppName, app), "kiwerk tracking serve --app-name basic-auth")
+	case o.Port < 0 || o.Port > math.MaxUint16:
+		return usage(text.S(text.UsagePort, strconv.Itoa(o.Port)), "kiwerk tracking serve --port 5000")
+	case o.ArtifactsOnly && app == "" && given.Changed("backend-store-uri"):
+		return usage(text.S(text.UsageArtifactsOnly), "kiwerk tracking serve --artifacts-only --artifacts-destination "+text.Quote(o.Artifacts))
+	}
+	return nil
 }
 
 // fromEnvironment gives flags that were not given the values that `mlflow

@@ -33,6 +33,18 @@ func TestTrackingServe_refusesPorts(t *testing.T) {
 	}
 }
 
+func TestTrackingServe_artifactsOnly(t *testing.T) {
+	if r, o := serveWith(t, nil, "--artifacts-only"); r.code != ExitOK || !o.ArtifactsOnly {
+		t.Errorf("code %d, %s", r.code, r.err)
+	}
+	if r, _ := serveWith(t, map[string]string{"MLFLOW_BACKEND_STORE_URI": "sqlite:///x.db"}, "--artifacts-only"); r.code != ExitUsage || !strings.Contains(r.err, "--backend-store-uri") {
+		t.Errorf("code %d, %s", r.code, r.err)
+	}
+	if r, o := serveWith(t, map[string]string{"MLFLOW_ARTIFACTS_ONLY": "true", "MLFLOW_BACKEND_STORE_URI": "sqlite:///x.db"}, "--app-name=basic-auth"); r.code != ExitOK || !o.ArtifactsOnly {
+		t.Errorf("code %d, %s", r.code, r.err)
+	}
+}
+
 // TestTracking_withoutAddress says how to name one.
 func TestTracking_withoutAddress(t *testing.T) {
 	for lang, want := range map[string]string{"en": "another server", "de": "anderer Server"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 )
 
 // sqliteSession is one connection to SQLite.
@@ -67,7 +68,15 @@ func (s *sqliteSession) query(ctx context.Context, query string, args []any) (cu
 	return &sqliteRows{rows, release}, nil
 }
 
-func (s *sqliteSession) close() error { return s.conn.Close() }
+// close gives up the statements first: a connection that still has some is
+// kept alive by SQLite, and the last one would not fold the log into the main file.
+func (s *sqliteSession) close() error {
+	var errs []error
+	for _, st := range s.stmts {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(append(errs, s.conn.Close())...)
+}
 
 type sqliteRows struct {
 	*sql.Rows

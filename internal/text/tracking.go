@@ -6,26 +6,29 @@ const (
 	TrackingServeShort Key = "tracking.serve"
 	TrackingServeLong  Key = "tracking.serve.long"
 
-	ServeReady         Key = "tracking.serve.ready"
-	ServeData          Key = "tracking.serve.data"
-	ServeEverybody     Key = "tracking.serve.everybody"
-	ServeIgnored       Key = "tracking.serve.ignored"
-	ServeStopping      Key = "tracking.serve.stopping"
-	ServeStopped       Key = "tracking.serve.stopped"
-	ServePortTaken     Key = "tracking.serve.portTaken"
-	ServeOpen          Key = "tracking.serve.open"
-	ServeOpenTry       Key = "tracking.serve.open.try"
-	ServeForeign       Key = "tracking.serve.foreign"
-	ServeForeignWhy    Key = "tracking.serve.foreign.why"
-	ServeOtherBuild    Key = "tracking.serve.otherBuild"
-	ServeOtherBuildWhy Key = "tracking.serve.otherBuild.why"
-	ServeNoDatabase    Key = "tracking.serve.noDatabase"
-	ServePortForbidden Key = "tracking.serve.portForbidden"
-	UsagePort          Key = "usage.port"
-	ServeNewer         Key = "tracking.serve.newer"
-	ServeFailed        Key = "tracking.serve.failed"
-	ServeNoAdmin       Key = "tracking.serve.noAdmin"
-	ServeNotBuilt      Key = "tracking.serve.notBuilt"
+	ServeReady          Key = "tracking.serve.ready"
+	ServeData           Key = "tracking.serve.data"
+	ServeEverybody      Key = "tracking.serve.everybody"
+	ServeIgnored        Key = "tracking.serve.ignored"
+	ServeStopping       Key = "tracking.serve.stopping"
+	ServeStopped        Key = "tracking.serve.stopped"
+	ServePortTaken      Key = "tracking.serve.portTaken"
+	ServeOpen           Key = "tracking.serve.open"
+	ServeOpenTry        Key = "tracking.serve.open.try"
+	ServeForeign        Key = "tracking.serve.foreign"
+	ServeForeignWhy     Key = "tracking.serve.foreign.why"
+	ServeUsers          Key = "tracking.serve.users"
+	ServeArtifactsIn    Key = "tracking.serve.artifactsIn"
+	ServeArtifactsReady Key = "tracking.serve.artifactsReady"
+	UsageArtifactsOnly  Key = "usage.artifactsOnly"
+	ServeOtherBuild     Key = "tracking.serve.otherBuild"
+	ServeOtherBuildWhy  Key = "tracking.serve.otherBuild.why"
+	ServeNoDatabase     Key = "tracking.serve.noDatabase"
+	ServePortForbidden  Key = "tracking.serve.portForbidden"
+	UsagePort           Key = "usage.port"
+	ServeNewer          Key = "tracking.serve.newer"
+	ServeFailed         Key = "tracking.serve.failed"
+	ServeNoAdmin        Key = "tracking.serve.noAdmin"
 
 	UsageAppName     Key = "usage.appName"
 	UsageEnvironment Key = "usage.environment"
@@ -62,18 +65,22 @@ var trackingTexts = map[Key]entry{
 		"Stellt Experimentverfolgung und Modellverzeichnis allein bereit, für die unveränderten Clients von MLflow.\nOptionen und Umgebungsvariablen sind die von `mlflow server`.",
 	},
 
-	ServeReady:      {"Tracking is ready in %s: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n", "Die Experimentverfolgung ist nach %s bereit: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n"},
-	ServeData:       {"Database %s, artifacts %s", "Datenbank %s, Artefakte %s"},
-	ServeEverybody:  {"Everybody who reaches %s may read and change everything (--insecure).", "Wer %s erreicht, darf alles lesen und ändern (--insecure)."},
-	ServeIgnored:    {"%s means nothing here and is ignored: this server is one process without caches to set.", "%s bedeutet hier nichts und wird übergangen: Dieser Server ist ein einziger Prozess ohne einstellbare Zwischenspeicher."},
-	ServeStopping:   {"Stopping; requests that are running may end.", "Wird beendet; laufende Anfragen dürfen zu Ende gehen."},
-	ServeStopped:    {"Stopped.", "Beendet."},
-	ServePortTaken:  {"port %s is taken", "Der Port %s ist belegt"},
-	ServeOpen:       {"%s is reached from other machines, and nothing would keep them out", "%s ist von anderen Rechnern aus erreichbar, und nichts hielte sie ab"},
-	ServeOpenTry:    {"kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, or --insecure in a network that you trust", "kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, oder --insecure in einem Netz, dem Sie vertrauen"},
-	ServeForeign:    {"%s is not a database of Kiwerk", "%s ist keine Datenbank von Kiwerk"},
-	ServeForeignWhy: {"One of MLflow's is imported into a new one; it stays as it is.", "Eine von MLflow wird in eine neue übernommen; sie bleibt, wie sie ist."},
-	ServeOtherBuild: {"%s was made by a build of this program that was never released", "%s stammt von einem Stand dieses Programms, der nie veröffentlicht wurde"},
+	ServeReady:          {"Tracking is ready in %s: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n", "Die Experimentverfolgung ist nach %s bereit: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n"},
+	ServeData:           {"Database %s, artifacts %s", "Datenbank %s, Artefakte %s"},
+	ServeEverybody:      {"Everybody who reaches %s may read and change everything (--insecure).", "Wer %s erreicht, darf alles lesen und ändern (--insecure)."},
+	ServeIgnored:        {"%s means nothing here and is ignored: this server is one process without caches to set.", "%s bedeutet hier nichts und wird übergangen: Dieser Server ist ein einziger Prozess ohne einstellbare Zwischenspeicher."},
+	ServeStopping:       {"Stopping; requests that are running may end.", "Wird beendet; laufende Anfragen dürfen zu Ende gehen."},
+	ServeStopped:        {"Stopped.", "Beendet."},
+	ServePortTaken:      {"port %s is taken", "Der Port %s ist belegt"},
+	ServeOpen:           {"%s is reached from other machines, and nothing would keep them out", "%s ist von anderen Rechnern aus erreichbar, und nichts hielte sie ab"},
+	ServeOpenTry:        {"kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, or --insecure in a network that you trust", "kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, oder --insecure in einem Netz, dem Sie vertrauen"},
+	ServeForeign:        {"%s is not a database of Kiwerk", "%s ist keine Datenbank von Kiwerk"},
+	ServeForeignWhy:     {"One of MLflow's is imported into a new one; it stays as it is.", "Eine von MLflow wird in eine neue übernommen; sie bleibt, wie sie ist."},
+	ServeUsers:          {"Users in database %s, artifacts %s", "Benutzer in der Datenbank %s, Artefakte %s"},
+	ServeArtifactsIn:    {"Artifacts %s", "Artefakte %s"},
+	ServeArtifactsReady: {"Artifacts are ready in %s: %s\n\n  The tracking server: --default-artifact-root mlflow-artifacts://%[3]s/ --no-serve-artifacts\n", "Die Artefakte sind nach %s bereit: %s\n\n  Der Tracking-Server: --default-artifact-root mlflow-artifacts://%[3]s/ --no-serve-artifacts\n"},
+	UsageArtifactsOnly:  {"--artifacts-only has no database of runs: leave --backend-store-uri out (with --app-name basic-auth it is where users are kept)", "--artifacts-only hat keine Datenbank der Läufe: --backend-store-uri weglassen (mit --app-name basic-auth liegen dort die Benutzer)"},
+	ServeOtherBuild:     {"%s was made by a build of this program that was never released", "%s stammt von einem Stand dieses Programms, der nie veröffentlicht wurde"},
 	ServeOtherBuildWhy: {
 		"Its schema has changed since. Export it with that build (kiwerk tracking export ./mlruns) and import it here (kiwerk tracking import ./mlruns), or begin with a new database.",
 		"Ihr Schema hat sich seither geändert. Mit jenem Stand exportieren (kiwerk tracking export ./mlruns) und hier übernehmen (kiwerk tracking import ./mlruns), oder mit einer neuen Datenbank beginnen.",
@@ -83,7 +90,6 @@ var trackingTexts = map[Key]entry{
 	ServeNewer:         {"%s was written by a newer version of this program", "%s wurde von einer neueren Version dieses Programms geschrieben"},
 	ServeFailed:        {"tracking could not start", "Die Experimentverfolgung konnte nicht starten"},
 	ServeNoAdmin:       {"nobody could log in", "Niemand könnte sich anmelden"},
-	ServeNotBuilt:      {"%s is not built yet", "%s ist noch nicht gebaut"},
 
 	UsageAppName:     {"--app-name %q is not known; only basic-auth is", "--app-name %q ist unbekannt; es gibt nur basic-auth"},
 	UsagePort:        {"--port %s: a port is a number from 0 to 65535, and 0 takes a free one", "--port %s: ein Port ist eine Zahl von 0 bis 65535, und 0 nimmt einen freien"},
@@ -97,7 +103,7 @@ var trackingTexts = map[Key]entry{
 	FlagArtifactsDestination: {"folder or bucket of the artifacts that the server takes", "Ordner oder Bucket der Artefakte, die der Server entgegennimmt"},
 	FlagServeArtifacts:       {"take artifacts and hand them out", "Artefakte entgegennehmen und ausgeben"},
 	FlagNoServeArtifacts:     {"leave artifacts to the clients", "Artefakte den Clients überlassen"},
-	FlagArtifactsOnly:        {"artifacts only; not built", "nur Artefakte; nicht gebaut"},
+	FlagArtifactsOnly:        {"serve artifacts and nothing else, for a tracking server elsewhere", "nur Artefakte bereitstellen, für einen Tracking-Server anderswo"},
 	FlagStaticPrefix:         {"path under which the server answers, too", "Pfad, unter dem der Server ebenfalls antwortet"},
 	FlagAllowedHosts:         {"names under which the server may be called, with * for any letters", "Namen, unter denen der Server gerufen werden darf, mit * für beliebige Zeichen"},
 	FlagOrigins:              {"origins of web pages that may call the server", "Herkunft von Webseiten, die den Server rufen dürfen"},

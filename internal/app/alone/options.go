@@ -26,6 +26,8 @@ type Options struct {
 	Artifacts string
 	// ServeArtifacts switches those routes on.
 	ServeArtifacts bool
+	// ArtifactsOnly serves nothing else; a database is opened only for users.
+	ArtifactsOnly bool
 	// StaticPrefix begins the paths under which the server answers beside those without it.
 	StaticPrefix string
 	// Workspaces makes the workspace header count.
@@ -85,6 +87,9 @@ func (o *Options) check() error {
 	}
 	if o.Registry != "" && o.Registry != o.Database {
 		return fmt.Errorf("a registry in a database of its own %w: runs, models and what links them lie in one; leave --registry-store-uri out", ErrNotBuilt)
+	}
+	if o.ArtifactsOnly && (!o.ServeArtifacts || o.Workspaces || o.Users != nil) {
+		return fmt.Errorf("--artifacts-only together with --no-serve-artifacts or --enable-workspaces %w: whose artifacts a path names only the tracking server knows", ErrNotBuilt)
 	}
 	if o.StaticPrefix != "" && (!strings.HasPrefix(o.StaticPrefix, "/") || strings.HasSuffix(o.StaticPrefix, "/")) {
 		return fmt.Errorf("--static-prefix %q must begin with a slash and end without one", o.StaticPrefix)

@@ -31,6 +31,10 @@ func (s *Server) endpoints() []server.Endpoint {
 func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
+	if s.o.ArtifactsOnly {
+		fmt.Fprintf(w, "Kiwerk %s: artifacts for a tracking server elsewhere\n", buildinfo.Version())
+		return
+	}
 	fmt.Fprintf(w, "Kiwerk %s: tracking and registry\n\nexport MLFLOW_TRACKING_URI=%s\n", buildinfo.Version(), s.URL())
 }
 

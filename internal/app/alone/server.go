@@ -78,6 +78,9 @@ func (s *Server) serve(l net.Listener) error {
 
 // build opens storage and makes the routes.
 func (s *Server) build(ctx context.Context) (http.Handler, error) {
+	if s.o.ArtifactsOnly {
+		return s.artifactsOnly(ctx)
+	}
 	db, err := openStore(ctx, &s.o)
 	if err != nil {
 		return nil, err
@@ -108,7 +111,41 @@ func (s *Server) build(ctx context.Context) (http.Handler, error) {
 		}
 		endpoints, wrap = append(endpoints, spaces.Endpoints()...), spaces.Wrap
 	}
-	authenticator, authorizer, err := s.guards(users, service, &endpoints)
+	return s.routes(users, service, endpoints, wrap)
+}
+
+// artifactsOnly makes the routes of a server that has artifacts only.
+func (s *Server) artifactsOnly(ctx context.Context) (http.Handler, error) {
+	blobs, err := s.artifacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, func() error { return blob.Close(blobs) })
+	endpoints, err := tracking.ArtifactsOnly(tracking.Deps{Blobs: blobs, KeyPrefix: s.o.KeyPrefix, Clock: s.o.Clock, Logger: s.o.Logger.With("component", "tracking")})
+	if err != nil {
+		return nil, err
+	}
+	spaces, err := workspaces.New(ctx, workspaces.Options{Codec: mlwire.Codec{Log: s.o.Logger}})
+	if err != nil {
+		return nil, err
+	}
+	var users *access.Service
+	if s.o.BasicAuth {
+		db, err := openStore(ctx, &s.o)
+		if err != nil {
+			return nil, err
+		}
+		s.close = append(s.close, db.Close)
+		if users, err = s.users(ctx, db); err != nil {
+			return nil, err
+		}
+	}
+	return s.routes(users, tracking.NoObjects{}, append(endpoints, s.endpoints()...), spaces.Wrap)
+}
+
+// routes put the guards before the endpoints.
+func (s *Server) routes(users *access.Service, objects access.Objects, endpoints []server.Endpoint, wrap func(http.Handler, server.Authenticator) http.Handler) (http.Handler, error) {
+	authenticator, authorizer, err := s.guards(users, objects, &endpoints)
 	if err != nil {
 		return nil, err
 	}
@@ -183,6 +220,7 @@ func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Se
 		if d.ArtifactRoot, err = location(root, s.o.Dir); err != nil {
 			return nil, err
 		}
+		d.ArtifactRoot = strings.TrimRight(d.ArtifactRoot, "/") // ids follow with a slash of their own
 		if folder, local, _ := localFolder(root, s.o.Dir); local {
 			elsewhere.roots = append(elsewhere.roots, folder)
 		} else if !local {
@@ -209,7 +247,7 @@ func (s *Server) users(ctx context.Context, db *store.Store) (*access.Service, e
 
 // guards decide who is let in and what they may do. With a login they are
 // put around the endpoints, too.
-func (s *Server) guards(users *access.Service, t *tracking.Service, endpoints *[]server.Endpoint) (server.Authenticator, server.Authorizer, error) {
+func (s *Server) guards(users *access.Service, t access.Objects, endpoints *[]server.Endpoint) (server.Authenticator, server.Authorizer, error) {
 	if u := s.o.Users; u != nil {
 		*endpoints = append(*endpoints, u.Endpoints...)
 		return u, u, nil

@@ -317,6 +317,79 @@ func TestServer_leavesArtifactsToClients(t *testing.T) {
 	}
 }
 
+func TestServer_artifactsOnly(t *testing.T) {
+	url, dir := start(t, func(o *Options) { o.ArtifactsOnly, o.Database = true, "sqlite:///none/x.db" })
+	file := url + "/api/2.0/mlflow-artifacts/artifacts/7/run/artifacts/a/b.txt"
+	want(t, 200, "PUT", file, "hello", nil)
+	if body := want(t, 200, "GET", file, nil, nil); body != "hello" {
+		t.Errorf("got %q", body)
+	}
+	if body := want(t, 200, "GET", url+"/ajax-api/2.0/mlflow-artifacts/artifacts?path=7/run/artifacts", nil, nil); !strings.Contains(body, `"a"`) {
+		t.Error(body)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "mlartifacts", "7", "run", "artifacts", "a", "b.txt")); err != nil || string(b) != "hello" {
+		t.Errorf("on disk: %q, %v", b, err)
+	}
+	parts := url + "/api/2.0/mlflow-artifacts/mpu/"
+	body := want(t, 200, "POST", parts+"create/7/run/artifacts", object{"path": "c.txt", "num_parts": 1}, nil)
+	var begun struct {
+		ID    string `json:"upload_id"`
+		Parts []struct {
+			URL string `json:"url"`
+		} `json:"credentials"`
+	}
+	if err := json.Unmarshal([]byte(body), &begun); err != nil || len(begun.Parts) != 1 {
+		t.Fatalf("%v %s", err, body)
+	}
+	want(t, 200, "PUT", begun.Parts[0].URL, "part", nil)
+	want(t, 200, "POST", parts+"complete/7/run/artifacts", object{"path": "c.txt", "upload_id": begun.ID, "parts": []object{{"part_number": 1}}}, nil)
+	want(t, 200, "DELETE", file, nil, nil)
+	want(t, 404, "GET", file, nil, nil)
+	for _, path := range []string{"/health", "/version", "/", "/api/3.0/mlflow/server-info"} {
+		want(t, 200, "GET", url+path, nil, nil)
+	}
+	for _, call := range []string{
+		"POST /api/2.0/mlflow/runs/create", "GET /ajax-api/2.0/mlflow/experiments/get?experiment_id=0", "POST /api/3.0/mlflow/traces", "POST /graphql", "POST /v1/traces",
+		"GET /get-artifact?run_id=r&path=p", "GET /api/2.0/mlflow/artifacts/list?run_id=r", "POST /api/3.0/mlflow/datasets/create", "GET /api/2.0/mlflow/webhooks", "POST /kiwerk/v1/tracking/gc",
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		pattern, _, _ := strings.Cut(path, "?")
+		if body := want(t, 503, method, url+path, object{}, nil); !strings.HasPrefix(body, "Endpoint: "+pattern+" disabled due to the mlflow server running in `--artifacts-only` mode") {
+			t.Errorf("%s: %s", call, body)
+		}
+	}
+	want(t, 404, "GET", url+"/api/2.0/mlflow/no/such/call", nil, nil)
+	want(t, 400, "GET", file, nil, []string{"X-MLFLOW-WORKSPACE", "team"})
+	if list, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(list) != 1 {
+		t.Errorf("there are %v, %v", list, err)
+	}
+}
+
+// Users of a server that has artifacts only are those of the tracking server that has the same database.
+func TestServer_artifactsOnlyForUsers(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		const ini = "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
+		var dir string
+		url, alice, bob := guardedWith(t, ini, func(o *Options) { o.Database, dir = database, o.Dir })
+		exp := field(t, want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "e"}, alice), "experiment_id")
+		only, _ := start(t, func(o *Options) {
+			o.Dir, o.Database, o.ArtifactsOnly, o.BasicAuth, o.PasswordRounds = dir, database, true, true, 1000
+			o.Getenv = func(k string) string {
+				return map[string]string{"MLFLOW_AUTH_CONFIG_PATH": filepath.Join(dir, "auth.ini")}[k]
+			}
+		})
+		file := only + "/api/2.0/mlflow-artifacts/artifacts/" + exp + "/run/artifacts/f"
+		want(t, 401, "PUT", file, "x", nil)
+		want(t, 403, "PUT", file, "x", bob)
+		want(t, 200, "PUT", file, "x", alice)
+		want(t, 200, "GET", file, nil, alice)
+		want(t, 403, "GET", file, nil, bob)
+		want(t, 200, "GET", file, nil, admin)
+		want(t, 503, "GET", only+"/api/2.0/mlflow/experiments/get?experiment_id="+exp, nil, alice)
+		want(t, 200, "GET", only+"/api/2.0/mlflow/users/get?username=bob", nil, bob)
+	})
+}
+
 func TestOpen_refuses(t *testing.T) {
 	foreign := t.TempDir()
 	if err := os.WriteFile(filepath.Join(foreign, "mlflow.db"), []byte("SQLite format 3\x00 and nothing that fits"), 0o600); err != nil {
@@ -326,16 +399,18 @@ func TestOpen_refuses(t *testing.T) {
 		change func(*Options)
 		err    error
 	}{
-		"ForeignDatabase": {func(o *Options) { o.Dir = foreign }, store.ErrForeign},
-		"MissingFolder":   {func(o *Options) { o.Database = "sqlite:///none/here.db" }, ErrURI},
-		"OpenAddress":     {func(o *Options) { o.Host = "0.0.0.0" }, ErrOpen},
-		"AllAddresses":    {func(o *Options) { o.Host = "" }, ErrOpen},
-		"LoginWithoutTLS": {func(o *Options) { o.Host, o.BasicAuth = "0.0.0.0", true }, ErrOpen},
-		"FileStore":       {func(o *Options) { o.Database = "./mlruns" }, ErrURI},
-		"FileAddress":     {func(o *Options) { o.Database = "file:///mlruns" }, ErrURI},
-		"OtherDatabase":   {func(o *Options) { o.Database = "mysql+pymysql://u:p@h/d" }, ErrURI},
-		"InMemory":        {func(o *Options) { o.Database = "sqlite:///:memory:" }, ErrURI},
-		"OtherRegistry":   {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
+		"ForeignDatabase":           {func(o *Options) { o.Dir = foreign }, store.ErrForeign},
+		"MissingFolder":             {func(o *Options) { o.Database = "sqlite:///none/here.db" }, ErrURI},
+		"OpenAddress":               {func(o *Options) { o.Host = "0.0.0.0" }, ErrOpen},
+		"AllAddresses":              {func(o *Options) { o.Host = "" }, ErrOpen},
+		"LoginWithoutTLS":           {func(o *Options) { o.Host, o.BasicAuth = "0.0.0.0", true }, ErrOpen},
+		"FileStore":                 {func(o *Options) { o.Database = "./mlruns" }, ErrURI},
+		"FileAddress":               {func(o *Options) { o.Database = "file:///mlruns" }, ErrURI},
+		"OtherDatabase":             {func(o *Options) { o.Database = "mysql+pymysql://u:p@h/d" }, ErrURI},
+		"InMemory":                  {func(o *Options) { o.Database = "sqlite:///:memory:" }, ErrURI},
+		"ArtifactsOnlyOff":          {func(o *Options) { o.ArtifactsOnly, o.ServeArtifacts = true, false }, ErrNotBuilt},
+		"ArtifactsOnlyInWorkspaces": {func(o *Options) { o.ArtifactsOnly, o.Workspaces = true, true }, ErrNotBuilt},
+		"OtherRegistry":             {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

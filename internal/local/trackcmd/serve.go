@@ -34,9 +34,6 @@ const stopTimeout = 10 * time.Second
 
 func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(string) string) error {
 	begun := time.Now()
-	if o.ArtifactsOnly {
-		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeNotBuilt, "--artifacts-only"), Try: text.S(text.Verbatim, "kiwerk tracking serve --artifacts-destination "+text.Quote(o.Artifacts))}
-	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
@@ -56,8 +53,19 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 	if o.Insecure && !o.BasicAuth {
 		say(text.ServeEverybody, server.Addr().String())
 	}
-	say(text.ServeData, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
-	say(text.ServeReady, time.Since(begun).Round(time.Millisecond).String(), server.URL())
+	ready := text.ServeReady
+	switch {
+	case o.ArtifactsOnly && o.BasicAuth:
+		say(text.ServeUsers, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
+		ready = text.ServeArtifactsReady
+	case o.ArtifactsOnly:
+		say(text.ServeArtifactsIn, alone.Redact(o.Artifacts))
+		ready = text.ServeArtifactsReady
+	default:
+		say(text.ServeData, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
+	}
+	_, place, _ := strings.Cut(server.URL(), "://")
+	say(ready, time.Since(begun).Round(time.Millisecond).String(), server.URL(), place)
 	select {
 	case <-ctx.Done():
 		say(text.ServeStopping)
@@ -75,7 +83,7 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 func options(o cli.ServeOptions, dir string, getenv func(string) string, log *slog.Logger) alone.Options {
 	return alone.Options{
 		Host: o.Host, Port: o.Port, Database: o.BackendStore, Registry: o.RegistryStore, ArtifactRoot: o.ArtifactRoot,
-		Artifacts: o.Artifacts, ServeArtifacts: o.ServeArtifacts, StaticPrefix: o.StaticPrefix, Workspaces: o.Workspaces,
+		Artifacts: o.Artifacts, ServeArtifacts: o.ServeArtifacts, ArtifactsOnly: o.ArtifactsOnly, StaticPrefix: o.StaticPrefix, Workspaces: o.Workspaces,
 		Hosts: o.AllowedHosts, Origins: o.Origins, FrameOptions: o.FrameOptions, AnyHost: o.NoSecurity, Metrics: o.Metrics,
 		BasicAuth: o.BasicAuth, TLS: config.TLS{CertFile: o.CertFile, KeyFile: o.KeyFile}, Insecure: o.Insecure,
 		Dir: dir, Getenv: getenv, Clock: time.Now, Logger: log,

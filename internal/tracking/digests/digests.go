@@ -21,6 +21,9 @@ func Migrations() db.Migrations { return db.Migrations{Owner: "tracking-digests"
 // Digests is the table.
 type Digests struct{ db *db.Store }
 
+// None keeps nothing and knows nothing.
+var None = &Digests{}
+
 // New brings the schema up to date.
 func New(ctx context.Context, s *db.Store) (*Digests, error) {
 	return &Digests{s}, s.Migrate(ctx, Migrations())
@@ -28,6 +31,9 @@ func New(ctx context.Context, s *db.Store) (*Digests, error) {
 
 // Put remembers the SHA-256 of what lies at info.Key.
 func (d *Digests) Put(ctx context.Context, info blob.Info, sum []byte) error {
+	if d.db == nil {
+		return nil
+	}
 	return d.db.Update(ctx, func(t *db.Tx) error {
 		_, err := t.Exec(`INSERT INTO artifact_digests(key, version, size, sha256) VALUES(?, ?, ?, ?)
 			ON CONFLICT(key) DO UPDATE SET version = excluded.version, size = excluded.size, sha256 = excluded.sha256`,
@@ -38,7 +44,7 @@ func (d *Digests) Put(ctx context.Context, info blob.Info, sum []byte) error {
 
 // Of is the SHA-256, in hexadecimal, of what info describes; "" if it is not known.
 func (d *Digests) Of(ctx context.Context, info blob.Info) (sum string, err error) {
-	if info.Version == "" {
+	if info.Version == "" || d.db == nil {
 		return "", nil
 	}
 	err = d.db.View(ctx, func(t *db.Tx) error {
@@ -53,6 +59,9 @@ func (d *Digests) Of(ctx context.Context, info blob.Info) (sum string, err error
 
 // Forget drops what is known of a key and of everything below it.
 func (d *Digests) Forget(ctx context.Context, key string) error {
+	if d.db == nil {
+		return nil
+	}
 	return d.db.Update(ctx, func(t *db.Tx) error {
 		// "0" follows "/": the range is what begins with key and a slash.
 		_, err := t.Exec("DELETE FROM artifact_digests WHERE key = ? OR key >= ? AND key < ?", key, key+"/", key+"0")

@@ -19,7 +19,10 @@ import (
 // Options of the API; those that may be empty say so.
 type Options struct {
 	Store *store.Store
-	Blobs blob.Bucket
+	// ArtifactsOnly says that there is no store: only the routes of
+	// mlflow-artifacts and the handshake may be served.
+	ArtifactsOnly bool
+	Blobs         blob.Bucket
 	// Digests has the SHA-256 of each artifact.
 	Digests *digests.Digests
 	// Secret signs the addresses of parts of uploads.
@@ -62,7 +65,7 @@ type API struct {
 
 // New checks the options.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Blobs == nil || o.Digests == nil || len(o.Secret) == 0 || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
+	if o.Store == nil && !o.ArtifactsOnly || o.Blobs == nil || o.Digests == nil || len(o.Secret) == 0 || o.ArtifactRoot == "" || o.Version == "" || o.Clock == nil || o.Logger == nil || o.Changed == nil || o.Uploaded == nil {
 		return nil, errors.New("tracking API: all options are required")
 	}
 	return &API{o: o, store: o.Store, codec: mlwire.Codec{Log: o.Logger}}, nil

@@ -32,7 +32,7 @@ type Contents interface {
 	Clear(ctx context.Context, workspace string) error
 }
 
-// Options of the service; all but Roles are required, Enabled says whether there is more than one workspace.
+// Options of the service; all but Roles are required; Enabled says whether there is more than one workspace.
 type Options struct {
 	DB       *db.Store
 	Contents Contents
@@ -53,8 +53,11 @@ type Roles interface {
 // Service knows the workspaces.
 type Service struct{ o Options }
 
-// New brings the schema up to date.
+// New brings the schema up to date. Where workspaces are not enabled it needs neither DB nor Contents.
 func New(ctx context.Context, o Options) (*Service, error) {
+	if !o.Enabled {
+		return &Service{o}, nil
+	}
 	if o.DB == nil || o.Contents == nil {
 		return nil, errors.New("workspaces: DB and Contents are required")
 	}
