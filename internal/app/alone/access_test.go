@@ -213,6 +213,7 @@ func testAccessUsers(t *testing.T, database string) {
 	}
 	want(t, 200, "GET", api+"/get?username=bob", nil, bob)
 	want(t, 200, "GET", url+"/api/3.0/mlflow/users/permissions/list", "null", bob)
+	want(t, 400, "PATCH", api+"/update-password", "null", bob)
 	want(t, 400, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password"}, bob)
 	want(t, 200, "PATCH", api+"/update-password", object{"username": "bob", "password": "bob's new password", "current_password": "bob's password"}, bob)
 	want(t, 401, "GET", api+"/current", nil, bob)
@@ -237,6 +238,19 @@ func testAccessUsers(t *testing.T, database string) {
 				t.Errorf("the answer does not say what to send: %s", answer)
 			}
 		})
+	}
+}
+
+// TestAccess_graphql: what is kept from somebody is null, as what does not exist.
+func TestAccess_graphql(t *testing.T) {
+	url, alice, bob := guarded(t, DefaultDatabase, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
+	id := field(t, want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "alice's"}, alice), "experiment_id")
+	query := object{"query": `{ mlflowGetExperiment(input: {experimentId: "` + id + `"}) { experiment { name } } }`}
+	if answer := want(t, 200, "POST", url+"/graphql", query, alice); !strings.Contains(answer, "alice's") {
+		t.Error(answer)
+	}
+	if answer := want(t, 200, "POST", url+"/graphql", query, bob); strings.TrimSpace(answer) != `{"data":{"mlflowGetExperiment":null},"errors":null}` {
+		t.Error(answer)
 	}
 }
 

@@ -59,7 +59,8 @@ func testWorkspacesOfUsers(t *testing.T, database string) {
 	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/permissions/add", object{"role_id": role, "resource_type": "workspace", "resource_pattern": "*", "permission": "USE"}, admin)
 	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/assign", object{"role_id": role, "username": "alice"}, admin)
 	in := func(who []string) []string { return append(slices.Clone(who), "X-MLFLOW-WORKSPACE", "team-a") }
-	want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "x"}, in(alice))
+	made := field(t, want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "x"}, in(alice)), "experiment_id")
+	want(t, 200, "GET", url+"/api/2.0/mlflow/experiments/get?experiment_id="+made, nil, in(alice))
 	want(t, 403, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "y"}, in(bob))
 	want(t, 403, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "y"}, alice)
 	if body := want(t, 200, "GET", url+"/api/3.0/mlflow/workspaces", nil, bob); strings.Contains(body, "team-a") {
@@ -67,5 +68,13 @@ func testWorkspacesOfUsers(t *testing.T, database string) {
 	}
 	if body := want(t, 200, "GET", url+"/api/3.0/mlflow/workspaces", nil, alice); !strings.Contains(body, "team-a") {
 		t.Error(body)
+	}
+	// A member makes what is theirs, and does not see what is of others.
+	want(t, 200, "POST", url+"/api/3.0/mlflow/roles/assign", object{"role_id": role, "username": "bob"}, admin)
+	want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "y"}, in(bob))
+	want(t, 403, "GET", url+"/api/2.0/mlflow/experiments/get?experiment_id="+made, nil, in(bob))
+	other := field(t, want(t, 200, "POST", url+"/api/3.0/mlflow/roles/create", object{"name": "others", "workspace": "team-a"}, admin), "role", "id")
+	if answer := want(t, 400, "PATCH", url+"/api/3.0/mlflow/roles/update", object{"role_id": other, "name": "members"}, admin); !strings.Contains(answer, "already exists") {
+		t.Error(answer)
 	}
 }

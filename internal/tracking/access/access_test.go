@@ -35,7 +35,7 @@ func TestPolicy_decide(t *testing.T) {
 		"Inherited":        {policy{standard: None}, []grant{g(kindExperiment, "1", Manage)}, []key{run, exp}, Manage},
 		"WorkspaceAdmin":   {policy{standard: None, workspaces: true}, []grant{g(kindWorkspace, "*", Manage), g(kindExperiment, "1", Deny)}, []key{exp}, Manage},
 		"NoMember":         {policy{standard: Read, workspaces: true}, nil, []key{exp}, None},
-		"Member":           {policy{standard: Read, workspaces: true}, []grant{g(kindWorkspace, "*", Use)}, []key{exp}, Read},
+		"Member":           {policy{standard: Read, workspaces: true}, []grant{g(kindWorkspace, "*", Use)}, []key{exp}, None},
 		"OpenDefault":      {policy{standard: Read, workspaces: true, open: true}, nil, []key{exp}, Read},
 		"GrantNotMember":   {policy{standard: None, workspaces: true}, []grant{g(kindExperiment, "1", Edit)}, []key{exp}, Edit},
 		"UnknownOfAnother": {policy{standard: None}, []grant{g(kindRegistered, "1", Manage)}, []key{exp}, None},

@@ -114,13 +114,9 @@ type policy struct {
 
 // decide finds the permission on the first of the keys that a grant speaks about.
 func (p policy) decide(grants []grant, workspace string, keys ...key) string {
-	member := !p.workspaces || p.open && workspace == defaultWorkspace
 	for _, g := range grants {
-		if g.workspace == workspace && g.kind == kindWorkspace {
-			if g.permission == Manage {
-				return Manage // administrators of a workspace are not restricted
-			}
-			member = true
+		if g.workspace == workspace && g.kind == kindWorkspace && g.permission == Manage {
+			return Manage // administrators of a workspace are not restricted
 		}
 	}
 	for _, k := range keys {
@@ -131,7 +127,8 @@ func (p policy) decide(grants []grant, workspace string, keys ...key) string {
 			return p.standard
 		}
 	}
-	if member {
+	// To be a member of a workspace is to make objects there, not to see those of others.
+	if !p.workspaces || p.open && workspace == defaultWorkspace {
 		return p.standard
 	}
 	return None

@@ -1,6 +1,8 @@
 package access
 
 import (
+	"errors"
+
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
@@ -157,6 +159,9 @@ func updateRole(a *ask, r role) (any, error) {
 	}
 	err = a.s.update(a.Context(), func(t *db.Tx) error {
 		_, err := t.Exec("UPDATE access_roles SET name = ?, description = ? WHERE id = ?", r.Name, r.Description, r.ID)
+		if errors.Is(err, db.ErrConflict) {
+			return model.Exists("Role with name=%s already exists in workspace=%s", r.Name, r.Workspace)
+		}
 		return err
 	})
 	return object{"role": r}, err

@@ -198,6 +198,9 @@ func (a *ask) administers() bool {
 }
 
 func getUser(a *ask) (any, error) {
+	if _, err := a.text("username"); err != nil {
+		return nil, err
+	}
 	if !a.who.Admin && !a.isSelf() {
 		return nil, errForbidden
 	}
@@ -247,6 +250,9 @@ func currentUser(a *ask) (any, error) {
 }
 
 func updatePassword(a *ask) (any, error) {
+	if _, err := a.text("username"); err != nil {
+		return nil, err
+	}
 	if !a.who.Admin && !a.isSelf() {
 		return nil, errForbidden
 	}

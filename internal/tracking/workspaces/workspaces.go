@@ -148,7 +148,7 @@ var (
 
 func checkName(name string) error {
 	if !pattern.MatchString(name) {
-		return model.Invalid("Workspace name '%s' must have 2 to 63 characters and match the pattern ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ (lowercase alphanumeric with optional internal hyphens).", name)
+		return model.Invalid("Workspace name '%s' must match the pattern ^[a-z0-9]([-a-z0-9]*[a-z0-9])?$ (lowercase alphanumeric with optional internal hyphens) and have 2 to 63 characters.", name)
 	}
 	if reserved[name] {
 		return model.Invalid("Workspace name '%s' is reserved and cannot be used.", name)
