@@ -45,7 +45,7 @@ func callOf(e server.Endpoint) string {
 }
 
 // looksLikeID are names of fields that might name an object.
-var looksLikeID = regexp.MustCompile(`(^|_)(ids?|uuids?|names?|source|path|uri)$`)
+var looksLikeID = regexp.MustCompile(`(^|_)(ids?|uuids?|names?|source|path|uri|location)$`)
 
 // TestGoverned_everyRouteDeclares: each route says which objects it touches, or is
 // for administrators only with a reason; each field that might name an object
@@ -94,6 +94,14 @@ func undeclared(t *testing.T, call string, typ reflect.Type, seen map[reflect.Ty
 		base := f.Type
 		for base.Kind() == reflect.Pointer || base.Kind() == reflect.Slice {
 			base = base.Elem()
+		}
+		if words := strings.Split(about, ","); about != "" && about[0] != '-' {
+			for _, w := range words[1:] {
+				if of, ok := strings.CutPrefix(w, "of "); ok && slices.Contains([]string{route.AboutRun, route.AboutLoggedModel, route.AboutTrace}, of) || slices.Contains([]string{"read", "update", "maybe", "zero"}, w) {
+					continue
+				}
+				t.Errorf("%s: field %s (%s.%s): the tag about has the unknown option %q", call, name, typ, f.Name, w)
+			}
 		}
 		switch {
 		case about == "" && base.Kind() == reflect.String && looksLikeID.MatchString(name):
@@ -146,7 +154,7 @@ func govern(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{platform: p, dir: dir, endpoints: slices.Concat(p.Endpoints(), spaces.Endpoints()), own: map[string]map[string]string{}}
-	w.governed = users.Govern(w.endpoints, p.Service, "")
+	w.governed = users.Govern(w.endpoints, p.Service, access.Artifacts{})
 	p.handler, err = server.New(server.Options{Authenticator: byHeader{}, Authorizer: users, Logger: slog.New(slog.DiscardHandler), Endpoints: append(slices.Clip(w.governed), users.Endpoints()...), Hosts: []string{"example.com"}})
 	if err != nil {
 		t.Fatal(err)
@@ -613,7 +621,13 @@ func TestGoverned_mixed(t *testing.T) {
 	alice, mallory := w.own["alice"], w.own["mallory"]
 	spans := requestOf(server.Endpoint{Method: "POST", Pattern: "/v1/traces", Request: &struct{}{}}, alice)
 	spans.header[1] = mallory["experiment"]
+	at := func(location string) message {
+		return message{method: "POST", path: "/api/2.0/mlflow/experiments/create", body: fmt.Sprintf(`{"name":"at","artifact_location":%q}`, location)}
+	}
 	cases := map[string]message{
+		"ArtifactsAtARunOfAnother":   at("mlflow-artifacts:/" + strings.TrimSuffix(alice["path"], "/a")),
+		"ArtifactsAtAnothersFolder":  at("mlflow-artifacts:/" + alice["experiment"]),
+		"ArtifactsWithSlashes":       at("mlflow-artifacts:///" + alice["experiment"] + "/"),
 		"SpansIntoATraceOfAnother":   spans,
 		"TraceIntoATraceOfAnother":   {method: "POST", path: "/api/3.0/mlflow/traces", body: traceBody(alice["trace"], mallory["experiment"])},
 		"ATraceInNoExperiment":       {method: "POST", path: "/api/3.0/mlflow/traces", body: traceBody("tr-1", "")},
@@ -661,5 +675,42 @@ func TestGoverned_defaultOfAWorkspace(t *testing.T) {
 		if status, answer := w.do("POST", "/api/2.0/mlflow/runs/search", fmt.Sprintf(`{"experiment_ids":["%v"]}`, id), as("mallory")...); status != http.StatusOK {
 			t.Errorf("%q: %d %v", id, status, answer)
 		}
+	}
+}
+
+// TestGoverned_deniedBelow: who may use an experiment, but not its runs, models
+// or traces, finds none of them by way of the experiment.
+func TestGoverned_deniedBelow(t *testing.T) {
+	w := govern(t)
+	alice := w.own["alice"]
+	w.v3("POST", "users/permissions/grant", fmt.Sprintf(`{"username":"mallory","resource_type":"experiment","resource_id":%q,"permission":"MANAGE"}`, alice["experiment"]), "admin")
+	deny := func(tier string) {
+		role := dig(w.v3("POST", "roles/create", `{"name":"no `+tier+`","workspace":"default"}`, "admin"), "role", "id")
+		w.v3("POST", "roles/permissions/add", fmt.Sprintf(`{"role_id":%v,"resource_type":%q,"resource_pattern":"*","permission":"DENY"}`, role, tier), "admin")
+		w.v3("POST", "roles/assign", fmt.Sprintf(`{"role_id":%v,"username":"mallory"}`, role), "admin")
+	}
+	calls := map[string]*regexp.Regexp{
+		"run":          regexp.MustCompile(`/runs/|/metrics/|artifacts/list|get-artifact$|/upload-artifact|presigned-|/promptlab`),
+		"logged_model": regexp.MustCompile(`/logged-models`),
+		"trace":        regexp.MustCompile(`/traces|get-trace-artifact`),
+	}
+	for tier, affected := range calls {
+		deny(tier)
+		n := 0
+		for _, e := range w.endpoints {
+			call := callOf(e)
+			if e.Permission.IsPublic() || forAdmins[call] != "" || isOpen(call) || !affected.MatchString(call) || strings.HasPrefix(e.Pattern, "/model-versions") {
+				continue
+			}
+			n++
+			w.refused(t, requestOf(e, alice), "mallory", "without "+tier, http.StatusForbidden)
+		}
+		if n < 8 {
+			t.Errorf("only %d routes of %s", n, tier)
+		}
+	}
+	status, answer := w.do("POST", "/graphql", jsonText(map[string]any{"query": fmt.Sprintf(`mutation{mlflowSearchRuns(input:{experimentIds:[%q]}){runs{info{runUuid}}}}`, alice["experiment"])}), "User", "mallory")
+	if dig(answer, "data", "mlflowSearchRuns") != nil {
+		t.Errorf("GraphQL: %d %v", status, answer)
 	}
 }

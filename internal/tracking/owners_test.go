@@ -109,7 +109,7 @@ func ownedAt(t *testing.T, dir, death string) *platform {
 	p := startAt(t, database, dir, nil, func(d *tracking.Deps) { d.Store, d.Owners = db, killed{users, death} })
 	p.handler, err = server.New(server.Options{
 		Authenticator: byHeader{}, Authorizer: users, Hosts: []string{"example.com"}, Logger: slog.New(slog.DiscardHandler),
-		Endpoints: append(users.Govern(p.Endpoints(), p.Service, ""), users.Endpoints()...),
+		Endpoints: append(users.Govern(p.Endpoints(), p.Service, access.Artifacts{}), users.Endpoints()...),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -167,6 +167,23 @@ func TestAccess_sourceBelowTheArtifactRoot(t *testing.T) {
 	}
 }
 
+// New experiments keep nothing among the artifacts of others, however the address is written.
+func TestAccess_locationsOfOthers(t *testing.T) {
+	dir := ""
+	url, alice, bob := guardedWith(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n", func(o *Options) { o.ArtifactRoot, dir = "./mlruns", o.Dir })
+	api := url + "/api/2.0/mlflow"
+	theirs := field(t, want(t, 200, "POST", api+"/experiments/create", object{"name": "alice's"}, alice), "experiment_id")
+	at := dir + "/mlruns/" + theirs
+	for i, location := range []string{
+		at, at + "/run/artifacts", "file://" + at, "file:" + at, "./mlruns/" + theirs, "mlruns/" + theirs + "/", "./x/../mlruns/" + theirs, dir + "/./mlruns//0" + theirs,
+		"mlflow-artifacts:/" + theirs, "mlflow-artifacts:///" + theirs + "/run",
+	} {
+		want(t, 403, "POST", api+"/experiments/create", object{"name": "at " + location, "artifact_location": location}, bob)
+		want(t, 200, "POST", api+"/experiments/create", object{"name": string(rune('a' + i)), "artifact_location": location}, alice)
+	}
+	want(t, 200, "POST", api+"/experiments/create", object{"name": "bob's", "artifact_location": dir + "/mlruns/of bob"}, bob)
+}
+
 func TestAccess_searchesShowWhatMayBeRead(t *testing.T) {
 	onBoth(t, testAccessSearchesShowWhatMayBeRead)
 }

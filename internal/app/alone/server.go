@@ -253,7 +253,9 @@ func (s *Server) guards(users *access.Service, t access.Objects, endpoints *[]se
 		return u, u, nil
 	}
 	if users != nil {
-		*endpoints = append(users.Govern(*endpoints, t, s.root), users.Endpoints()...)
+		*endpoints = append(users.Govern(*endpoints, t, access.Artifacts{
+			Root: s.root, Whole: func(uri string) (string, error) { return location(uri, s.o.Dir) },
+		}), users.Endpoints()...)
 		return users, users, nil
 	}
 	if s.o.Insecure {

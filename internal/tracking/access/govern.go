@@ -21,8 +21,27 @@ type caller struct {
 
 // governed is what endpoints are about.
 type governed struct {
-	objects Objects
-	root    string
+	objects   Objects
+	artifacts Artifacts
+}
+
+// Artifacts says where experiments keep what the server reads with its own
+// credentials, beside mlflow-artifacts:.
+type Artifacts struct {
+	// Root is the address above; empty is none.
+	Root string
+	// Whole makes an address whole as the store does; nil leaves it.
+	Whole func(uri string) (string, error)
+}
+
+// below is the path below the root of an address there.
+func (a Artifacts) below(uri string) (path string, ok bool) {
+	const local = "file://"
+	root := strings.TrimRight(strings.TrimPrefix(a.Root, local), "/")
+	if rest, ok := strings.CutPrefix(strings.TrimPrefix(uri, local), root); ok && root != "" && (rest == "" || rest[0] == '/') {
+		return rest, true
+	}
+	return strings.CutPrefix(uri, "mlflow-artifacts:")
 }
 
 func (c *caller) need(a action, keys ...key) error {
@@ -34,11 +53,9 @@ func (c *caller) need(a action, keys ...key) error {
 
 // Govern puts a judge before each endpoint: one whose request says what it is
 // about may be called by those who may do what it does with every object that
-// is named, all others by administrators only. Public ones stay as they are. root is the
-// address below which experiments keep artifacts that the server reads with
-// its own credentials; empty is none.
-func (s *Service) Govern(list []server.Endpoint, objects Objects, root string) []server.Endpoint {
-	about := governed{objects, strings.TrimRight(root, "/")}
+// is named, all others by administrators only. Public ones stay as they are.
+func (s *Service) Govern(list []server.Endpoint, objects Objects, artifacts Artifacts) []server.Endpoint {
+	about := governed{objects, artifacts}
 	out := make([]server.Endpoint, len(list))
 	for i, e := range list {
 		if !e.Permission.IsPublic() {
@@ -158,36 +175,45 @@ func (c *caller) mention(ctx context.Context, a action, m route.Mention) error {
 		return c.source(ctx, m.ID)
 	case route.AboutPath:
 		return c.path(a, m.ID)
+	case route.AboutLocation:
+		return c.location(a, m.ID)
 	case route.AboutWorkspace:
 		if !c.spaces().Has(m.ID) {
 			return errForbidden
 		}
 		return nil
 	case route.AboutExperiment:
-		return c.experiment(ctx, a, m.ID)
+		own, err := c.experiment(ctx, m.ID)
+		if err != nil {
+			return err
+		}
+		if err := c.need(a, own); err != nil || m.Of == "" {
+			return err
+		}
+		return c.need(actRead, key{tiers[m.Of], everything}, own)
 	case route.AboutNewMCPServer, route.AboutMCPServer, route.AboutMCPVersion, route.AboutNewMCPVersion:
 		return c.mcp(ctx, a, m)
 	}
 	return c.below(ctx, a, m.Kind, m.ID)
 }
 
-// experiment judges one by its number. Workspaces but the first one call their
+// experiment finds one by its number. Workspaces but the first one call their
 // default experiment 0, too, which has another number.
-func (c *caller) experiment(ctx context.Context, a action, id string) error {
+func (c *caller) experiment(ctx context.Context, id string) (key, error) {
 	n, err := model.ParseExperimentID(id)
 	if err != nil {
-		return errForbidden
+		return key{}, errForbidden
 	}
 	if n == 0 && c.workspace != defaultWorkspace {
 		found, err := c.objects.ExperimentsOf(ctx, c.workspace, route.AboutExperiment, id)
 		if err == nil {
-			return c.need(a, key{kindExperiment, found[0]})
+			return key{kindExperiment, found[0]}, nil
 		}
 		if !model.IsMissing(err) {
-			return err
+			return key{}, err
 		}
 	}
-	return c.need(a, experimentKey(n))
+	return experimentKey(n), nil
 }
 
 // below judges what belongs to experiments: all of them count.
@@ -282,12 +308,31 @@ func (c *caller) mcp(ctx context.Context, a action, m route.Mention) error {
 	return c.create(kindMCP)
 }
 
+// location is where a new experiment keeps its artifacts: not among those of
+// another. Folders that are no experiment's are free.
+func (c *caller) location(a action, uri string) error {
+	if c.artifacts.Whole != nil {
+		whole, err := c.artifacts.Whole(uri)
+		if err != nil {
+			return err
+		}
+		uri = whole
+	}
+	path, ok := c.artifacts.below(uri)
+	if !ok {
+		return nil
+	}
+	first, _, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	if n, err := model.ParseExperimentID(first); first != "" && err == nil {
+		return c.need(a, experimentKey(n))
+	}
+	return nil
+}
+
 // source is the address that a version is made from.
 func (c *caller) source(ctx context.Context, uri string) error {
-	if c.root != "" {
-		if rest, ok := strings.CutPrefix(uri, c.root); ok && (rest == "" || rest[0] == '/') {
-			return c.path(actRead, rest)
-		}
+	if path, ok := c.artifacts.below(uri); ok {
+		return c.path(actRead, path)
 	}
 	scheme, rest, _ := strings.Cut(uri, ":")
 	rest = strings.TrimLeft(rest, "/")
@@ -301,8 +346,6 @@ func (c *caller) source(ctx context.Context, uri string) error {
 		}
 		name, _, _ := strings.Cut(first, "@")
 		return c.model(ctx, actRead, name, true)
-	case "mlflow-artifacts":
-		return c.path(actRead, rest)
 	}
 	return nil // the registry itself judges other addresses
 }

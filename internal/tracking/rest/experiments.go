@@ -11,7 +11,7 @@ import (
 
 type createExperiment struct {
 	Name     string         `ml:"name,required" about:"new experiment"`
-	Location string         `ml:"artifact_location"`
+	Location string         `ml:"artifact_location" about:"location,update"`
 	Tags     []route.PairIn `ml:"tags"`
 }
 

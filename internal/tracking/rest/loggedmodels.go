@@ -11,7 +11,7 @@ import (
 )
 
 type createLoggedModel struct {
-	Experiment string         `ml:"experiment_id,required" about:"experiment"`
+	Experiment string         `ml:"experiment_id,required" about:"experiment,of logged_model"`
 	Name       string         `ml:"name" about:"- need not be the only one"`
 	Type       string         `ml:"model_type"`
 	SourceRun  string         `ml:"source_run_id" about:"run,read"`
@@ -55,7 +55,7 @@ func (q *modelTagRef) FromPath(r *http.Request) {
 }
 
 type searchLoggedModels struct {
-	Experiments []string `ml:"experiment_ids,required" about:"experiment"`
+	Experiments []string `ml:"experiment_ids,required" about:"experiment,of logged_model"`
 	Filter      string   `ml:"filter"`
 	Datasets    []struct {
 		Name   string `ml:"dataset_name" about:"- a condition"`

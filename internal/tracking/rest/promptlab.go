@@ -17,7 +17,7 @@ import (
 // run: params, a table with the answer, and a model that asks the same route.
 
 type createPromptRun struct {
-	Experiment       string           `ml:"experiment_id" about:"experiment"`
+	Experiment       string           `ml:"experiment_id" about:"experiment,of run"`
 	Name             string           `ml:"run_name" about:"- need not be the only one"`
 	Tags             []route.PairIn   `ml:"tags"`
 	Template         string           `ml:"prompt_template"`

@@ -12,7 +12,7 @@ import (
 )
 
 type createRun struct {
-	Experiment string         `ml:"experiment_id" about:"experiment,zero"`
+	Experiment string         `ml:"experiment_id" about:"experiment,of run,zero"`
 	User       string         `ml:"user_id" about:"- a text"`
 	Name       string         `ml:"run_name" about:"- need not be the only one"`
 	Start      *int64         `ml:"start_time"`
@@ -34,7 +34,7 @@ type updateRun struct {
 }
 
 type searchRuns struct {
-	Experiments []string   `ml:"experiment_ids" about:"experiment"`
+	Experiments []string   `ml:"experiment_ids" about:"experiment,of run"`
 	Filter      string     `ml:"filter"`
 	View        model.View `ml:"run_view_type"`
 	Max         *int64     `ml:"max_results"`

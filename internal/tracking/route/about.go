@@ -20,6 +20,7 @@ const (
 	AboutVersion        = "version"          // of the registered model or prompt with this name
 	AboutSource         = "source"           // the address that a version is made from
 	AboutPath           = "path"             // below the root of artifacts
+	AboutLocation       = "location"         // the address where an experiment keeps its artifacts
 	AboutWorkspace      = "workspace"
 	AboutDataset        = "dataset"
 	AboutIssue          = "issue"
@@ -41,6 +42,8 @@ type Mention struct {
 	// Act is read or update where the field asks for something else than its
 	// route; empty is what the verb of the route says.
 	Act string
+	// Of is the kind of what is looked for or made in an experiment; empty is the experiment itself.
+	Of string
 	// Maybe allows an object that does not exist: the handler makes it, or says so.
 	Maybe bool
 	// zero says that the handler takes no id for that of experiment 0.
@@ -53,7 +56,7 @@ type Mention struct {
 //	Run    string   `ml:"run_id" about:"run"`
 //	Source string   `ml:"source_run_id" about:"run,read"`
 //	Traces []string `ml:"trace_ids" about:"trace,maybe"`
-//	In     string   `ml:"experiment_id" about:"experiment,zero"`
+//	In     string   `ml:"experiment_id" about:"experiment,of run,zero"`
 //	Name   string   `ml:"name" about:"- the name of a label within its experiment"`
 //
 // A field that is empty names nothing, unless it is in a list or has the
@@ -142,6 +145,10 @@ func parseAbout(about string) *Mention {
 	words := strings.Split(about, ",")
 	m := &Mention{Kind: words[0]}
 	for _, w := range words[1:] {
+		if of, ok := strings.CutPrefix(w, "of "); ok {
+			m.Of = of
+			continue
+		}
 		switch w {
 		case "maybe":
 			m.Maybe = true

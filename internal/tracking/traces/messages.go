@@ -15,7 +15,7 @@ import (
 
 type locationIn struct {
 	Experiment struct {
-		ID string `ml:"experiment_id" about:"experiment,zero"`
+		ID string `ml:"experiment_id" about:"experiment,of trace,zero"`
 	} `ml:"mlflow_experiment"`
 }
 

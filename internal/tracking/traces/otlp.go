@@ -86,7 +86,7 @@ func badExport(status int, format string, args ...any) error {
 // exportIn is what an export is about. Traces are those that spans name: they
 // may exist already, and in another experiment.
 type exportIn struct {
-	Experiment string   `about:"experiment"`
+	Experiment string   `about:"experiment,of trace"`
 	Run        string   `about:"run"`
 	Traces     []string `about:"trace,maybe"`
 }

@@ -14,7 +14,7 @@ import (
 )
 
 type startOld struct {
-	Experiment string         `ml:"experiment_id" about:"experiment,zero"`
+	Experiment string         `ml:"experiment_id" about:"experiment,of trace,zero"`
 	Time       int64          `ml:"timestamp_ms"`
 	Metadata   []route.PairIn `ml:"request_metadata"`
 	Tags       []route.PairIn `ml:"tags"`
@@ -32,7 +32,7 @@ type endOld struct {
 func (q *endOld) FromPath(r *http.Request) { q.ID = r.PathValue("trace_id") }
 
 type searchOld struct {
-	Experiments []string `ml:"experiment_ids,required" about:"experiment"`
+	Experiments []string `ml:"experiment_ids,required" about:"experiment,of trace"`
 	Filter      string   `ml:"filter"`
 	Max         *int64   `ml:"max_results"`
 	OrderBy     []string `ml:"order_by"`

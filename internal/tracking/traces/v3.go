@@ -48,7 +48,7 @@ func (q *traceRef) FromPath(r *http.Request) {
 
 type batchGet struct {
 	IDs         []string `ml:"trace_ids,required" about:"trace"`
-	Experiments []string `ml:"experiment_ids" about:"experiment"`
+	Experiments []string `ml:"experiment_ids" about:"experiment,of trace"`
 }
 
 type searchTraces struct {
@@ -60,7 +60,7 @@ type searchTraces struct {
 }
 
 type deleteTraces struct {
-	Experiment string   `ml:"experiment_id,required" about:"experiment"`
+	Experiment string   `ml:"experiment_id,required" about:"experiment,of trace"`
 	Before     *int64   `ml:"max_timestamp_millis"`
 	Max        *int64   `ml:"max_traces"`
 	IDs        []string `ml:"request_ids" about:"trace,maybe"`
@@ -76,14 +76,14 @@ type traceTag struct {
 func (q *traceTag) FromPath(r *http.Request) { q.ID = r.PathValue("trace_id") }
 
 type correlate struct {
-	Experiments []string `ml:"experiment_ids,required" about:"experiment"`
+	Experiments []string `ml:"experiment_ids,required" about:"experiment,of trace"`
 	First       string   `ml:"filter_string1,required"`
 	Second      string   `ml:"filter_string2,required"`
 	Base        string   `ml:"base_filter"`
 }
 
 type queryMetrics struct {
-	Experiments  []string      `ml:"experiment_ids,required" about:"experiment"`
+	Experiments  []string      `ml:"experiment_ids,required" about:"experiment,of trace"`
 	View         *view         `ml:"view_type,required"`
 	Metric       string        `ml:"metric_name,required" about:"- of a list"`
 	Aggregations []aggregation `ml:"aggregations,required"`
