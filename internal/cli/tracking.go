@@ -18,6 +18,7 @@ type ServeOptions struct {
 	Port                  int
 	BackendStore          string
 	RegistryStore         string
+	WorkspaceStore        string
 	ArtifactRoot          string
 	Artifacts             string
 	ServeArtifacts        bool
@@ -48,7 +49,7 @@ func (t *tree) tracking() *cobra.Command {
 // meaningless are flags of `mlflow server` about its processes and caches, with a type for pflag.
 var meaningless = map[string]string{
 	"workers": "4", "gunicorn-opts": "", "waitress-opts": "", "uvicorn-opts": "", "trace-archival-config": "",
-	"secrets-cache-ttl": "60", "secrets-cache-max-size": "1000", "read-replica-backend-store-uri": "", "workspace-store-uri": "",
+	"secrets-cache-ttl": "60", "secrets-cache-max-size": "1000", "read-replica-backend-store-uri": "",
 }
 
 // environment is where `mlflow server` reads a flag that is not given.
@@ -82,9 +83,9 @@ func (t *tree) trackingServe() *cobra.Command {
 			o.BasicAuth, o.Metrics = app != "", prometheus != ""
 			o.ServeArtifacts = o.ServeArtifacts && !noArtifacts
 			o.Workspaces = o.Workspaces && !noWorkspaces
-			o.certificates(c.Flags())
+			read := o.certificates(c.Flags())
 			c.Flags().VisitAll(func(f *pflag.Flag) {
-				if _, none := meaningless[f.Name]; f.Changed && (none || f.Name == "dev") {
+				if _, none := meaningless[f.Name]; f.Changed && f.Name != read && (none || f.Name == "dev") {
 					o.Ignored = append(o.Ignored, "--"+f.Name)
 				}
 			})
@@ -97,6 +98,7 @@ func (t *tree) trackingServe() *cobra.Command {
 	f.IntVarP(&o.Port, "port", "p", 5000, t.T(text.FlagServePort))
 	f.StringVar(&o.BackendStore, "backend-store-uri", "sqlite:///mlflow.db", t.T(text.FlagBackendStore))
 	f.StringVar(&o.RegistryStore, "registry-store-uri", "", t.T(text.FlagRegistryStore))
+	f.StringVar(&o.WorkspaceStore, "workspace-store-uri", "", t.T(text.FlagRegistryStore))
 	f.StringVar(&o.ArtifactRoot, "default-artifact-root", "", t.T(text.FlagArtifactRoot))
 	f.StringVar(&o.Artifacts, "artifacts-destination", "./mlartifacts", t.T(text.FlagArtifactsDestination))
 	f.BoolVar(&o.ServeArtifacts, "serve-artifacts", true, t.T(text.FlagServeArtifacts))
@@ -156,8 +158,8 @@ func (t *tree) fromEnvironment(f *pflag.FlagSet) error {
 	return nil
 }
 
-// certificates finds those that are meant for mlflow's web servers.
-func (o *ServeOptions) certificates(f *pflag.FlagSet) {
+// certificates finds those that are meant for mlflow's web servers, and tells in which flag.
+func (o *ServeOptions) certificates(f *pflag.FlagSet) (read string) {
 	for flag, names := range map[string][2]string{
 		"uvicorn-opts": {"--ssl-certfile", "--ssl-keyfile"}, "gunicorn-opts": {"--certfile", "--keyfile"},
 	} {
@@ -165,10 +167,11 @@ func (o *ServeOptions) certificates(f *pflag.FlagSet) {
 		for i, w := range words[:max(0, len(words)-1)] {
 			switch {
 			case w == names[0] && o.CertFile == "":
-				o.CertFile = words[i+1]
+				o.CertFile, read = words[i+1], flag
 			case w == names[1] && o.KeyFile == "":
-				o.KeyFile = words[i+1]
+				o.KeyFile, read = words[i+1], flag
 			}
 		}
 	}
+	return read
 }

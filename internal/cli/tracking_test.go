@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kiwerk/kiwerk/internal/text"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
 )
@@ -30,6 +32,29 @@ func TestTrackingServe_refusesPorts(t *testing.T) {
 	}
 	if r, o := serveWith(t, map[string]string{"MLFLOW_PORT": "65535"}); r.code != ExitOK || o.Port != 65535 {
 		t.Errorf("code %d, port %d, %s", r.code, o.Port, r.err)
+	}
+}
+
+// TestTrackingServe_environment: each flag that upstream reads from the environment is taken from there, and a flag wins.
+func TestTrackingServe_environment(t *testing.T) {
+	r, o := serveWith(t, map[string]string{
+		"MLFLOW_HOST": "127.0.0.2", "MLFLOW_PORT": "6000", "MLFLOW_WORKERS": "8", "MLFLOW_BACKEND_STORE_URI": "sqlite:///a.db",
+		"MLFLOW_REGISTRY_STORE_URI": "sqlite:///a.db", "MLFLOW_WORKSPACE_STORE_URI": "sqlite:///a.db", "MLFLOW_READ_REPLICA_BACKEND_STORE_URI": "sqlite:///b.db",
+		"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://b/r", "MLFLOW_ARTIFACTS_DESTINATION": "s3://b/d", "MLFLOW_SERVE_ARTIFACTS": "False", "MLFLOW_STATIC_PREFIX": "/ml",
+		"MLFLOW_UVICORN_OPTS": "--ssl-certfile c.pem --ssl-keyfile=k.pem", "MLFLOW_EXPOSE_PROMETHEUS": "/tmp/p", "MLFLOW_ENABLE_WORKSPACES": "1",
+		"MLFLOW_SERVER_ALLOWED_HOSTS": "a,b", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://c", "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "true", "MLFLOW_SERVER_X_FRAME_OPTIONS": "DENY",
+	}, "--port=7000")
+	want := ServeOptions{
+		Host: "127.0.0.2", Port: 7000, BackendStore: "sqlite:///a.db", RegistryStore: "sqlite:///a.db", WorkspaceStore: "sqlite:///a.db",
+		ArtifactRoot: "s3://b/r", Artifacts: "s3://b/d", StaticPrefix: "/ml", CertFile: "c.pem", KeyFile: "k.pem", Metrics: true, Workspaces: true,
+		AllowedHosts: []string{"a", "b"}, Origins: []string{"https://c"}, NoSecurity: true, FrameOptions: "DENY",
+		Ignored: []string{"--read-replica-backend-store-uri", "--workers"},
+	}
+	if diff := cmp.Diff(want, o); r.code != ExitOK || diff != "" {
+		t.Errorf("code %d, %s%s", r.code, r.err, diff)
+	}
+	if r, _ := serveWith(t, map[string]string{"MLFLOW_PORT": "many"}); r.code != ExitUsage || !strings.Contains(r.err, "MLFLOW_PORT") {
+		t.Errorf("code %d, %s", r.code, r.err)
 	}
 }
 

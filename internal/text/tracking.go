@@ -68,7 +68,7 @@ var trackingTexts = map[Key]entry{
 	ServeReady:          {"Tracking is ready in %s: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n", "Die Experimentverfolgung ist nach %s bereit: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n"},
 	ServeData:           {"Database %s, artifacts %s", "Datenbank %s, Artefakte %s"},
 	ServeEverybody:      {"Everybody who reaches %s may read and change everything (--insecure).", "Wer %s erreicht, darf alles lesen und ändern (--insecure)."},
-	ServeIgnored:        {"%s means nothing here and is ignored: this server is one process without caches to set.", "%s bedeutet hier nichts und wird übergangen: Dieser Server ist ein einziger Prozess ohne einstellbare Zwischenspeicher."},
+	ServeIgnored:        {"%s means nothing here and is ignored: one process serves everything, from one database, and has no caches to set.", "%s bedeutet hier nichts und wird übergangen: Ein Prozess bedient alles, aus einer Datenbank, und hat keine einstellbaren Zwischenspeicher."},
 	ServeStopping:       {"Stopping; requests that are running may end.", "Wird beendet; laufende Anfragen dürfen zu Ende gehen."},
 	ServeStopped:        {"Stopped.", "Beendet."},
 	ServePortTaken:      {"port %s is taken", "Der Port %s ist belegt"},

@@ -11,14 +11,15 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/store"
 )
 
 // Options of the server. Dir, Clock and Logger are required.
 type Options struct {
 	Host string
 	Port int
-	// Database is the URI of the database, Registry must be the same or empty.
-	Database, Registry string
+	// Database is the URI of the database; Registry and WorkspaceStore must lead to the same or be empty.
+	Database, Registry, WorkspaceStore string
 	// ArtifactRoot is where new experiments keep artifacts that clients reach
 	// themselves; empty lets them go through the server.
 	ArtifactRoot string
@@ -79,28 +80,45 @@ var (
 	ErrOpen = errors.New("an address beyond loopback needs TLS and a login")
 	// ErrNotBuilt is an option of `mlflow server` that is not there.
 	ErrNotBuilt = errors.New("is not offered")
+	// ErrOptions are options that do not fit.
+	ErrOptions = errors.New("the options do not fit")
 )
+
+// workspaceFlag counts only where there are workspaces, as upstream has it.
+const workspaceFlag = "--workspace-store-uri"
 
 func (o *Options) check() error {
 	if o.Dir == "" || o.Clock == nil || o.Logger == nil || o.Getenv == nil {
 		return errors.New("alone: Dir, Getenv, Clock and Logger are required")
 	}
-	if o.Registry != "" && o.Registry != o.Database {
-		return fmt.Errorf("a registry in a database of its own %w: runs, models and what links them lie in one; leave --registry-store-uri out", ErrNotBuilt)
+	for flag, uri := range map[string]string{"--registry-store-uri": o.Registry, workspaceFlag: o.WorkspaceStore} {
+		if uri != "" && (o.Workspaces || flag != workspaceFlag) && !o.sameDatabase(uri) {
+			return fmt.Errorf("%s %s: a database beside that of --backend-store-uri %w: runs, models, workspaces and what links them change together, in one transaction; leave the flag out", flag, Redact(uri), ErrNotBuilt)
+		}
 	}
 	if o.ArtifactsOnly && (!o.ServeArtifacts || o.Workspaces || o.Users != nil) {
 		return fmt.Errorf("--artifacts-only together with --no-serve-artifacts or --enable-workspaces %w: whose artifacts a path names only the tracking server knows", ErrNotBuilt)
 	}
 	if o.StaticPrefix != "" && (!strings.HasPrefix(o.StaticPrefix, "/") || strings.HasSuffix(o.StaticPrefix, "/")) {
-		return fmt.Errorf("--static-prefix %q must begin with a slash and end without one", o.StaticPrefix)
+		return fmt.Errorf("%w: --static-prefix %q must begin with a slash and end without one", ErrOptions, o.StaticPrefix)
 	}
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
-		return errors.New("certificate and key belong together")
+		return fmt.Errorf("%w: certificate and key belong together (--tls-cert-file, --tls-key-file)", ErrOptions)
 	}
 	if !o.Insecure && !loopback(o.Host) && (!o.TLS.Enabled() || !o.BasicAuth && o.Users == nil) {
 		return fmt.Errorf("%w: %s", ErrOpen, o.Host)
 	}
 	return nil
+}
+
+// sameDatabase tells whether a URI leads to the database.
+func (o *Options) sameDatabase(uri string) bool {
+	own, err := DatabasePath(o.Database, o.Dir)
+	if err != nil {
+		return true // which is said elsewhere
+	}
+	other, err := DatabasePath(uri, o.Dir)
+	return err == nil && store.Same(own, other)
 }
 
 func loopback(host string) bool {

@@ -390,6 +390,17 @@ func TestServer_artifactsOnlyForUsers(t *testing.T) {
 	})
 }
 
+// One database may be named twice, in any spelling.
+func TestOpen_registryInTheSameDatabase(t *testing.T) {
+	for _, uri := range []string{"sqlite:///mlflow.db", "sqlite:///./mlflow.db", "sqlite+pysqlite:///mlflow.db?timeout=5", "DIR"} {
+		url, _ := start(t, func(o *Options) {
+			o.Registry = strings.ReplaceAll(uri, "DIR", "sqlite:///"+o.Dir+"/mlflow.db")
+			o.WorkspaceStore = o.Registry
+		})
+		want(t, 200, "POST", url+"/api/2.0/mlflow/registered-models/create", object{"name": "m"}, nil)
+	}
+}
+
 func TestOpen_refuses(t *testing.T) {
 	foreign := t.TempDir()
 	if err := os.WriteFile(filepath.Join(foreign, "mlflow.db"), []byte("SQLite format 3\x00 and nothing that fits"), 0o600); err != nil {
@@ -410,6 +421,10 @@ func TestOpen_refuses(t *testing.T) {
 		"InMemory":                  {func(o *Options) { o.Database = "sqlite:///:memory:" }, ErrURI},
 		"ArtifactsOnlyOff":          {func(o *Options) { o.ArtifactsOnly, o.ServeArtifacts = true, false }, ErrNotBuilt},
 		"ArtifactsOnlyInWorkspaces": {func(o *Options) { o.ArtifactsOnly, o.Workspaces = true, true }, ErrNotBuilt},
+		"OtherRegistryPG":           {func(o *Options) { o.Registry = "postgresql://u:p@h/d" }, ErrNotBuilt},
+		"OtherWorkspaces":           {func(o *Options) { o.Workspaces, o.WorkspaceStore = true, "sqlite:///other.db" }, ErrNotBuilt},
+		"StaticPrefix":              {func(o *Options) { o.StaticPrefix = "ml/" }, ErrOptions},
+		"KeyAlone":                  {func(o *Options) { o.TLS.KeyFile = "k" }, ErrOptions},
 		"OtherRegistry":             {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
 	}
 	for name, c := range cases {

@@ -46,7 +46,7 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 	if len(o.Ignored) > 0 {
 		say(text.ServeIgnored, strings.Join(o.Ignored, ", "))
 	}
-	server, err := alone.Open(ctx, options(o, dir, getenv, slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	server, err := alone.Open(ctx, options(o, dir, getenv, slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: logLevel(getenv("MLFLOW_LOGGING_LEVEL"))}))))
 	if err != nil {
 		return explain(o, err)
 	}
@@ -80,9 +80,18 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 	return nil
 }
 
+// logLevel is that of upstream's variable, in Python's words.
+func logLevel(name string) slog.Level {
+	levels := map[string]slog.Level{"DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "ERROR": slog.LevelError, "CRITICAL": slog.LevelError}
+	if l, ok := levels[strings.ToUpper(name)]; ok {
+		return l
+	}
+	return slog.LevelWarn
+}
+
 func options(o cli.ServeOptions, dir string, getenv func(string) string, log *slog.Logger) alone.Options {
 	return alone.Options{
-		Host: o.Host, Port: o.Port, Database: o.BackendStore, Registry: o.RegistryStore, ArtifactRoot: o.ArtifactRoot,
+		Host: o.Host, Port: o.Port, Database: o.BackendStore, Registry: o.RegistryStore, WorkspaceStore: o.WorkspaceStore, ArtifactRoot: o.ArtifactRoot,
 		Artifacts: o.Artifacts, ServeArtifacts: o.ServeArtifacts, ArtifactsOnly: o.ArtifactsOnly, StaticPrefix: o.StaticPrefix, Workspaces: o.Workspaces,
 		Hosts: o.AllowedHosts, Origins: o.Origins, FrameOptions: o.FrameOptions, AnyHost: o.NoSecurity, Metrics: o.Metrics,
 		BasicAuth: o.BasicAuth, TLS: config.TLS{CertFile: o.CertFile, KeyFile: o.KeyFile}, Insecure: o.Insecure,
@@ -118,7 +127,7 @@ func explain(o cli.ServeOptions, err error) error {
 		return &cli.Failure{What: text.S(text.ServeNewer, alone.Redact(o.BackendStore)), Cause: err}
 	case errors.Is(err, access.ErrNoAdmin):
 		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeNoAdmin), Cause: err, Try: verbatim("MLFLOW_AUTH_ADMIN_PASSWORD=… kiwerk tracking serve --app-name basic-auth")}
-	case errors.Is(err, alone.ErrURI), errors.Is(err, alone.ErrNotBuilt):
+	case errors.Is(err, alone.ErrURI), errors.Is(err, alone.ErrNotBuilt), errors.Is(err, alone.ErrOptions):
 		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeFailed), Cause: err, Try: verbatim("kiwerk tracking serve --help")}
 	}
 	return &cli.Failure{What: text.S(text.ServeFailed), Cause: err}
