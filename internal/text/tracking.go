@@ -21,6 +21,7 @@ const (
 	ServeArtifactsIn    Key = "tracking.serve.artifactsIn"
 	ServeArtifactsReady Key = "tracking.serve.artifactsReady"
 	UsageArtifactsOnly  Key = "usage.artifactsOnly"
+	ServeReadOnly       Key = "tracking.serve.readOnly"
 	ServeOtherBuild     Key = "tracking.serve.otherBuild"
 	ServeOtherBuildWhy  Key = "tracking.serve.otherBuild.why"
 	ServeNoDatabase     Key = "tracking.serve.noDatabase"
@@ -59,10 +60,10 @@ const (
 
 var trackingTexts = map[Key]entry{
 	TrackingShort:      {"Track experiments and models without Kubernetes", "Experimente und Modelle ohne Kubernetes verfolgen"},
-	TrackingServeShort: {"Serve tracking and registry to MLflow's clients", "Experimentverfolgung und Modellverzeichnis für MLflows Clients bereitstellen"},
+	TrackingServeShort: {"Serve tracking and registry to MLflow's clients", "Experimentverfolgung und Modellregister für MLflows Clients bereitstellen"},
 	TrackingServeLong: {
 		"Serves experiment tracking and the model registry on their own, for the unmodified clients of MLflow.\nFlags and environment variables are those of `mlflow server`.",
-		"Stellt Experimentverfolgung und Modellverzeichnis allein bereit, für die unveränderten Clients von MLflow.\nOptionen und Umgebungsvariablen sind die von `mlflow server`.",
+		"Stellt Experimentverfolgung und Modellregister allein bereit, für die unveränderten Clients von MLflow.\nOptionen und Umgebungsvariablen sind die von `mlflow server`.",
 	},
 
 	ServeReady:          {"Tracking is ready in %s: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n", "Die Experimentverfolgung ist nach %s bereit: %s\n\n  export MLFLOW_TRACKING_URI=%[2]s\n"},
@@ -73,13 +74,14 @@ var trackingTexts = map[Key]entry{
 	ServeStopped:        {"Stopped.", "Beendet."},
 	ServePortTaken:      {"port %s is taken", "Der Port %s ist belegt"},
 	ServeOpen:           {"%s is reached from other machines, and nothing would keep them out", "%s ist von anderen Rechnern aus erreichbar, und nichts hielte sie ab"},
-	ServeOpenTry:        {"kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, or --insecure in a network that you trust", "kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, oder --insecure in einem Netz, dem Sie vertrauen"},
+	ServeOpenTry:        {"kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file FILE --tls-key-file FILE, or --insecure in a network that you trust", "kiwerk tracking serve --host %s --app-name basic-auth --tls-cert-file DATEI --tls-key-file DATEI, oder --insecure in einem Netz, dem Sie vertrauen"},
 	ServeForeign:        {"%s is not a database of Kiwerk", "%s ist keine Datenbank von Kiwerk"},
 	ServeForeignWhy:     {"One of MLflow's is imported into a new one; it stays as it is.", "Eine von MLflow wird in eine neue übernommen; sie bleibt, wie sie ist."},
 	ServeUsers:          {"Users in database %s, artifacts %s", "Benutzer in der Datenbank %s, Artefakte %s"},
 	ServeArtifactsIn:    {"Artifacts %s", "Artefakte %s"},
 	ServeArtifactsReady: {"Artifacts are ready in %s: %s\n\n  The tracking server: --default-artifact-root mlflow-artifacts://%[3]s/ --no-serve-artifacts\n", "Die Artefakte sind nach %s bereit: %s\n\n  Der Tracking-Server: --default-artifact-root mlflow-artifacts://%[3]s/ --no-serve-artifacts\n"},
 	UsageArtifactsOnly:  {"--artifacts-only has no database of runs: leave --backend-store-uri out (with --app-name basic-auth it is where users are kept)", "--artifacts-only hat keine Datenbank der Läufe: --backend-store-uri weglassen (mit --app-name basic-auth liegen dort die Benutzer)"},
+	ServeReadOnly:       {"this user may not write the database or the artifacts", "Dieser Benutzer darf die Datenbank oder die Artefakte nicht schreiben"},
 	ServeOtherBuild:     {"%s was made by a build of this program that was never released", "%s stammt von einem Stand dieses Programms, der nie veröffentlicht wurde"},
 	ServeOtherBuildWhy: {
 		"Its schema has changed since. Export it with that build (kiwerk tracking export ./mlruns) and import it here (kiwerk tracking import ./mlruns), or begin with a new database.",

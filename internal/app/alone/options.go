@@ -1,6 +1,7 @@
 package alone
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,6 +105,11 @@ func (o *Options) check() error {
 	}
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
 		return fmt.Errorf("%w: certificate and key belong together (--tls-cert-file, --tls-key-file)", ErrOptions)
+	}
+	if o.TLS.Enabled() && o.Users == nil { // before anything is made
+		if _, err := tls.LoadX509KeyPair(o.TLS.CertFile, o.TLS.KeyFile); err != nil {
+			return fmt.Errorf("%w: --tls-cert-file and --tls-key-file: %w", ErrOptions, err)
+		}
 	}
 	if !o.Insecure && !loopback(o.Host) && (!o.TLS.Enabled() || !o.BasicAuth && o.Users == nil) {
 		return fmt.Errorf("%w: %s", ErrOpen, o.Host)

@@ -424,6 +424,7 @@ func TestOpen_refuses(t *testing.T) {
 		"OtherRegistryPG":           {func(o *Options) { o.Registry = "postgresql://u:p@h/d" }, ErrNotBuilt},
 		"OtherWorkspaces":           {func(o *Options) { o.Workspaces, o.WorkspaceStore = true, "sqlite:///other.db" }, ErrNotBuilt},
 		"StaticPrefix":              {func(o *Options) { o.StaticPrefix = "ml/" }, ErrOptions},
+		"NoCertificate":             {func(o *Options) { o.TLS.CertFile, o.TLS.KeyFile = "none.crt", "none.key" }, ErrOptions},
 		"KeyAlone":                  {func(o *Options) { o.TLS.KeyFile = "k" }, ErrOptions},
 		"OtherRegistry":             {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
 	}

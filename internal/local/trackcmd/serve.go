@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -112,6 +113,8 @@ func explain(o cli.ServeOptions, err error) error {
 		return &cli.Failure{What: text.S(text.ServePortTaken, net.JoinHostPort(o.Host, port)), Try: verbatim("kiwerk tracking serve --port 0")}
 	case errors.Is(err, syscall.EACCES) && errors.As(err, new(*net.OpError)):
 		return &cli.Failure{What: text.S(text.ServePortForbidden, net.JoinHostPort(o.Host, port)), Cause: err, Try: verbatim("kiwerk tracking serve --port 5000")}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return &cli.Failure{What: text.S(text.ServeReadOnly), Cause: err, Try: verbatim("kiwerk tracking serve --backend-store-uri sqlite:///$HOME/kiwerk.db --artifacts-destination $HOME/mlartifacts")}
 	case errors.Is(err, store.ErrMLflow):
 		return &cli.Failure{
 			What: text.S(text.ServeForeign, alone.Redact(o.BackendStore)), Why: text.S(text.ServeForeignWhy), Cause: err,
