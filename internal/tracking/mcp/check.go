@@ -182,7 +182,7 @@ func (c Config) checkList(where string, v any, shape []field) error {
 	return nil
 }
 
-// tools checks tools and leaves out what is null or not known.
+// tools checks tools and leaves out what is not known; what is not given is null.
 func (c Config) tools(given []object) ([]object, error) {
 	if len(given) > maxTools {
 		return nil, invalid("tools", fmt.Sprintf("List should have at most %d items", maxTools))
@@ -197,9 +197,7 @@ func (c Config) tools(given []object) ([]object, error) {
 		}
 		kept := object{}
 		for _, f := range toolShape {
-			if t[f.name] != nil {
-				kept[f.name] = t[f.name]
-			}
+			kept[f.name] = t[f.name]
 		}
 		out = append(out, kept)
 	}

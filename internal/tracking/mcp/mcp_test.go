@@ -171,6 +171,15 @@ func testWorkspace(t *testing.T, p *platform) {
 	p.must("POST", "", `{"name":"com.example/files"}`, other...) // a name for each project
 }
 
+// tool has every field.
+func tool(name string, given object) object {
+	out := object{"name": name}
+	for _, f := range toolShape[1:] {
+		out[f.name] = given[f.name]
+	}
+	return out
+}
+
 func TestVersions(t *testing.T) { both(t, testVersions) }
 
 func testVersions(t *testing.T, p *platform) {
@@ -180,7 +189,7 @@ func testVersions(t *testing.T, p *platform) {
 	want := object{
 		"name": "com.example/files", "version": "1.0.0", "workspace": "default", "status": "draft", "source": "git", "aliases": []any{}, "tags": object{},
 		"server_json":     object{"name": "com.example/files", "version": "1.0.0", "description": "of 1.0.0"},
-		"tools":           []any{object{"name": "read", "inputSchema": object{"type": "object"}, "icons": []any{object{"src": "https://example.org/i.png"}}}},
+		"tools":           []any{tool("read", object{"inputSchema": object{"type": "object"}, "icons": []any{object{"src": "https://example.org/i.png"}}})},
 		"connect_options": object{"remote": object{"hidden": true}},
 		"created_by":      "anna", "last_updated_by": "anna", "creation_timestamp": made["creation_timestamp"], "last_updated_timestamp": made["creation_timestamp"],
 	}
@@ -265,7 +274,7 @@ func testEndpoints(t *testing.T, p *platform) {
 	p.refuses("POST", "/NAME/endpoints", `{"url":"u","server_alias":"none"}`, 404, "Alias 'none' not found")
 	got := p.must("GET", "/NAME/endpoints/"+direct, "")
 	resolved, _ := got["resolved_version"].(object)
-	if diff := cmp.Diff([]any{"com.example/files", "1.0.0", nil, "streamable-http", []any{object{"name": "a"}}, "1.0.0"},
+	if diff := cmp.Diff([]any{"com.example/files", "1.0.0", nil, "streamable-http", []any{tool("a", nil)}, "1.0.0"},
 		[]any{got["server_name"], got["server_version"], got["server_alias"], got["transport_type"], got["tools"], resolved["version"]}); diff != "" {
 		t.Error(diff)
 	}

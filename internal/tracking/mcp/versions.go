@@ -25,7 +25,11 @@ func checkTransition(from, to string) error {
 	if slices.Contains(follows[from], to) {
 		return nil
 	}
-	return model.Invalid("Invalid status transition from '%s' to '%s'. Allowed transitions: ['%s']", from, to, strings.Join(follows[from], "', '"))
+	allowed := strings.Join(follows[from], "', '")
+	if allowed != "" {
+		allowed = "'" + allowed + "'"
+	}
+	return model.Invalid("Invalid status transition from '%s' to '%s'. Allowed transitions: [%s]", from, to, allowed)
 }
 
 func checkStatus(s string) error {
