@@ -25,6 +25,8 @@ type pgSession struct {
 	named  int
 	// pending is what has to be sent before the next statement.
 	pending []pgPending
+	// xid is the number of the transaction, once the server has told it.
+	xid string
 	// failed: a statement did, so PostgreSQL refuses the rest up to the savepoint.
 	failed bool
 	// doomed: the statement that failed was held back by an update before, which counts as done.
@@ -49,6 +51,7 @@ type pgStatement struct {
 
 const (
 	pgBegin     = "BEGIN"
+	pgWho       = "SELECT txid_current()" // travels with BEGIN
 	pgSnapshot  = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 	pgSavepoint = "SAVEPOINT one"
 	pgRelease   = "RELEASE SAVEPOINT one"
@@ -137,7 +140,10 @@ func (s *pgSession) later(ctx context.Context, query string, args []any) error {
 
 func (s *pgSession) begin(ctx context.Context, text string) error {
 	s.pending, s.failed, s.active = append(s.pending[:0], pgPending{text: text}), false, nil
-	s.doomed = false
+	s.doomed, s.xid = false, ""
+	if s.writes {
+		s.hold(pgWho)
+	}
 	if s.lost() {
 		return s.connect(ctx)
 	}
@@ -181,9 +187,8 @@ func (s *pgSession) commit(ctx context.Context) error {
 	s.finish()
 	tag, err := s.flush(ctx, "COMMIT")
 	if err != nil {
-		var e *pgconn.PgError
-		if s.lost() && !errors.As(err, &e) && s.writes {
-			return fmt.Errorf("%w: %w", errOutcome, err)
+		if s.lost() && s.writes {
+			return s.settle(ctx, err)
 		}
 		return s.broken(err)
 	}
@@ -404,6 +409,9 @@ func (s *pgSession) skipPending(p *pgconn.Pipeline) error {
 	for i := range s.pending {
 		r, err := nextResult(p)
 		if err == nil {
+			for s.pending[i].text == pgWho && r.NextRow() {
+				s.xid = string(r.Values()[0])
+			}
 			_, err = r.Close()
 		}
 		if err != nil {

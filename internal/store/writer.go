@@ -137,8 +137,9 @@ func (s *Store) runOne(w session, r *request) (fnErr, err error) {
 // may work.
 var errAgain = errors.New("the transaction was lost")
 
-// errOutcome means that the connection broke during a commit. The updates may
-// be stored, so nobody but the caller can know whether to repeat them.
+// errOutcome means that the connection broke during a commit, and that the
+// server could not be asked what has become of it. The updates may be stored,
+// so nobody but the caller can know whether to repeat them.
 var errOutcome = errors.New("the connection to the database broke while a commit was under way; it may be stored")
 
 // maxTries bounds the repetitions of a transaction that collides.
