@@ -108,6 +108,12 @@ conformance-mlflow: setup-python build ## MLflow's clients of three minors, auto
 	KIWERK_CONFORMANCE_MLFLOW='stock stock-postgresql mlflow-3.16 mlflow-3.15 frameworks torch' go test -vet=off -count=1 -v -timeout 40m -run TestMLflowClient ./conformance/mlflow
 	KIWERK_DIFFERENTIAL=1 go test -vet=off -count=1 ./conformance/mlflow/differential
 
+.PHONY: conformance-azure
+conformance-azure: ## The artifact store of Azure, with the account's key and with an identity, against Azurite, which needs Node.js (not part of test)
+	mkdir -p .cache/azurite && cp tools/azurite/package*.json .cache/azurite/
+	cd .cache/azurite && npm ci --ignore-scripts --no-audit --no-fund
+	go test -vet=off -count=1 -v -run TestAzure ./internal/blob
+
 .PHONY: soak
 soak: setup-system build ## Many writers, kill -9 and restarts of the database under load, for a quarter of an hour (docs/conformance/soak.txt; a short form is in test)
 	go test -vet=off -count=1 -timeout 40m ./conformance/soak -long -report $(CURDIR)/docs/conformance/soak.txt

@@ -2,7 +2,6 @@ package blob_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,16 +31,6 @@ func TestS3(t *testing.T) {
 
 func TestGCS(t *testing.T) {
 	blobtest.Exercise(t, prefixes(blobtest.StartGCS(t)))
-}
-
-// TestAzure runs by hand: its emulator, Azurite, is a program for Node.js.
-func TestAzure(t *testing.T) {
-	address := os.Getenv("KIWERK_TEST_AZURE")
-	if address == "" {
-		t.Skip("KIWERK_TEST_AZURE names no container: start Azurite, make one, and set it beside AZURE_STORAGE_CONNECTION_STRING")
-	}
-	blobtest.Exercise(t, prefixes(address))
-	blobtest.ExerciseSigner(t, prefixes(address))
 }
 
 func TestParsePlace(t *testing.T) {

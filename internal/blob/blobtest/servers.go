@@ -3,6 +3,7 @@ package blobtest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -16,11 +17,10 @@ import (
 
 // program builds a server of tools/objectstores once; Go's cache keeps what it compiles.
 var program = sync.OnceValues(func() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	root, err := module()
 	if err != nil {
 		return "", err
 	}
-	root := filepath.Dir(string(bytes.TrimSpace(out)))
 	bin := filepath.Join(root, "bin", "tools", "objectstores")
 	build := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "tool")
 	build.Dir = filepath.Join(root, "tools", "objectstores")
@@ -30,6 +30,12 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	return bin, nil
 })
+
+// module is the folder of this module.
+func module() (string, error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	return filepath.Dir(string(bytes.TrimSpace(out))), err
+}
 
 // Names and keys of the servers.
 const (
@@ -78,6 +84,32 @@ func StartGCS(t testing.TB) string {
 	return "gs://" + Bucket
 }
 
+// Account and key of the emulator of Azure, which everybody knows.
+const (
+	AzureAccount = "devstoreaccount1"
+	AzureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==" //nolint:gosec // As above.
+)
+
+// StartAzure runs Azurite, an emulator of Azure Storage for Node.js, with
+// arguments of the caller, and returns its host and port. Without it the test
+// is skipped.
+func StartAzure(t testing.TB, scheme string, args ...string) string {
+	t.Helper()
+	root, err := module()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := filepath.Join(root, ".cache", "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
+	if _, err := os.Stat(server); err != nil {
+		t.Skip("Azurite is not installed: make conformance-azure")
+	}
+	port := freePort(t)
+	cmd := exec.Command("node", append([]string{server, "--blobPort", port, "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"}, args...)...)
+	cmd.Dir = t.TempDir()
+	run(t, scheme+"://127.0.0.1:"+port+"/", cmd)
+	return "127.0.0.1:" + port
+}
+
 func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -116,9 +148,13 @@ func run(t testing.TB, probe string, cmd *exec.Cmd) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
 			resp.Body.Close()
 			return
+		}
+		if stranger := new(tls.CertificateVerificationError); errors.As(err, &stranger) {
+			return // it answers, with a certificate that only the test trusts
 		}
 		select {
 		case err := <-ended:
