@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ type App struct {
 	opts    Options
 	log     *slog.Logger
 	store   *store.Store
-	blobs   *blob.Folder
+	blobs   blob.Bucket
 	manager ctrl.Manager
 	group   *lifecycle.Group
 	// metrics of the capabilities; those of the controllers are in controller-runtime's registry.
@@ -78,7 +79,7 @@ func New(o Options) (*App, error) {
 	if o.DataDir == "" || o.Front == nil || o.Clock == nil || o.Logger == nil {
 		return nil, errors.New("app: DataDir, Front, Clock and Logger are required")
 	}
-	if err := o.Config.Validate(); err != nil {
+	if err := CheckConfig(o.Config); err != nil {
 		return nil, err
 	}
 	metrics := prometheus.NewRegistry()
@@ -88,6 +89,25 @@ func New(o Options) (*App, error) {
 		}
 	}
 	return &App{opts: o, log: o.Logger, group: lifecycle.NewGroup(), metrics: metrics}, nil
+}
+
+// CheckConfig returns every problem of a configuration.
+func CheckConfig(c config.Config) error {
+	err := c.Validate()
+	if c.Tracking.Artifacts == "" {
+		return err
+	}
+	problem := config.Problem{Path: "tracking.artifacts"}
+	p, placeErr := blob.ParsePlace(c.Tracking.Artifacts)
+	switch {
+	case placeErr != nil:
+		problem.Text = placeErr.Error()
+	case p.Scheme == "file" && (!filepath.IsAbs(p.Bucket) || p.Bucket == "/"):
+		problem.Text = fmt.Sprintf("%q must be an absolute folder below /, or a bucket", c.Tracking.Artifacts)
+	default:
+		return err
+	}
+	return errors.Join(err, problem)
 }
 
 // DatabaseFile is where the SQL database lies below the data directory.
@@ -104,9 +124,25 @@ func (a *App) Open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.blobs, err = blob.OpenFolder(ArtifactDir(a.opts.DataDir))
+		bucket, err := a.openArtifacts(ctx)
+		if err == nil {
+			a.blobs = bucket
+		}
 		return err
 	})
+}
+
+// openArtifacts opens the configured place. What lies in the folder of the
+// data directory stays there.
+func (a *App) openArtifacts(ctx context.Context) (blob.Bucket, error) {
+	folder, place := ArtifactDir(a.opts.DataDir), a.opts.Config.Tracking.Artifacts
+	if place == "" {
+		return blob.OpenFolder(folder)
+	}
+	if entries, err := os.ReadDir(folder); err == nil && len(entries) > 1 { // one is that of writes under way
+		a.log.WarnContext(ctx, "artifacts of before are not found any more; copy them to tracking.artifacts", "from", folder, "to", place)
+	}
+	return blob.Open(ctx, place)
 }
 
 // Start returns when every kind is served, all controllers have synced and the
@@ -266,7 +302,7 @@ func (a *App) Stop(ctx context.Context) error {
 	a.stopOnce.Do(func() {
 		errs := []error{a.group.Stop(ctx)}
 		if a.blobs != nil {
-			errs = append(errs, a.blobs.Close())
+			errs = append(errs, blob.Close(a.blobs))
 		}
 		if a.store != nil {
 			errs = append(errs, a.store.Close())

@@ -17,6 +17,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/kiwerk/kiwerk/internal/app/front"
+	"github.com/kiwerk/kiwerk/internal/blob"
+	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/server"
 )
@@ -53,6 +55,47 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(b)
+}
+
+func TestCheckConfig(t *testing.T) {
+	for place, fault := range map[string]string{
+		"": "", "/srv/artifacts": "", "s3://bucket/kiwerk": "", "wasbs://c@acc.blob.core.windows.net/x": "",
+		"artifacts": "absolute folder", "/": "absolute folder", "hdfs://h/x": "scheme that is not built",
+	} {
+		c := config.Default()
+		c.Tracking.Artifacts = place
+		if err := CheckConfig(c); (err == nil) != (fault == "") || err != nil && (!strings.Contains(err.Error(), fault) || !strings.HasPrefix(err.Error(), "tracking.artifacts")) {
+			t.Errorf("%q: %v", place, err)
+		}
+	}
+}
+
+func TestApp_Open_artifactsInABucket(t *testing.T) {
+	c := config.Default()
+	c.Tracking.Artifacts = blobtest.StartS3(t) + "/kiwerk"
+	log := slog.New(slog.DiscardHandler)
+	a, err := New(Options{Config: c, DataDir: t.TempDir(), Front: front.New(log), Clock: clock.RealClock{}, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := a.blobs.Create(t.Context(), "tracking/0/r/artifacts/a", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := blob.Open(t.Context(), c.Tracking.Artifacts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := bucket.Stat(t.Context(), "tracking/0/r/artifacts/a"); err != nil || info.Size != 1 {
+		t.Errorf("%+v, %v", info, err)
+	}
 }
 
 func TestFront_tellsThePhase(t *testing.T) {

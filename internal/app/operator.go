@@ -65,7 +65,7 @@ func parseOperator(args []string, out io.Writer) (*operator, error) {
 	f.StringVar(&o.platformURL, "platform-url", "", "address under which pods reach this program, e.g. https://kiwerk.kiwerk.svc.cluster.local")
 	f.StringVar(&o.components, "components", AllComponents, "parts that run: "+AllComponents+", or "+TrackingComponent+" alone")
 	f.StringVar(&o.database, "backend-store-uri", "", "database of --components=tracking, e.g. postgresql://USER@HOST/NAME; empty takes MLFLOW_BACKEND_STORE_URI, else a file in the data directory")
-	f.StringVar(&o.artifacts, "artifacts-destination", "", "folder or bucket of the artifacts of --components=tracking; empty takes MLFLOW_ARTIFACTS_DESTINATION, else a folder in the data directory")
+	f.StringVar(&o.artifacts, "artifacts-destination", "", "folder or bucket of the artifacts; empty takes MLFLOW_ARTIFACTS_DESTINATION (--components=tracking), tracking.artifacts of the configuration, else a folder in the data directory")
 	f.StringVar(&o.artifactRoot, "default-artifact-root", "", "where clients of --components=tracking keep artifacts themselves; empty takes MLFLOW_DEFAULT_ARTIFACT_ROOT, else they go through the server")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -76,8 +76,8 @@ func parseOperator(args []string, out io.Writer) (*operator, error) {
 	if o.components != AllComponents && o.components != TrackingComponent {
 		return nil, fmt.Errorf("--components=%s: parts that run on their own are %s and %s", o.components, AllComponents, TrackingComponent)
 	}
-	if o.components == AllComponents && (o.database != "" || o.artifacts != "" || o.artifactRoot != "") {
-		return nil, fmt.Errorf("--backend-store-uri, --artifacts-destination and --default-artifact-root belong to --components=%s", TrackingComponent)
+	if o.components == AllComponents && (o.database != "" || o.artifactRoot != "") {
+		return nil, fmt.Errorf("--backend-store-uri and --default-artifact-root belong to --components=%s", TrackingComponent)
 	}
 	if u, err := url.Parse(o.platformURL); err != nil || u.Host == "" {
 		return nil, errors.New("--platform-url is required: the address under which pods reach this program")
@@ -102,6 +102,7 @@ func (o *operator) run(ctx context.Context, log *slog.Logger) (err error) {
 	if o.components == TrackingComponent {
 		return o.runTracking(ctx, cfg, client, log)
 	}
+	cfg.Tracking.Artifacts = firstOf(o.artifacts, cfg.Tracking.Artifacts)
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", cfg.Server.Listen)
 	if err != nil {

@@ -80,7 +80,7 @@ func (o *operator) trackingOptions(cfg config.Config, log *slog.Logger) (alone.O
 	options := alone.Options{
 		Host: host, Port: n, ServeArtifacts: true,
 		Database:     firstOf(o.database, os.Getenv("MLFLOW_BACKEND_STORE_URI"), "sqlite:///"+DatabaseFile(dir)),
-		Artifacts:    firstOf(o.artifacts, os.Getenv("MLFLOW_ARTIFACTS_DESTINATION")),
+		Artifacts:    firstOf(o.artifacts, os.Getenv("MLFLOW_ARTIFACTS_DESTINATION"), cfg.Tracking.Artifacts),
 		ArtifactRoot: firstOf(o.artifactRoot, os.Getenv("MLFLOW_DEFAULT_ARTIFACT_ROOT")),
 		Workspaces:   true, Hosts: append([]string{platform.Hostname()}, cfg.Server.Hosts...), TLS: cfg.Server.TLS,
 		Dir: dir, Getenv: os.Getenv, Clock: time.Now, Logger: log,

@@ -68,6 +68,10 @@ type Serving struct {
 
 // Tracking is runs, metrics and artifacts.
 type Tracking struct {
+	// Artifacts is an absolute folder or a bucket (s3://, gs://, wasbs://,
+	// abfss://) for the bytes of artifacts, models and data sets; empty is a
+	// folder in the data directory.
+	Artifacts string `yaml:"artifacts"`
 	// MaxArtifactBytes bounds one uploaded file.
 	MaxArtifactBytes int64 `yaml:"maxArtifactBytes"`
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kiwerk/kiwerk/internal/app"
 	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/cli"
 	"github.com/kiwerk/kiwerk/internal/cluster/fdsock"
@@ -190,7 +191,7 @@ func loadConfig(o cli.UpOptions, standard string) (config.Config, error) {
 	if o.Network != "" {
 		c.Runtime.Network = o.Network
 	}
-	if err := c.Validate(); err != nil {
+	if err := app.CheckConfig(c); err != nil {
 		return c, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ConfigInvalid), Cause: err}
 	}
 	return c, nil
