@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,20 +25,6 @@ import (
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
 )
-
-// credentials writes a file of credentials and has it found.
-func credentials(t *testing.T, values map[string]any) {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "credentials.json")
-	content, err := json.Marshal(values)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", file)
-}
 
 func newKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
@@ -58,7 +42,7 @@ func serviceAccount(t *testing.T, key *rsa.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	credentials(t, map[string]any{
+	blobtest.Credentials(t, map[string]any{
 		"type": "service_account", "client_email": "kiwerk@test.iam.gserviceaccount.com", "token_uri": "http://127.0.0.1:1/",
 		"private_key": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 	})
@@ -143,40 +127,16 @@ func TestGCS_signs(t *testing.T) {
 func TestGCS_signsAtIAM(t *testing.T) {
 	key := newKey(t)
 	may := true
-	mux := http.NewServeMux()
-	answer := func(v any) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			if err := json.NewEncoder(w).Encode(v); err != nil {
-				t.Error(err)
-			}
+	blobtest.StartIAM(t, func(payload []byte) []byte {
+		if !may {
+			return nil
 		}
-	}
-	mux.HandleFunc("POST /token", answer(map[string]any{"access_token": "federated", "expires_in": 3600, "token_type": "Bearer", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}))
-	const account = "/v1/projects/-/serviceAccounts/kiwerk@test.iam.gserviceaccount.com"
-	mux.HandleFunc("POST "+account+":generateAccessToken", answer(map[string]any{"accessToken": "impersonated", "expireTime": time.Now().Add(time.Hour)}))
-	mux.HandleFunc("POST "+account+":signBlob", func(w http.ResponseWriter, r *http.Request) {
-		var in struct{ Payload []byte }
-		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.Header.Get("Authorization") != "Bearer impersonated" || !may {
-			http.Error(w, "no", http.StatusForbidden)
-			return
-		}
-		sum := sha256.Sum256(in.Payload)
+		sum := sha256.Sum256(payload)
 		signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
 		if err != nil {
 			t.Error(err)
 		}
-		answer(map[string]any{"signedBlob": signature})(w, r)
-	})
-	iam := httptest.NewServer(mux)
-	defer iam.Close()
-	subject := filepath.Join(t.TempDir(), "subject")
-	if err := os.WriteFile(subject, []byte("subject"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	credentials(t, map[string]any{
-		"type": "external_account", "audience": "a", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": iam.URL + "/token",
-		"credential_source": map[string]any{"file": subject}, "service_account_impersonation_url": iam.URL + account + ":generateAccessToken",
+		return signature
 	})
 	startXML(t, &key.PublicKey)
 	open := prefixes("gs://" + blobtest.Bucket)
@@ -197,7 +157,7 @@ func TestGCS_signsAtIAM(t *testing.T) {
 
 // TestGCS_cannotSign: a person's login has no key.
 func TestGCS_cannotSign(t *testing.T) {
-	credentials(t, map[string]any{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"})
+	blobtest.Credentials(t, map[string]any{"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"})
 	t.Setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
 	if _, ok := blob.SignerOf(prefixes("gs://" + blobtest.Bucket)(t)); ok {
 		t.Error("it can sign")

@@ -242,6 +242,43 @@ func TestArtifacts_oldParts(t *testing.T) {
 	}
 }
 
+// TestArtifacts_signingRefused: what the credentials turn out not to be able to
+// sign goes through the server, also where the client has asked for parts.
+func TestArtifacts_signingRefused(t *testing.T) {
+	blobtest.StartIAM(t, func([]byte) []byte { return nil })
+	bucket, err := blob.Open(t.Context(), blobtest.StartGCS(t)+"/team")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startOn(t, filepath.Join(t.TempDir(), "kiwerk.db"), bucket, nil)
+	_, artifacts := p.newRun()
+	signs := func() bool {
+		t.Helper()
+		_, info := p.do("GET", "/api/3.0/mlflow/server-info", "")
+		return info["multipart_downloads_enabled"] == true
+	}
+	if !signs() {
+		t.Error("it is not known before the first try")
+	}
+	_, made := p.do("POST", "/api/2.0/mlflow-artifacts/mpu/create/"+artifacts, `{"path":"x","num_parts":1}`)
+	address := strings.TrimPrefix(dig(made["credentials"].([]any)[0], "url").(string), "http://example.com")
+	if got := p.fetch("PUT", address, strings.NewReader("content")); got.Code != http.StatusOK {
+		t.Fatalf("%d %s", got.Code, got.Body)
+	}
+	if status, answer := p.do("POST", "/api/2.0/mlflow-artifacts/mpu/complete/"+artifacts, fmt.Sprintf(`{"path":"x","upload_id":%q,"parts":[{"part_number":1}]}`, made["upload_id"])); status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	if got := p.fetch("GET", proxyPath+"/"+artifacts+"/x", http.NoBody); got.Body.String() != "content" {
+		t.Errorf("%d %q", got.Code, got.Body)
+	}
+	if status, answer := p.do("GET", "/api/2.0/mlflow-artifacts/presigned/"+artifacts+"/x", ""); status != http.StatusNotImplemented || answer["message"] != "Multipart download is not supported for the current artifact repository" {
+		t.Errorf("%d %v", status, answer)
+	}
+	if signs() {
+		t.Error("the refusal is forgotten")
+	}
+}
+
 func TestArtifacts_presigned(t *testing.T) {
 	onEach(t, func(t *testing.T, p *platform) {
 		_, native := blob.SignerOf(p.bucket)

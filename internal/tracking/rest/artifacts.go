@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -318,28 +317,6 @@ func reprDigest(h http.Header, sum string) {
 	if b, err := hex.DecodeString(sum); err == nil && len(b) > 0 {
 		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(b)+":")
 	}
-}
-
-// textFiles are the extensions, and names without one, of what upstream hands
-// out as plain text: nothing in them is drawn or run by a browser.
-var textFiles = map[string]bool{}
-
-func init() {
-	for _, e := range strings.Fields("txt log err cfg conf cnf cf ini properties prop hocon toml yaml yml xml json js py py3 csv tsv md rst ipynb MLmodel mlproject MLproject") {
-		textFiles[e] = true
-	}
-}
-
-func contentType(key string) string {
-	name := path.Base(key)
-	ext := path.Ext(name)
-	if textFiles[strings.TrimPrefix(ext, ".")] || ext == "" && textFiles[name] {
-		return "text/plain"
-	}
-	if t, _, _ := strings.Cut(mime.TypeByExtension(ext), ";"); t != "" {
-		return t
-	}
-	return "application/octet-stream"
 }
 
 func (a *API) uploadLimit() int64 {
