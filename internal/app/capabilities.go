@@ -36,8 +36,8 @@ import (
 	servingcontroller "github.com/kiwerk/kiwerk/internal/serving/controller"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
-	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/mcp"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
