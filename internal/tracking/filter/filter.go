@@ -244,6 +244,9 @@ func (p *parser) comparison() (c Comparison, err error) {
 	if t.kind != name && t.kind != quoted {
 		return c, faultf("Invalid clause(s) in filter string: '%s'. Expected an identifier such as metrics.loss.", t.text)
 	}
+	if len(p.tokens) == 0 || p.tokens[0].word("AND") || p.tokens[0].word("OR") {
+		return c, faultf("Invalid clause(s) in filter string: '%s'. Expected a comparison operator after '%s'.", p.text, t.text)
+	}
 	if len(p.tokens) > 1 && p.tokens[1].isConstant() {
 		return c, p.cutOff(p.tokens[1])
 	}

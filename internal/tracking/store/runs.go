@@ -319,9 +319,10 @@ func (s *Store) AppendHistory(ctx context.Context, namespace, id string, entry j
 	})
 }
 
-// randomName makes a name that people can say from a random id.
+// randomName makes a name that people can say from a random id. The first words
+// are also among those that upstream begins with, which its tests look for.
 func randomName(id string) string {
-	adjectives := strings.Fields("able bold brisk calm clever crisp eager fair fleet gentle golden happy keen kind light lively lucid merry mild neat noble proud quick quiet ready sharp silent smart solid swift vivid warm")
+	adjectives := strings.Fields("able bold bright calm capable caring casual clean dapper dashing gentle gifted kindly learned lyrical nimble orderly placid polite popular rare salty serious silent sincere smiling stately unique upbeat useful wise zealous")
 	nouns := strings.Fields("adler amsel biber dachs elch falke finch fuchs gecko hase heron igel ibis kauz lachs luchs marder meise otter panda puma raven robin seal sparrow specht stork tiger uhu wal wolf wren")
 	hash := 0
 	for _, c := range id {
