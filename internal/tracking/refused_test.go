@@ -173,6 +173,18 @@ func TestRefused(t *testing.T) {
 			}
 		}
 	})
+	t.Run("TracesAndPresigned", func(t *testing.T) {
+		a.v3("POST", "traces", traceBody("tr-1", "0"), "anna")
+		for _, p := range climbing() {
+			q := url.QueryEscape(p)
+			refuse(t, missing, "POST", "/api/3.0/mlflow/traces", traceBody(p, "0"))
+			refuse(t, missing, "POST", "/api/2.0/mlflow/artifacts/presigned-download-url", fmt.Sprintf(`{"run_id":%q,"path":%s}`, a.run, jsonOf(p)))
+			refuse(t, missing, "GET", "/ajax-api/3.0/mlflow/get-trace-artifact?request_id="+q, "")
+			refuse(t, missing, "GET", "/ajax-api/3.0/mlflow/get-trace-artifact?request_id=tr-1&path="+q, "")
+			refuse(t, missing, "GET", "/ajax-api/2.0/mlflow/get-trace-artifact?request_id=tr-1&path="+q, "")
+			refuse(t, missing, "GET", "/model-versions/get-artifact?name="+q+"&version=1&path=x", "")
+		}
+	})
 	t.Run("Parts", func(t *testing.T) {
 		for _, name := range []string{"..", `..\..`, "a/..", "", "/", ".", "a\x00b", "%2e%2e", "x#y"} {
 			refuse(t, missing, "POST", "/api/2.0/mlflow-artifacts/mpu/create/"+a.artifacts, `{"num_parts":1,"path":`+jsonOf(name)+`}`)
