@@ -12,6 +12,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
@@ -88,7 +89,7 @@ func undeclared(t *testing.T, call string, typ reflect.Type, seen map[reflect.Ty
 		}
 		if words := strings.Split(about, ","); about != "" && about[0] != '-' {
 			for _, w := range words[1:] {
-				if of, ok := strings.CutPrefix(w, "of "); ok && slices.Contains([]string{route.AboutRun, route.AboutLoggedModel, route.AboutTrace}, of) || slices.Contains([]string{"read", "update", "maybe", "zero"}, w) {
+				if of, ok := strings.CutPrefix(w, "of "); ok && slices.Contains([]string{route.AboutRun, route.AboutLoggedModel, route.AboutTrace, route.AboutQueue, route.AboutScorer, route.AboutAssessment}, of) || slices.Contains([]string{"read", "update", "maybe", "zero"}, w) {
 					continue
 				}
 				t.Errorf("%s: field %s (%s.%s): the tag about has the unknown option %q", call, name, typ, f.Name, w)
@@ -347,6 +348,9 @@ func TestGoverned_deniedBelow(t *testing.T) {
 		"run":          regexp.MustCompile(`/runs/|/metrics/|artifacts/list|get-artifact$|/upload-artifact|presigned-|/promptlab`),
 		"logged_model": regexp.MustCompile(`/logged-models`),
 		"trace":        regexp.MustCompile(`/traces|get-trace-artifact`),
+		"review_queue": regexp.MustCompile(`/review-queues`),
+		"scorer":       regexp.MustCompile(`/scorers`),
+		"assessment":   regexp.MustCompile(`/assessments`),
 	}
 	for tier, affected := range calls {
 		deny(tier)
@@ -366,5 +370,40 @@ func TestGoverned_deniedBelow(t *testing.T) {
 	status, answer := w.do("POST", "/graphql", jsonText(map[string]any{"query": fmt.Sprintf(`mutation{mlflowSearchRuns(input:{experimentIds:[%q]}){runs{info{runUuid}}}}`, alice["experiment"])}), "User", "mallory")
 	if dig(answer, "data", "mlflowSearchRuns") != nil {
 		t.Errorf("GraphQL: %d %v", status, answer)
+	}
+}
+
+// TestGoverned_scorers: a scorer has grants of its own, and who registers it may delete it.
+func TestGoverned_scorers(t *testing.T) {
+	w := govern(t)
+	exp := w.own["alice"]["experiment"]
+	grant := func(kind, id, permission string) {
+		w.v3("POST", "users/permissions/grant", fmt.Sprintf(`{"username":"mallory","resource_type":%q,"resource_id":%q,"permission":%q}`, kind, id, permission), "admin")
+	}
+	scorer := func(method, call, name string) int {
+		status, _ := w.do(method, "/api/3.0/mlflow/scorers/"+call, fmt.Sprintf(`{"experiment_id":%q,"name":%q,"serialized_scorer":"{}"}`, exp, name), "User", "mallory")
+		return status
+	}
+	grant("experiment", exp, "EDIT")
+	for _, step := range []struct {
+		method, call, name string
+		want               int
+	}{
+		{"POST", "register", "my / scorer", 200},
+		{"DELETE", "delete", "s", 403},
+		{"DELETE", "delete", "my / scorer", 200},
+		{"POST", "register", "mine", 200},
+	} {
+		if got := scorer(step.method, step.call, step.name); got != step.want {
+			t.Errorf("%s %s: %d, want %d", step.call, step.name, got, step.want)
+		}
+	}
+	grant("scorer", exp+"/s", "DENY")
+	if got := scorer("POST", "register", "s"); got != http.StatusForbidden {
+		t.Errorf("a version of a scorer that is denied: %d", got)
+	}
+	status, answer := w.do("GET", "/api/3.0/mlflow/users/permissions/get?username=mallory&resource_type=scorer&resource_id="+exp+"/my%20%252F%20scorer", "", "User", "admin")
+	if answer["permission"] != access.None {
+		t.Errorf("the grant on a deleted scorer: %d %v", status, answer)
 	}
 }

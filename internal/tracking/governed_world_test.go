@@ -95,7 +95,7 @@ func (w *world) objectsOf(user string) map[string]string {
 	must := func(call, body string) map[string]any { return w.must("POST", call, body, "User", user) }
 	exp := text(must("experiments/create", fmt.Sprintf(`{"name":"experiment of %s"}`, user))["experiment_id"])
 	in := func(fields string) string { return fmt.Sprintf(`{"experiment_id":%q%s}`, exp, fields) }
-	o := map[string]string{"experiment": exp, "experiment_name": "experiment of " + user, "registered_model": "model of " + user, "workspace": "default", "new experiment": "new", "new registered_model": "new"}
+	o := map[string]string{"experiment": exp, "experiment_name": "experiment of " + user, "registered_model": "model of " + user, "workspace": "default", "scorer_name": "s", "new experiment": "new", "new registered_model": "new"}
 	o["run"] = text(dig(must("runs/create", in("")), "run", "info", "run_id"))
 	o["logged_model"] = text(dig(must("logged-models", in(`,"source_run_id":"`+o["run"]+`"`)), "model", "info", "model_id"))
 	o["path"] = exp + "/" + o["run"] + "/artifacts/a"
@@ -131,7 +131,6 @@ func (w *world) objectsOf(user string) map[string]string {
 func traceBody(id, exp string) string {
 	return fmt.Sprintf(`{"trace":{"trace_info":{"trace_id":%s,"trace_location":{"type":"MLFLOW_EXPERIMENT","mlflow_experiment":{"experiment_id":%q}},"request_time":"2026-11-27T00:00:00Z","state":"OK"}}}`, jsonOf(id), exp)
 }
-
 
 // fillers are values of fields that name no object and cannot be guessed.
 var fillers = map[string]any{

@@ -145,7 +145,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.lineage = lineage.New(st, d.Served)
-	s.genai, err = genai.New(ctx, genai.Options{DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Experiments: st, Traces: s.traces})
+	s.genai, err = genai.New(ctx, genai.Options{DB: d.Store, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger, Experiments: st, Traces: s.traces, Owners: d.Owners})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -132,7 +133,7 @@ func (c *caller) judge(ctx context.Context, act action, req any) error {
 		n.Narrow(c.visible())
 		return nil
 	}
-	named := false
+	named, within := false, key{}
 	judged := map[route.Mention]bool{}
 	for m := range route.Mentions(req) {
 		named = true
@@ -147,7 +148,7 @@ func (c *caller) judge(ctx context.Context, act action, req any) error {
 		case "update":
 			a = actUpdate
 		}
-		err := c.mention(ctx, a, m)
+		err := c.mention(ctx, a, m, &within)
 		if err != nil && (!m.Maybe || !model.IsMissing(err)) {
 			return err
 		}
@@ -159,9 +160,12 @@ func (c *caller) judge(ctx context.Context, act action, req any) error {
 }
 
 // tiers are the kinds below an experiment that have grants of their own.
-var tiers = map[string]string{route.AboutRun: tierRun, route.AboutLoggedModel: tierLoggedModel, route.AboutTrace: tierTrace}
+var tiers = map[string]string{
+	route.AboutRun: tierRun, route.AboutLoggedModel: tierLoggedModel, route.AboutTrace: tierTrace,
+	route.AboutQueue: tierQueue, route.AboutScorer: kindScorer, route.AboutAssessment: tierAssessment,
+}
 
-func (c *caller) mention(ctx context.Context, a action, m route.Mention) error {
+func (c *caller) mention(ctx context.Context, a action, m route.Mention, within *key) error {
 	switch m.Kind {
 	case route.AboutNewExperiment:
 		return c.create(kindExperiment)
@@ -187,14 +191,31 @@ func (c *caller) mention(ctx context.Context, a action, m route.Mention) error {
 		if err != nil {
 			return err
 		}
-		if err := c.need(a, own); err != nil || m.Of == "" {
-			return err
-		}
-		return c.need(actRead, key{tiers[m.Of], everything}, own)
+		*within = own
+		return errors.Join(c.need(a, own), c.notDenied(m.Of, own))
+	case route.AboutScorerName:
+		return c.scorer(a, *within, m.ID)
 	case route.AboutNewMCPServer, route.AboutMCPServer, route.AboutMCPVersion, route.AboutNewMCPVersion:
 		return c.mcp(ctx, a, m)
 	}
-	return c.below(ctx, a, m.Kind, m.ID)
+	return c.below(ctx, a, m)
+}
+
+// notDenied judges what a request touches within a container.
+func (c *caller) notDenied(of string, container key) error {
+	if of == "" {
+		return nil
+	}
+	return c.need(actRead, key{tiers[of], everything}, container)
+}
+
+// scorer judges one by its name in an experiment that was judged.
+func (c *caller) scorer(a action, experiment key, name string) error {
+	if experiment.id == "" {
+		return errForbidden
+	}
+	own := key{kindScorer, model.ScorerID(experiment.id, name)}
+	return errors.Join(c.need(a, own, experiment), c.need(actRead, key{tierScorer, everything}, own, experiment))
 }
 
 // experiment finds one by its number. Workspaces but the first one call their
@@ -217,8 +238,8 @@ func (c *caller) experiment(ctx context.Context, id string) (key, error) {
 }
 
 // below judges what belongs to experiments: all of them count.
-func (c *caller) below(ctx context.Context, a action, kind, id string) error {
-	experiments, err := c.objects.ExperimentsOf(ctx, c.workspace, kind, id)
+func (c *caller) below(ctx context.Context, a action, m route.Mention) error {
+	experiments, err := c.objects.ExperimentsOf(ctx, c.workspace, m.Kind, m.ID)
 	if err != nil {
 		return err
 	}
@@ -226,7 +247,8 @@ func (c *caller) below(ctx context.Context, a action, kind, id string) error {
 		return errForbidden // nobody's, so for administrators
 	}
 	for _, e := range experiments {
-		if err := c.inside(a, tiers[kind], key{kindExperiment, e}); err != nil {
+		own := key{kindExperiment, e}
+		if err := errors.Join(c.inside(a, tiers[m.Kind], own), c.notDenied(m.Of, own)); err != nil {
 			return err
 		}
 	}
@@ -339,10 +361,10 @@ func (c *caller) source(ctx context.Context, uri string) error {
 	first, _, _ := strings.Cut(rest, "/")
 	switch scheme {
 	case "runs":
-		return c.below(ctx, actRead, route.AboutRun, first)
+		return c.below(ctx, actRead, route.Mention{Kind: route.AboutRun, ID: first})
 	case "models":
 		if strings.HasPrefix(first, "m-") {
-			return c.below(ctx, actRead, route.AboutLoggedModel, first)
+			return c.below(ctx, actRead, route.Mention{Kind: route.AboutLoggedModel, ID: first})
 		}
 		name, _, _ := strings.Cut(first, "@")
 		return c.model(ctx, actRead, name, true)

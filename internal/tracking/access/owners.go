@@ -53,6 +53,8 @@ func each(o model.Owned, f func(kind string) error) error {
 		return f(kindExperiment)
 	case model.OwnedMCPServer:
 		return f(kindMCP)
+	case model.OwnedScorer:
+		return f(kindScorer)
 	}
 	for _, kind := range []string{kindRegistered, kindPrompt} {
 		if err := f(kind); err != nil {

@@ -54,14 +54,17 @@ const (
 	tierVersion     = "registered_model_version"
 	tierPrompt      = "prompt_version"
 	tierMCP         = "mcp_server_version"
+	tierQueue       = "review_queue"
+	tierAssessment  = "assessment"
+	tierScorer      = "scorer_version"
 )
 
 // grain tells for each kind whether its grants may name one object.
 var grain = map[string]bool{
 	kindWorkspace: false, kindExperiment: true, kindRegistered: true, kindPrompt: true, kindScorer: true,
 	"gateway_secret": true, "gateway_endpoint": true, "gateway_model_definition": true, kindMCP: true,
-	tierRun: false, tierTrace: false, "assessment": false, tierLoggedModel: false, "review_queue": false,
-	tierVersion: false, tierPrompt: false, "scorer_version": false, tierMCP: false,
+	tierRun: false, tierTrace: false, tierAssessment: false, tierLoggedModel: false, tierQueue: false,
+	tierVersion: false, tierPrompt: false, tierScorer: false, tierMCP: false,
 }
 
 // everything is the pattern of all objects of a kind.

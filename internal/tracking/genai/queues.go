@@ -53,7 +53,7 @@ func (e *queueType) SetNumber(n int64) bool {
 }
 
 type createQueue struct {
-	Experiment string    `ml:"experiment_id,required" about:"experiment"`
+	Experiment string    `ml:"experiment_id,required" about:"experiment,of review_queue"`
 	Name       string    `ml:"name,required" about:"- within the experiment"`
 	Type       queueType `ml:"queue_type,required"`
 	Users      []string  `ml:"users"`
@@ -61,8 +61,13 @@ type createQueue struct {
 }
 
 type queueOfUser struct {
-	Experiment string `ml:"experiment_id,required" about:"experiment"`
+	Experiment string `ml:"experiment_id,required" about:"experiment,of review_queue"`
 	User       string `ml:"user,required"`
+}
+
+type queueByName struct {
+	Experiment string `ml:"experiment_id,required" about:"experiment,of review_queue"`
+	Name       string `ml:"name,required" about:"- within the experiment"`
 }
 
 type queueRef struct {
@@ -70,7 +75,7 @@ type queueRef struct {
 }
 
 type listQueues struct {
-	Experiment string `ml:"experiment_id,required" about:"experiment"`
+	Experiment string `ml:"experiment_id,required" about:"experiment,of review_queue"`
 	User       string `ml:"user"`
 	Item       string `ml:"item_id" about:"- a condition"`
 	Max        *int64 `ml:"max_results"`
@@ -118,7 +123,7 @@ func (s *Service) queues() []server.Endpoint {
 		call(s, "GET", "/review-queues/get", read, "one review queue", func(ctx context.Context, q *queueRef) (*route.One[queueJSON], error) {
 			return answer(queueKind.load(ctx, s, server.NamespaceOf(ctx), q.ID))
 		}),
-		call(s, "GET", "/review-queues/get-by-name", read, "the review queue with a name", func(ctx context.Context, q *nameRef) (*route.One[queueJSON], error) {
+		call(s, "GET", "/review-queues/get-by-name", read, "the review queue with a name", func(ctx context.Context, q *queueByName) (*route.One[queueJSON], error) {
 			return answer(queueKind.byName(ctx, s, q.Experiment, strings.ToLower(q.Name)))
 		}),
 		call(s, "GET", "/review-queues/list", read, "review queues of an experiment", func(ctx context.Context, q *listQueues) (*route.Many[queueJSON], error) {

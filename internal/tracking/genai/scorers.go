@@ -38,19 +38,19 @@ type online struct {
 var scorerKind = kind[scorer]{"scorer", "Scorer"}
 
 type registerScorer struct {
-	Experiment string `ml:"experiment_id,required" about:"experiment"`
-	Name       string `ml:"name,required" about:"- within the experiment"`
+	Experiment string `ml:"experiment_id,required" about:"experiment,of scorer"`
+	Name       string `ml:"name,required" about:"scorer_name,read"`
 	Text       string `ml:"serialized_scorer,required"`
 }
 
 type listScorers struct {
-	Experiment  string   `ml:"experiment_id" about:"experiment"`
-	Experiments []string `ml:"experiment_ids" about:"experiment"`
+	Experiment  string   `ml:"experiment_id" about:"experiment,of scorer"`
+	Experiments []string `ml:"experiment_ids" about:"experiment,of scorer"`
 }
 
 type scorerRef struct {
-	Experiment string `ml:"experiment_id,required" about:"experiment"`
-	Name       string `ml:"name,required" about:"- within the experiment"`
+	Experiment string `ml:"experiment_id,required" about:"experiment,read,of scorer"`
+	Name       string `ml:"name,required" about:"scorer_name"`
 	Version    *int64 `ml:"version"`
 }
 
@@ -59,8 +59,8 @@ type onlineRef struct {
 }
 
 type putOnline struct {
-	Experiment string   `ml:"experiment_id,required" about:"experiment"`
-	Name       string   `ml:"name,required" about:"- within the experiment"`
+	Experiment string   `ml:"experiment_id,required" about:"experiment,of scorer"`
+	Name       string   `ml:"name,required" about:"scorer_name"`
 	Rate       *float64 `ml:"sample_rate,required"`
 	Filter     string   `ml:"filter_string"`
 }
@@ -218,8 +218,12 @@ func (s *Service) registerScorer(ctx context.Context, q *registerScorer) (*regis
 		}
 		o.Doc.Versions = append(o.Doc.Versions, v)
 		*out = registeredJSON{*o, v}
-		return scorerKind.put(t, *o)
+		if err := scorerKind.put(t, *o); err != nil || v.Version > 1 {
+			return err
+		}
+		return s.owners(func(by Owners) error { return by.Made(ctx, t, ownedScorer(*o)) })
 	})
+	s.settled(err)
 	return out, err
 }
 
@@ -318,7 +322,14 @@ func (s *Service) deleteScorer(ctx context.Context, q *scorerRef) (*route.Empty,
 		return nil, err
 	}
 	if q.Version == nil {
-		return route.Done(s.db.Update(ctx, func(t *db.Tx) error { return remove(t, found.ID) }))
+		err := s.db.Update(ctx, func(t *db.Tx) error {
+			if err := remove(t, found.ID); err != nil {
+				return err
+			}
+			return s.owners(func(by Owners) error { return by.Gone(ctx, t, ownedScorer(found)) })
+		})
+		s.settled(err)
+		return route.Done(err)
 	}
 	_, err = scorerKind.change(ctx, s, server.NamespaceOf(ctx), found.ID, func(_ *db.Tx, o *object[scorer]) error {
 		i := slices.IndexFunc(o.Doc.Versions, func(v scorerVersion) bool { return v.Version == *q.Version })

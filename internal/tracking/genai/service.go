@@ -27,7 +27,7 @@ type Experiments interface {
 	Experiment(ctx context.Context, namespace, id string) (model.Experiment, error)
 }
 
-// Options of the service; all are required.
+// Options of the service; all but Owners are required.
 type Options struct {
 	DB    *db.Store
 	Clock func() time.Time
@@ -36,6 +36,7 @@ type Options struct {
 	Logger      *slog.Logger
 	Experiments Experiments
 	Traces      Traces
+	Owners      Owners
 }
 
 // Traces answers what is asked about traces.

@@ -28,6 +28,8 @@ const (
 	AboutLabel          = "label_schema"
 	AboutQueue          = "review_queue"
 	AboutScorer         = "scorer"
+	AboutScorerName     = "scorer_name"    // within the experiment that the same request names before
+	AboutAssessment     = "assessment"     // only as what is touched of a trace
 	AboutNewExperiment  = "new experiment" // one that begins to exist
 	AboutNewModel       = "new registered_model"
 	AboutMCPServer      = "mcp_server"

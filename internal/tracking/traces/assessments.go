@@ -174,7 +174,7 @@ func (in assessmentIn) assessment() (a store.Assessment, err error) {
 }
 
 type createAssessment struct {
-	Trace      string        `ml:"trace_id" about:"trace"`
+	Trace      string        `ml:"trace_id" about:"trace,of assessment"`
 	Assessment *assessmentIn `ml:"assessment,required"`
 }
 
@@ -182,7 +182,7 @@ type createAssessment struct {
 func (q *createAssessment) FromPath(r *http.Request) { q.Trace = r.PathValue("trace_id") }
 
 type assessmentRef struct {
-	Trace string `ml:"trace_id" about:"trace"`
+	Trace string `ml:"trace_id" about:"trace,of assessment"`
 	ID    string `ml:"assessment_id" about:"- within the trace"`
 }
 
@@ -192,7 +192,7 @@ func (q *assessmentRef) FromPath(r *http.Request) {
 }
 
 type updateAssessment struct {
-	Trace      string        `ml:"trace_id" about:"trace"`
+	Trace      string        `ml:"trace_id" about:"trace,of assessment"`
 	ID         string        `ml:"assessment_id" about:"- within the trace"`
 	Assessment *assessmentIn `ml:"assessment,required"`
 	Mask       string        `ml:"update_mask,required"`
