@@ -33,6 +33,9 @@ func partOf(r model.Run, key string) (part int, value float64) {
 
 // findByMetric walks the value index of one experiment; a driver, if there is one, gives the few runs that fit.
 func (rs *runSearch) findByMetric(driver clause) (found []model.RunInfo, err error) {
+	if driver.sql != "" && rs.atMost < rs.limit && rs.token.ID == "" && rs.token.Offset == 0 {
+		return rs.findFew(driver)
+	}
 	k, err := rs.t.keyID(rs.orders[0].Key)
 	if err != nil {
 		return nil, err
@@ -54,13 +57,28 @@ func (rs *runSearch) findByMetric(driver clause) (found []model.RunInfo, err err
 			skip = 0
 			continue
 		}
-		n, err := rs.count(text, args)
+		n, err := rs.countPart(text, args)
 		if err != nil {
 			return nil, err
 		}
 		skip -= n
 	}
 	return found, nil
+}
+
+// findFew sorts what a driver gives: all of it fits on the page, so all three parts would be asked for.
+func (rs *runSearch) findFew(driver clause) ([]model.RunInfo, error) {
+	for _, c := range rs.comparisons {
+		if !rs.bounds(c) {
+			continue
+		}
+		condition, err := rs.condition(c)
+		if err != nil {
+			return nil, err
+		}
+		rs.conditions = append(rs.conditions, condition)
+	}
+	return rs.findSorted(driver)
 }
 
 // limits are the comparisons with the metric that orders, as ranges of the walk.
@@ -130,8 +148,8 @@ func (t token) behindValue(desc bool) clause {
 	}
 }
 
-// count tells how many rows a part has that lies before the page.
-func (rs *runSearch) count(text string, args []any) (n int, err error) {
+// countPart tells how many rows a part has that lies before the page.
+func (rs *runSearch) countPart(text string, args []any) (n int, err error) {
 	err = rs.t.Row("SELECT count(*) FROM ("+text+") n", append(slices.Clone(args), int64(math.MaxInt64), 0)...).Scan(&n)
 	return n, err
 }

@@ -2,11 +2,10 @@ package store
 
 import (
 	"fmt"
-	"slices"
+	"strconv"
 	"sync"
 	"time"
 
-	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 )
 
@@ -26,16 +25,15 @@ func (rs *runSearch) driver() (text *candidate, best clause, err error) {
 	if ordered && len(candidates) == 1 && isText(candidates[0].Comparison) {
 		return &candidates[0], clause{}, nil
 	}
-	var total int
-	if err := rs.t.Row("SELECT coalesce(max(id), 0) FROM runs").Scan(&total); err != nil {
+	total, err := rs.count(candidates)
+	if err != nil {
 		return nil, clause{}, err
 	}
-	for i := range candidates {
-		if candidates[i].n, err = rs.few(candidates[i].clause); err != nil {
-			return nil, clause{}, err
-		}
-	}
 	text, best = choose(candidates, ordered, float64(rs.limit), float64(total))
+	rs.atMost = fewRows
+	for _, c := range candidates {
+		rs.atMost = min(rs.atMost, c.n)
+	}
 	return text, best, nil
 }
 
@@ -74,24 +72,34 @@ type candidate struct {
 	n  int // runs that it selects, up to fewRows
 }
 
-// few counts what a candidate selects, up to fewRows. What was many is not
-// counted again for a minute: it only decides where a search starts.
-func (rs *runSearch) few(c clause) (n int, err error) {
-	what, now := fmt.Sprint(c.sql, c.args), rs.t.s.o.Clock()
-	if rs.t.s.many.has(what, now) {
-		return fewRows, nil
+// count counts what each candidate selects, up to fewRows, and all runs. What
+// was many is not counted again for a minute: it only decides where a search starts.
+func (rs *runSearch) count(candidates []candidate) (total int, err error) {
+	text, now := "SELECT (SELECT coalesce(max(id), 0) FROM runs)", rs.t.s.o.Clock()
+	var args []any
+	counts := []any{&total}
+	counted := map[int]string{}
+	for i := range candidates {
+		c := &candidates[i]
+		what := fmt.Sprint(c.sql, c.args)
+		if rs.t.s.many.has(what, now) {
+			c.n = fewRows
+			continue
+		}
+		counted[i] = what
+		text += ", (SELECT count(*) FROM (" + c.sql + " LIMIT ?) n" + strconv.Itoa(i) + ")"
+		args = append(append(args, c.args...), fewRows)
+		counts = append(counts, &c.n)
 	}
-	// To skip rows is much faster than to count them.
-	err = rs.t.Row(c.sql+" LIMIT 1 OFFSET ?", append(slices.Clone(c.args), fewRows-1)...).Scan(&n)
-	if err == nil {
-		rs.t.s.many.add(what, now.Add(time.Minute))
-		return fewRows, nil
-	}
-	if !db.IsNoRows(err) {
+	if err := rs.t.Row(text, args...).Scan(counts...); err != nil {
 		return 0, err
 	}
-	err = rs.t.Row("SELECT count(*) FROM ("+c.sql+") n", c.args...).Scan(&n)
-	return n, err
+	for i, what := range counted {
+		if candidates[i].n >= fewRows {
+			rs.t.s.many.add(what, now.Add(time.Minute))
+		}
+	}
+	return total, nil
 }
 
 // remembered is a bounded set of what holds for a while.

@@ -35,6 +35,7 @@ type runSearch struct {
 	conditions  []clause
 	token       token
 	limit       int // one more than asked for: it tells whether there is another page
+	atMost      int // runs that fit, as far as indexes tell; set by driver
 }
 
 // SearchRuns finds runs, newest first unless ordered otherwise, and the token of the next page.
@@ -106,7 +107,7 @@ func (rs *runSearch) find() ([]model.RunInfo, error) {
 		return nil, err
 	}
 	if !rs.byMetric() && !rs.byStart() {
-		return rs.findSorted()
+		return rs.findSorted(clause{})
 	}
 	text, driver, err := rs.driver()
 	if err != nil {
@@ -291,7 +292,7 @@ const manyLists = 8
 // findByStart walks the list of each experiment and stage and merges them.
 func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
 	if len(rs.experiments)*len(rs.stages) > manyLists {
-		return rs.findSorted()
+		return rs.findSorted(clause{})
 	}
 	where := all(rs.conditions).of("r.id")
 	var parts []string
@@ -332,10 +333,13 @@ func (rs *runSearch) findByText(c *candidate) ([]model.RunInfo, error) {
 	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
 }
 
-// findSorted is the general way: everything that fits, sorted.
-func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
+// findSorted is the general way: everything that fits, of the runs of a driver if there is one, sorted.
+func (rs *runSearch) findSorted(driver clause) ([]model.RunInfo, error) {
 	var joins, orders []string
-	var args []any
+	from, args := "runs r", slices.Clone(driver.args)
+	if driver.sql != "" {
+		from = "(SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " runs r ON r.id = d.run"
+	}
 	started := false
 	for i, o := range rs.orders {
 		name := fmt.Sprintf("o%d", i)
@@ -366,7 +370,7 @@ func (rs *runSearch) findSorted() ([]model.RunInfo, error) {
 	}
 	orders = append(orders, "r.uuid")
 	where := all(append(rs.conditions, rs.scope())).of("r.id")
-	return rs.query("SELECT "+runColumns+" FROM runs r"+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
+	return rs.query("SELECT "+runColumns+" FROM "+from+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
 		append(append(args, where.args...), rs.limit, rs.token.Offset)...)
 }
 
