@@ -33,7 +33,9 @@ type pgSession struct {
 	doomed bool
 	// active are the rows that are being read from the connection.
 	active *pgRows
-	buf    []byte
+	// leaving is the end of a view whose answer nobody waits for; the next transaction reads it.
+	leaving *pgconn.Pipeline
+	buf     []byte
 }
 
 // pgPending is a text without arguments or a statement with some.
@@ -144,10 +146,20 @@ func (s *pgSession) begin(ctx context.Context, text string) error {
 	if s.writes {
 		s.hold(pgWho)
 	}
+	s.left()
 	if s.lost() {
 		return s.connect(ctx)
 	}
 	return nil
+}
+
+// left waits for the end of the view before. What it read was read, and a
+// connection that broke shows.
+func (s *pgSession) left() {
+	if s.leaving != nil {
+		_ = s.leaving.Close()
+		s.leaving = nil
+	}
 }
 
 func (s *pgSession) lost() bool { return s.conn == nil || s.conn.IsClosed() }
@@ -185,6 +197,11 @@ func (s *pgSession) commit(ctx context.Context) error {
 		return errAgain
 	}
 	s.finish()
+	if !s.writes && len(s.pending) == 0 {
+		s.leaving = s.conn.StartPipeline(ctx)
+		s.leaving.SendQueryParams("COMMIT", nil, nil, nil, nil)
+		return s.leaving.Sync()
+	}
 	tag, err := s.flush(ctx, "COMMIT")
 	if err != nil {
 		if s.lost() && s.writes {
@@ -223,6 +240,7 @@ func (s *pgSession) flush(ctx context.Context, last string) (tag string, err err
 
 func (s *pgSession) rollback(ctx context.Context) error {
 	s.pending, s.failed, s.doomed = s.pending[:0], false, false
+	s.left()
 	if s.lost() {
 		return nil
 	}
@@ -513,6 +531,7 @@ func (s *pgSession) finish() {
 }
 
 func (s *pgSession) close() error {
+	s.left()
 	if s.lost() {
 		return nil
 	}
