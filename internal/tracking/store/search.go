@@ -336,8 +336,11 @@ func (rs *runSearch) findByText(c *candidate) ([]model.RunInfo, error) {
 // findSorted is the general way: everything that fits, of the runs of a driver if there is one, sorted.
 func (rs *runSearch) findSorted(driver clause) ([]model.RunInfo, error) {
 	var joins, orders []string
-	from, args := "runs r", slices.Clone(driver.args)
+	from, run, scope, args := "runs r", "r.id", rs.scope(), slices.Clone(driver.args)
 	if driver.sql != "" {
+		// A driver knows the experiments. Named again, they would let PostgreSQL, before it has statistics, walk all
+		// their runs for each of the driver's.
+		run, scope = "d.run", rs.stage()
 		from = "(SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " runs r ON r.id = d.run"
 	}
 	started := false
@@ -369,7 +372,7 @@ func (rs *runSearch) findSorted(driver clause) ([]model.RunInfo, error) {
 		orders = append(orders, "r.start DESC")
 	}
 	orders = append(orders, "r.uuid")
-	where := all(append(rs.conditions, rs.scope())).of("r.id")
+	where := all(append(rs.conditions, scope)).of(run)
 	return rs.query("SELECT "+runColumns+" FROM "+from+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
 		append(append(args, where.args...), rs.limit, rs.token.Offset)...)
 }
