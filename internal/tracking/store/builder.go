@@ -68,6 +68,15 @@ func (t *tx) then() string {
 	return "JOIN"
 }
 
+// runOf joins the row of each run of a driver. PostgreSQL would rather read all
+// runs than look a thousand up, which takes longer.
+func (t *tx) runOf(column string) string {
+	if t.Dialect() == db.Postgres {
+		return " JOIN LATERAL (SELECT * FROM runs WHERE id = " + column + " OFFSET 0) r ON true"
+	}
+	return " CROSS JOIN runs r ON r.id = " + column
+}
+
 // matchText is textCondition in Go, for values that are not stored as text.
 func matchText(c filter.Comparison, value string) bool {
 	switch c.Op {

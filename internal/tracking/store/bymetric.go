@@ -119,9 +119,9 @@ func (rs *runSearch) metricPart(part int, k int64, driver clause, limits []claus
 	case part == without && driver.sql == "":
 		from = " FROM runs r"
 	case part == without:
-		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " runs r ON r.id = d.run"
+		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d" + rs.t.runOf("d.run")
 	case driver.sql != "":
-		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " run_latest o ON o.run = d.run " + rs.t.then() + " runs r ON r.id = o.run"
+		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " run_latest o ON o.run = d.run" + rs.t.runOf("o.run")
 	}
 	where := all(conditions).of(run)
 	if part == without {

@@ -270,7 +270,7 @@ const newestFirst = " ORDER BY r.start DESC, r.uuid"
 func (rs *runSearch) findFrom(driver clause) ([]model.RunInfo, error) {
 	where := all(append(rs.conditions, rs.stage())).of("o.run")
 	args := append(slices.Clone(driver.args), where.args...)
-	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+") c) o "+rs.t.then()+" runs r ON r.id = o.run WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
+	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+") c) o"+rs.t.runOf("o.run")+" WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
 		append(args, rs.limit, rs.token.Offset)...)
 }
 
@@ -341,7 +341,7 @@ func (rs *runSearch) findSorted(driver clause) ([]model.RunInfo, error) {
 		// A driver knows the experiments. Named again, they would let PostgreSQL, before it has statistics, walk all
 		// their runs for each of the driver's.
 		run, scope = "d.run", rs.stage()
-		from = "(SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " runs r ON r.id = d.run"
+		from = "(SELECT DISTINCT run FROM (" + driver.sql + ") c) d" + rs.t.runOf("d.run")
 	}
 	started := false
 	for i, o := range rs.orders {
