@@ -19,6 +19,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/app/front"
 	"github.com/kiwerk/kiwerk/internal/config"
 	"github.com/kiwerk/kiwerk/internal/kube"
+	"github.com/kiwerk/kiwerk/internal/text/plain"
 )
 
 // operator is what the flags of kiwerk-operator say.
@@ -49,7 +50,7 @@ func RunOperator(ctx context.Context, args []string, stderr io.Writer) int {
 		return 2
 	}
 	if err := o.run(ctx, slog.New(slog.NewJSONHandler(stderr, nil))); err != nil {
-		fmt.Fprintln(stderr, "kiwerk-operator:", err)
+		fmt.Fprintln(stderr, "kiwerk-operator:", plain.Error(err))
 		return 1
 	}
 	return 0
@@ -94,7 +95,7 @@ func (o *operator) run(ctx context.Context, log *slog.Logger) (err error) {
 	}
 	client, err := o.client()
 	if err != nil {
-		return fmt.Errorf("cluster: %w", err)
+		return fmt.Errorf("cluster (--kubeconfig): %w", err)
 	}
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)

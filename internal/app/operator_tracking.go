@@ -35,9 +35,6 @@ func (o *operator) runTracking(ctx context.Context, cfg config.Config, cluster *
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
-		return err
-	}
 	if options.Users, err = clusterUsers(cluster, log); err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}

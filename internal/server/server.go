@@ -137,7 +137,7 @@ func (s *Server) admit(ctx context.Context, r *http.Request, p Permission, ns st
 	}
 	if err != nil {
 		e := Errorf(http.StatusUnauthorized, "UNAUTHENTICATED", "this route needs a token: %w", err)
-		e.Remedy = "send Authorization: Bearer TOKEN; the token of a local platform lies in its data directory, file token"
+		e.Remedy = "send Authorization: Bearer TOKEN, as clients of MLflow do with MLFLOW_TRACKING_TOKEN; in a cluster kubectl create token NAME makes one, that of a local platform lies in its data directory, file token"
 		return User{}, e
 	}
 	if p.known != "" {

@@ -35,7 +35,7 @@ func (s *Server) page(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "Kiwerk %s: artifacts for a tracking server elsewhere\n", buildinfo.Version())
 		return
 	}
-	fmt.Fprintf(w, "Kiwerk %s: tracking and registry\n\nexport MLFLOW_TRACKING_URI=%s\n", buildinfo.Version(), s.URL())
+	fmt.Fprintf(w, "Kiwerk %s: tracking and registry\n\nexport MLFLOW_TRACKING_URI=%s\n\nThere is no web page; kiwerk runs list and kiwerk models list show what is here.\n", buildinfo.Version(), s.URL())
 }
 
 // metrics of the process; a registry of Prometheus' library costs more memory than all of them.

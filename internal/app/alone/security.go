@@ -124,7 +124,11 @@ type sameUser struct {
 // sends are not looked at: there is nobody to know.
 func (a sameUser) Authenticate(r *http.Request) (server.User, error) {
 	if err := front.CheckPeer(r.Context(), a.own); err != nil {
-		return server.User{}, err
+		return server.User{}, &server.Error{
+			Status: http.StatusUnauthorized, Code: "UNAUTHENTICATED", Cause: err,
+			Message: "this server is for the user who started it, on the same machine, and the request comes from somebody else",
+			Remedy:  "start it with --app-name basic-auth to give others a login, or with --insecure to trust everybody who reaches it",
+		}
 	}
 	return server.User{Name: "local", Local: true}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/blob/blobtest"
+	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store"
 )
 
@@ -307,6 +309,15 @@ func TestServer_pagesOfOtherOrigins(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who is not let in hears what this server needs, not what a platform would.
+func TestSameUser_saysWhatToDo(t *testing.T) {
+	_, err := sameUser{}.Authenticate(httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	e := server.AsError(err)
+	if e.Status != http.StatusUnauthorized || !strings.Contains(e.Remedy, "--app-name basic-auth") || strings.Contains(e.Message+e.Remedy, "token") {
+		t.Errorf("%d %s: %s", e.Status, e.Message, e.Remedy)
 	}
 }
 
