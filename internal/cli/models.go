@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,6 +33,9 @@ func (s *trackers) listModels() *cobra.Command {
 		Example: "  kiwerk models list\n  kiwerk models list --filter \"name LIKE 'dig%'\" -o csv",
 	}
 	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, _ []string) error {
+		if q.Max < 0 {
+			return usage(text.S(text.UsageFlagInvalid, "limit", strconv.Itoa(q.Max)), c.CommandPath()+" --limit 0")
+		}
 		list := &RegisteredModels{Items: []client.RegisteredModel{}}
 		for m, err := range server.RegisteredModels(c.Context(), q) {
 			if err != nil {

@@ -116,7 +116,10 @@ func versionRows(w io.Writer, p *text.Printer, list []client.ModelVersion, alias
 // about is what only a single version has room for.
 func about(w io.Writer, p *text.Printer, v client.ModelVersion) {
 	if v.Description != "" {
-		fmt.Fprintf(w, "\n%s\n  %s\n", p.Label("DESCRIPTION"), v.Description)
+		fmt.Fprintf(w, "\n%s\n", p.Label("DESCRIPTION"))
+		for line := range strings.Lines(v.Description) {
+			fmt.Fprintf(w, "  %s\n", strings.TrimRight(oneLine(line), " "))
+		}
 	}
 	section(w, p.Label("TAGS"), pairRows(client.Map(v.Tags)))
 }

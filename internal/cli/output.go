@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -90,9 +91,23 @@ func columns(w io.Writer, rows [][]string) {
 			if i > 0 {
 				fmt.Fprint(tw, "\t")
 			}
-			fmt.Fprint(tw, cell)
+			fmt.Fprint(tw, oneLine(cell))
 		}
 		fmt.Fprintln(tw)
 	}
 	_ = tw.Flush() // the writer behind it reports its own errors
+}
+
+// oneLine keeps a cell in its column: what people gave may have line breaks and
+// tabs in it, or letters that a terminal takes for commands.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,9 @@ func (s *trackers) listRuns() *cobra.Command {
 		Example: "  kiwerk runs list --experiment digits --filter \"metrics.accuracy > 0.9\" --order-by \"metrics.accuracy DESC\"\n  kiwerk runs list --limit 0 -o parquet > runs.parquet",
 	}
 	c.RunE = s.asks(func(c *cobra.Command, server *client.Client, _ []string) error {
+		if q.Max < 0 {
+			return usage(text.S(text.UsageFlagInvalid, "limit", strconv.Itoa(q.Max)), c.CommandPath()+" --limit 0")
+		}
 		if q.deleted {
 			q.View = client.DeletedOnly
 		}
@@ -110,6 +114,9 @@ func (s *trackers) showRun() *cobra.Command {
 			s.say(text.RunsNoFiles, err.Error())
 		}
 		shown.Artifacts = append(shown.Artifacts, files...)
+		if shown.Logged, err = workbench.Logged(c.Context(), server, run); err != nil {
+			return err
+		}
 		return s.print(shown)
 	})
 	s.printsData(c)

@@ -96,6 +96,8 @@ type TrackedRun struct {
 	workbench.Run
 
 	Artifacts []client.File `json:"artifacts"`
+	// Logged are the models that the run made, but for those that were deleted since.
+	Logged []client.LoggedModel `json:"logged_models,omitempty"`
 }
 
 // Table prints a run with what was logged to it.
@@ -122,6 +124,11 @@ func (r *TrackedRun) Table(w io.Writer, p *text.Printer) {
 		rows = append(rows, []string{"  " + d.Dataset.Name, d.Dataset.Digest, d.Dataset.SourceType})
 	}
 	section(w, p.Label("DATA"), rows)
+	rows = nil
+	for _, m := range r.Logged {
+		rows = append(rows, []string{"  " + m.Info.ID, m.Info.Name, strings.TrimPrefix(m.Info.Status, "LOGGED_MODEL_")})
+	}
+	section(w, p.Label("MODELS"), rows)
 	rows = nil
 	for _, f := range r.Artifacts {
 		size := "/"

@@ -177,6 +177,9 @@ func withoutModel(e *workbench.NoModelError) error {
 	f.Try = text.S(text.Verbatim, "kiwerk runs show "+e.Run)
 	if len(e.Models) > 0 {
 		f.Why = text.S(text.ModelNoneLogged, strings.Join(e.Models, ", "))
+		if len(e.Files) > 0 {
+			f.Why = text.S(text.ModelNoneBoth, strings.Join(e.Files, ", "), strings.Join(e.Models, ", "))
+		}
 		f.Try = text.S(text.Verbatim, "kiwerk models register MODEL --model-id "+e.Models[0])
 	}
 	return f
@@ -188,6 +191,11 @@ func refusedByServer(server *client.Client, e *client.Error) error {
 		http.StatusTooManyRequests: ExitNotReady, http.StatusServiceUnavailable: ExitNotReady,
 	}[e.Status]}
 	switch e.Status {
+	case http.StatusNotFound:
+		f.Try = text.S(text.Verbatim, "kiwerk runs list")
+		if strings.Contains(e.Path, "/registered-models/") || strings.Contains(e.Path, "/model-versions/") {
+			f.Try = text.S(text.Verbatim, "kiwerk models list")
+		}
 	case http.StatusUnauthorized:
 		f.Why, f.Try = text.S(text.TrackingLogin, server.URI()), text.S(text.Verbatim, "export MLFLOW_TRACKING_TOKEN=…")
 	case http.StatusForbidden:

@@ -301,6 +301,20 @@ func TestRuns_short(t *testing.T) {
 	}
 }
 
+// TestRuns_cells: what people gave neither leaves its column nor commands the terminal.
+func TestRuns_cells(t *testing.T) {
+	own := ownTracking(t)
+	p, out, errs := program(nil, nil, "runs", "tag", "r1", "note=a\tb\n\x1b[2Jc")
+	p.TrackingServer = func(context.Context, Session) (client.Options, error) { return client.Options{URI: own.url}, nil }
+	if code := Run(t.Context(), p); code != ExitOK {
+		t.Fatal(out.String(), errs.String())
+	}
+	r := runAt(t, own, nil, "runs show r1")[0]
+	if !strings.Contains(r.out, "a b \ufffd[2Jc\n") || !strings.Contains(r.out, "\nMODELS\n  m-") {
+		t.Errorf("got %q", r.out)
+	}
+}
+
 func TestRuns_compare(t *testing.T) {
 	r := runWith(t, nil, "runs compare r1 r2", "runs compare r1 r2 --all -o csv", "runs compare r1 r1")
 	for _, want := range []string{"acc", "0.7", "0.8", "+0.1", "epochs", "mlflow.source.git.commit", "numpy", "2.0", "train", "d0", "d1"} {
@@ -420,6 +434,8 @@ func TestTracking_failures(t *testing.T) {
 		"BadTag":        {"runs tag r1 x", nil, ExitUsage, "TAG=VALUE"},
 		"NothingToMake": {"models register x", nil, ExitUsage, "--model-id"},
 		"RejectWhy":     {"models approve digits/1 --reject", nil, ExitUsage, "--reason"},
+		"BadLimit":      {"runs list --limit -3", nil, ExitUsage, "--limit 0"},
+		"NextStep":      {"models pull nobody", nil, ExitNotFound, "kiwerk models list"},
 		"BadFormat":     {"runs list -o xml", nil, ExitUsage, "parquet"},
 		"WrongFlag":     {"runs list --foo", nil, ExitUsage, "--foo"},
 	}

@@ -37,7 +37,7 @@ var labels = map[string]string{
 
 	// Heads of runs and models.
 	"ALIASES": "ALIASE", "APPROVAL": "FREIGABE", "ARTIFACTS": "ARTEFAKTE", "CHANGED": "GEÄNDERT", "CHECKED BY": "GEPRÜFT NACH", "COMMIT": "COMMIT", "DATA": "DATEN",
-	"DELTA": "ABSTAND", "DESCRIPTION": "BESCHREIBUNG", "EXPERIMENT": "EXPERIMENT", "FILES": "DATEIEN", "KEY": "SCHLÜSSEL", "METRICS": "METRIKEN", "METRIC": "METRIK", "SAME": "GLEICH", "ENDPOINT": "ENDPUNKT", "WORKFLOW": "WORKFLOW", "MODEL": "MODELL",
+	"DELTA": "ABSTAND", "DESCRIPTION": "BESCHREIBUNG", "EXPERIMENT": "EXPERIMENT", "FILES": "DATEIEN", "KEY": "SCHLÜSSEL", "METRICS": "METRIKEN", "METRIC": "METRIK", "SAME": "GLEICH", "ENDPOINT": "ENDPUNKT", "WORKFLOW": "WORKFLOW", "MODEL": "MODELL", "MODELS": "MODELLE",
 	"PARAMS": "PARAMETER", "OTHER": "ANDERER", "RUN": "LAUF", "SHA256": "SHA256", "STARTED": "BEGONNEN", "TAGS": "TAGS", "VERSION": "VERSION",
 	// Sections of comparisons, and by what a file was checked.
 	"run": "Lauf", "metrics": "Metriken", "params": "Parameter", "code": "Code", "environment": "Umgebung", "data": "Daten", "tags": "Tags", "sha256": "SHA-256", "image": "Image", "commit": "Commit", "seed": "Startwert",

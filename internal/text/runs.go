@@ -51,6 +51,7 @@ const (
 	ModelNoneWhy        Key = "models.none.why"
 	ModelNoneEmpty      Key = "models.none.empty"
 	ModelNoneLogged     Key = "models.none.logged"
+	ModelNoneBoth       Key = "models.none.both"
 
 	ModelsShort         Key = "models"
 	ModelsLong          Key = "models.long"
@@ -156,6 +157,7 @@ var runsTexts = map[Key]entry{
 	ModelNone:           {"run %s has no model at %q: no file MLmodel lies there, and no logged model has this name", "Lauf %s hat unter %q kein Modell: dort liegt keine Datei MLmodel, und kein protokolliertes Modell heißt so"},
 	ModelNoneWhy:        {"there are: %s; files without an MLmodel are registered by --run %s --source %s", "dort liegen: %s; Dateien ohne MLmodel registriert man mit --run %s --source %s"},
 	ModelNoneEmpty:      {"nothing lies there; --path names another folder among the files of the run", "dort liegt nichts; --path nennt einen anderen Ordner unter den Dateien des Laufs"},
+	ModelNoneBoth:       {"there are: %s; the run has these logged models: %s", "dort liegen: %s; der Lauf hat diese protokollierten Modelle: %s"},
 	ModelNoneLogged:     {"the run has these logged models: %s", "der Lauf hat diese protokollierten Modelle: %s"},
 	RunAmbiguous:        {"several runs begin with %s: %s …", "mehrere Läufe beginnen mit %s: %s …"},
 	RunExported:         {"Run %s lies in %s: %d {file|files}, %s; %d logged {model|models}, %d {trace|traces}.", "Lauf %s liegt in %s: %d {Datei|Dateien}, %s; %d {protokolliertes Modell|protokollierte Modelle}, %d {Trace|Traces}."},

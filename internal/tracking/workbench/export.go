@@ -75,14 +75,11 @@ type part struct {
 // documents by name that are made here. found hears of each document.
 func contents(ctx context.Context, c *client.Client, run client.Run, out *Exported, found func(name string, content []byte) error) ([]part, error) {
 	parts := []part{{ArtifactsFolder, client.RunFolder(run.Info)}}
-	for _, o := range run.Outputs.Models {
-		m, err := c.LoggedModel(ctx, o.ModelID)
-		if client.IsNotFound(err) { // it was deleted since
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
+	logged, err := Logged(ctx, c, run)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range logged {
 		if !plainName(m.Info.ID) {
 			return nil, fmt.Errorf("%w: %q", client.ErrPath, m.Info.ID)
 		}
@@ -281,17 +278,11 @@ func Environment(ctx context.Context, c *client.Client, run client.Run) (map[str
 			return list, err
 		}
 	}
-	if len(run.Outputs.Models) == 0 {
-		return nil, nil
-	}
-	m, err := c.LoggedModel(ctx, run.Outputs.Models[0].ModelID)
-	if client.IsNotFound(err) { // it was deleted since
-		return nil, nil
-	}
-	if err != nil {
+	logged, err := Logged(ctx, c, run)
+	if err != nil || len(logged) == 0 {
 		return nil, err
 	}
-	return packages(ctx, c, client.ModelFolder(m), "requirements.txt")
+	return packages(ctx, c, client.ModelFolder(logged[0]), "requirements.txt")
 }
 
 // packages reads a file of requirements; nil is none.

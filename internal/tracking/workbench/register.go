@@ -41,14 +41,11 @@ func FromRun(ctx context.Context, c *client.Client, run client.Run, folder strin
 		missing.Files = append(missing.Files, f.Path)
 	}
 	var named []client.LoggedModel
-	for _, o := range run.Outputs.Models {
-		m, err := c.LoggedModel(ctx, o.ModelID)
-		if client.IsNotFound(err) { // it was deleted since
-			continue
-		}
-		if err != nil {
-			return v, err
-		}
+	logged, err := Logged(ctx, c, run)
+	if err != nil {
+		return v, err
+	}
+	for _, m := range logged {
 		missing.Models = append(missing.Models, m.Info.ID)
 		if m.Info.Name == folder {
 			named = append(named, m)

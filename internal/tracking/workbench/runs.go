@@ -49,6 +49,21 @@ func RunOf(r client.Run) Run {
 	return out
 }
 
+// Logged are the models that a run made, but for those that were deleted since.
+func Logged(ctx context.Context, c *client.Client, run client.Run) (list []client.LoggedModel, err error) {
+	for _, o := range run.Outputs.Models {
+		m, err := c.LoggedModel(ctx, o.ModelID)
+		if client.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
 func moment(ms client.Int) *time.Time {
 	if ms == 0 {
 		return nil
