@@ -38,6 +38,8 @@ type Imported struct {
 	Elsewhere int64    `json:"elsewhere"`
 	Missing   int64    `json:"missing"`
 	Refused   []string `json:"refused,omitempty"`
+	// Scorers stay behind, NAME (EXPERIMENT).
+	Scorers []string `json:"scorers,omitempty"`
 }
 
 // ImportedKind compares how many things of a kind both sides have, and the sums of what they hold.
@@ -74,6 +76,9 @@ func (i *Imported) Table(w io.Writer, p *text.Printer) {
 	}
 	for _, r := range i.Refused {
 		fmt.Fprintln(w, p.T(text.ImportRefused, r))
+	}
+	for _, name := range i.Scorers {
+		fmt.Fprintln(w, p.T(text.ImportScorer, name))
 	}
 }
 

@@ -45,6 +45,7 @@ var labels = map[string]string{
 	// Kinds of what an import brings.
 	"experiments": "Experimente", "runs": "Läufe", "inputs": "Ein- und Ausgaben", "logged models": "protokollierte Modelle", "registered models": "registrierte Modelle",
 	"model versions": "Modellversionen", "aliases": "Aliase", "traces": "Traces", "spans": "Spans", "assessments": "Bewertungen",
+	"evaluation datasets": "Datensätze der Evaluation", "evaluation records": "Einträge darin", "scorers": "Scorer", "issues": "Probleme",
 
 	// What stands for an argument in the call of a command, beside the heads above.
 	"ARGS": "ARGUMENTE", "COMMAND": "BEFEHL", "FILE": "DATEI", "FOLDER": "ORDNER", "SHELL": "SHELL", "DIR": "ORDNER", "USER": "BENUTZER", "ALIAS": "ALIAS", "TAG": "TAG", "VALUE": "WERT", "WHY": "GRUND",

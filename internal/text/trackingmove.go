@@ -10,6 +10,7 @@ const (
 	ImportElsewhere      Key = "tracking.import.elsewhere"
 	ImportMissing        Key = "tracking.import.missing"
 	ImportRefused        Key = "tracking.import.refused"
+	ImportScorer         Key = "tracking.import.scorer"
 	ImportProgress       Key = "tracking.import.progress"
 	ImportServe          Key = "tracking.import.serve"
 	ImportNotSame        Key = "tracking.import.notSame"
@@ -36,8 +37,8 @@ const (
 var trackingMoveTexts = map[Key]entry{
 	ImportShort: {"Bring experiments, runs and models over from MLflow", "Experimente, Läufe und Modelle von MLflow übernehmen"},
 	ImportLong: {
-		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2), from a running server (http://… or https://…, with the environment variables of MLflow's clients) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts, traces with spans and assessments; with their ids, times and states. Webhooks stay behind.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
-		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2), von einem laufenden Server (http://… oder https://…, mit den Umgebungsvariablen der MLflow-Clients) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts, Traces mit Spans und Bewertungen; mit ihren Kennungen, Zeiten und Zuständen. Webhooks bleiben zurück.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
+		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2), from a running server (http://… or https://…, with the environment variables of MLflow's clients) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts, traces with spans and assessments; from a database also evaluation datasets, scorers and issues; with their ids, times and states. Webhooks, review queues, users and permissions stay behind.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
+		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2), von einem laufenden Server (http://… oder https://…, mit den Umgebungsvariablen der MLflow-Clients) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts, Traces mit Spans und Bewertungen; aus einer Datenbank auch Datensätze, Scorer und Probleme der Evaluation; mit ihren Kennungen, Zeiten und Zuständen. Webhooks, Prüflisten, Benutzer und Rechte bleiben zurück.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
 	},
 	ImportSame:           {"yes", "ja"},
 	ImportDiffers:        {"NO", "NEIN"},
@@ -45,6 +46,7 @@ var trackingMoveTexts = map[Key]entry{
 	ImportMissing:        {"Files of %d {run or model|runs and models} are not where the source says, and were not copied: was its folder moved? Make a link at the old place to the new one, and import into a new database", "Dateien von %d {Lauf oder Modell|Läufen und Modellen} liegen nicht dort, wo die Quelle sagt, und wurden nicht kopiert: wurde ihr Ordner verschoben? Am alten Ort eine Verknüpfung auf den neuen anlegen und in eine neue Datenbank übernehmen"},
 	ImportElsewhere:      {"Files of %d {run, model or trace|runs, models and traces} lie elsewhere and stay there; with --artifacts-from DIR those of mlflow-artifacts: are copied", "Dateien von %d {Lauf, Modell oder Trace|Läufen, Modellen und Traces} liegen anderswo und bleiben dort; mit --artifacts-from ORDNER werden die von mlflow-artifacts: kopiert"},
 	ImportRefused:        {"left behind: %s", "zurückgelassen: %s"},
+	ImportScorer:         {"The scorer %s stays behind: it is Python source, which runs where it is loaded, or asks a model of the AI gateway", "Der Scorer %s bleibt zurück: er ist Python-Quelltext, der läuft, wo man ihn lädt, oder fragt ein Modell des AI-Gateways"},
 	ImportProgress:       {"%d {run|runs}, %d metric {point|points}, %d {trace|traces}", "%d {Lauf|Läufe}, %d {Metrikpunkt|Metrikpunkte}, %d {Trace|Traces}"},
 	ImportServe:          {"Start it with:  %s", "Starten mit:  %s"},
 	ImportNotSame:        {"both sides differ after the import", "nach der Übernahme unterscheiden sich beide Seiten"},

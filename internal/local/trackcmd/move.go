@@ -170,7 +170,7 @@ func baseOf(source string) string { return filepath.Dir(name(source)) }
 
 func imported(r *migrate.Report) *cli.Imported {
 	i := &cli.Imported{
-		Source: r.Source, DryRun: r.DryRun, Same: !r.DryRun && r.Same(), Copied: r.Artifacts.Copied, Bytes: r.Artifacts.Bytes, Elsewhere: r.Artifacts.Elsewhere, Missing: r.Artifacts.Missing, Refused: r.Artifacts.Refused,
+		Source: r.Source, DryRun: r.DryRun, Same: !r.DryRun && r.Same(), Copied: r.Artifacts.Copied, Bytes: r.Artifacts.Bytes, Elsewhere: r.Artifacts.Elsewhere, Missing: r.Artifacts.Missing, Refused: r.Artifacts.Refused, Scorers: r.Scorers,
 	}
 	for _, l := range r.Lines {
 		i.Lines = append(i.Lines, cli.ImportedKind{Kind: l.Kind, Source: l.Source.Count, Here: l.Here.Count, Sum: fmt.Sprintf("%016x", l.Source.Sum), Same: l.Same})

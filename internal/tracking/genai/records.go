@@ -2,8 +2,6 @@ package genai
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -197,12 +195,10 @@ func userOf(tags map[string]any) string {
 
 // upsert adds a record or merges it into the one with the same inputs.
 func (s *Service) upsert(t *db.Tx, dataset string, in recordIn, now int64) (isNew bool, err error) {
-	inputs, err := json.Marshal(in.Inputs) // in the order of the keys
+	hash, err := hashOf(in.Inputs)
 	if err != nil {
 		return false, err
 	}
-	sum := sha256.Sum256(inputs)
-	hash := hex.EncodeToString(sum[:])
 	r := record{}
 	var doc string
 	err = t.Row("SELECT doc FROM genai_records WHERE dataset = ? AND hash = ?", dataset, hash).Scan(&doc)

@@ -90,6 +90,7 @@ func (d *Database) check(ctx context.Context) error {
 		"experiments", "experiment_tags", "runs", "params", "tags", "metrics", "datasets", "inputs", "input_tags", "logged_models", "logged_model_params",
 		"logged_model_tags", "logged_model_metrics", "registered_models", "registered_model_tags", "registered_model_aliases", "model_versions", "model_version_tags",
 		"trace_info", "trace_tags", "trace_request_metadata", "spans", "assessments", "entity_associations",
+		"evaluation_datasets", "evaluation_dataset_records", "scorers", "online_scoring_configs", "issues",
 	} {
 		if err := d.note(ctx, table); err != nil {
 			return err

@@ -1,6 +1,6 @@
 // Package migrate brings tracking from MLflow to Kiwerk and back.
 //
-//	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go)
+//	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go, evaluation.go)
 //	server.go    a running server           ────┤ (with servertraces.go)
 //	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
 //	source.go    our own database ──────────────┘          └─ export.go  a folder mlruns (traces: filetraces.go)

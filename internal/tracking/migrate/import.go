@@ -8,6 +8,7 @@ import (
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
+	"github.com/kiwerk/kiwerk/internal/tracking/genai"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 	traces "github.com/kiwerk/kiwerk/internal/tracking/traces/store"
@@ -68,10 +69,12 @@ func Import(ctx context.Context, o ImportOptions) (*Report, error) {
 		}
 		return i.report, err
 	}
-	if err := o.DB.Migrate(ctx, Migrations()); err != nil {
-		return i.report, err
+	for _, m := range []db.Migrations{Migrations(), genai.Migrations()} {
+		if err := o.DB.Migrate(ctx, m); err != nil {
+			return i.report, err
+		}
 	}
-	for _, step := range []func(context.Context) error{i.before, i.experiments, i.allRuns, i.models, i.registry, i.allTraces, i.compare} {
+	for _, step := range []func(context.Context) error{i.before, i.experiments, i.allRuns, i.models, i.registry, i.allTraces, i.evaluation, i.compare} {
 		if err := step(ctx); err != nil {
 			return i.report, err
 		}
@@ -233,10 +236,10 @@ func (i *importer) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here, err := take(ctx, Kiwerk(i.Store, i.Traces), o, false)
+	ours, err := take(ctx, here{kiwerk{i.Store}, i.DB, i.Traces}, o, false)
 	if err != nil {
 		return err
 	}
-	i.report.Lines = linesOf(source, here)
+	i.report.Lines = linesOf(source, ours)
 	return nil
 }

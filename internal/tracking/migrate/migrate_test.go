@@ -148,9 +148,11 @@ func TestImport_revisions(t *testing.T) {
 	}{
 		"2.0": {[]string{"2.0.sql"}, map[string]int64{
 			"experiments": 3, "runs": 3, "metrics": 5, "params": 2, "tags": 3, "inputs": 0, "logged models": 0, "registered models": 2, "model versions": 2, "aliases": 0, "traces": 0, "spans": 0, "assessments": 0,
+			"evaluation datasets": 0, "evaluation records": 0, "scorers": 0, "issues": 0,
 		}},
 		"3.17": {newest, map[string]int64{
 			"experiments": 3, "runs": 3, "metrics": 5, "params": 2, "tags": 3, "inputs": 3, "logged models": 1, "registered models": 2, "model versions": 3, "aliases": 1, "traces": 3, "spans": 2, "assessments": 3,
+			"evaluation datasets": 2, "evaluation records": 2, "scorers": 1, "issues": 1,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -415,6 +417,9 @@ func TestExport(t *testing.T) {
 		t.Fatalf("%+v, %v", r2, err)
 	}
 	for i, l := range r2.Lines {
+		if l.Kind == "evaluation datasets" {
+			break // that layout has none, and no scorers and issues
+		}
 		if l.Source != r.Lines[i].Source {
 			t.Errorf("%s: %+v became %+v", l.Kind, r.Lines[i].Source, l.Source)
 		}

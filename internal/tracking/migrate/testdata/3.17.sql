@@ -61,3 +61,25 @@ INSERT INTO assessments VALUES
 	('a-3', 'old3', 'text', 'expectation', '"hello"', NULL, 105, 105, 'HUMAN', 'kim', NULL, NULL, NULL, NULL, true, NULL);
 INSERT INTO entity_associations VALUES('e1', 'trace', 'tr-00000000000000000000000000000002', 'run', 'a0000000000000000000000000000001', 1),
 	('e2', 'trace', 'tr-00000000000000000000000000000002', 'prompt_version', 'greet/1', 1), ('e3', 'evaluation_dataset', 'tr-00000000000000000000000000000002', 'experiment', '3', 1);
+CREATE TABLE evaluation_datasets(dataset_id TEXT, name TEXT, schema TEXT, profile TEXT, digest TEXT, created_time BIGINT, last_update_time BIGINT, created_by TEXT, last_updated_by TEXT,
+	workspace TEXT DEFAULT 'default');
+CREATE TABLE evaluation_dataset_tags(dataset_id TEXT, key TEXT, value TEXT);
+CREATE TABLE evaluation_dataset_records(dataset_record_id TEXT, dataset_id TEXT, inputs JSON, expectations JSON, tags JSON, source JSON, source_id TEXT, source_type TEXT, created_time BIGINT,
+	last_update_time BIGINT, created_by TEXT, last_updated_by TEXT, input_hash TEXT, outputs JSON);
+CREATE TABLE scorers(experiment_id INTEGER, scorer_name TEXT, scorer_id TEXT);
+CREATE TABLE scorer_versions(scorer_id TEXT, scorer_version INTEGER, serialized_scorer TEXT, creation_time BIGINT);
+CREATE TABLE online_scoring_configs(online_scoring_config_id TEXT, scorer_id TEXT, sample_rate DOUBLE PRECISION, experiment_id INTEGER, filter_string TEXT);
+CREATE TABLE issues(issue_id TEXT, experiment_id INTEGER, name TEXT, description TEXT, status TEXT, severity TEXT, root_causes TEXT, source_run_id TEXT, categories TEXT,
+	created_timestamp BIGINT, last_updated_timestamp BIGINT, created_by TEXT);
+INSERT INTO evaluation_datasets VALUES('d-1', 'qa', '{"inputs": {"q": "string"}, "version": "1.0"}', '{"num_records": 2}', 'abcd', 1, 2, 'kim', NULL, 'default'),
+	('d-2', 'empty', NULL, NULL, 'efgh', 3, 3, NULL, NULL, 'default');
+INSERT INTO evaluation_dataset_tags VALUES('d-1', 'team', 'vision');
+INSERT INTO evaluation_dataset_records VALUES
+	('dr-1', 'd-1', '{"q": "why?", "n": 1}', '{"a": "so"}', '{"k": "v"}', '{"source_type": "TRACE", "source_data": {"trace_id": "tr-1"}}', 'tr-1', 'TRACE', 1, 2, 'kim', 'kim', 'h1', '{"mlflow_wrapped": ["x", 2]}'),
+	('dr-2', 'd-1', '{"q": "who?"}', NULL, NULL, NULL, NULL, NULL, 1, 1, NULL, NULL, 'h2', NULL);
+INSERT INTO scorers VALUES(3, 'polite', 's-1'), (3, 'code', 's-2');
+INSERT INTO scorer_versions VALUES('s-1', 1, '{"name": "polite", "instructions_judge_pydantic_data": {"model": "openai:/gpt-4o"}}', 5), ('s-1', 3, '{"name": "polite"}', 7),
+	('s-2', 1, '{"name": "code", "call_source": "return 1"}', 6);
+INSERT INTO online_scoring_configs VALUES('o-1', 's-1', 0.25, 3, NULL);
+INSERT INTO issues VALUES('iss-1', 3, 'slow', 'answers take long', 'pending', 'low', '["network"]', 'a0000000000000000000000000000001', '["latency"]', 8, 9, 'kim');
+INSERT INTO entity_associations VALUES('e4', 'evaluation_dataset', 'd-1', 'experiment', '3', 1);
