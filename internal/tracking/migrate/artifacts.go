@@ -128,6 +128,9 @@ func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string
 	}
 	root, err := os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		root, err = openTrash(dir)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		// Nothing was logged; but where the folder of the experiment is gone as well, all of it was moved.
 		if _, err := os.Stat(filepath.Dir(filepath.Dir(dir))); errors.Is(err, fs.ErrNotExist) && from.Run+from.Model != "" {
 			report.Missing++
@@ -149,6 +152,17 @@ func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string
 		}
 		return a.copy(ctx, root, p, key, report)
 	})
+}
+
+// openTrash opens a folder where MLflow moved it to with its deleted experiment:
+// of mlruns/7/RUN/artifacts it is mlruns/.trash/7/RUN/artifacts.
+func openTrash(dir string) (*os.Root, error) {
+	for top, rest := filepath.Dir(dir), filepath.Base(dir); top != filepath.Dir(top); top, rest = filepath.Dir(top), filepath.Join(filepath.Base(top), rest) {
+		if root, err := os.OpenRoot(filepath.Join(top, trash, rest)); err == nil {
+			return root, nil
+		}
+	}
+	return nil, fs.ErrNotExist
 }
 
 // download copies what the server gives out; what lies in buckets stays there.

@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,6 +72,39 @@ func TestImport_fileTraces(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"7/traces/tr-1/artifacts/attachments/x.png", "7/traces/0a1b/artifacts/traces.json"} {
+		if _, err := bucket.Stat(t.Context(), key); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestImport_fileTrash: MLflow moves a deleted experiment with all its files, and leaves the addresses as they were.
+func TestImport_fileTrash(t *testing.T) {
+	dir := t.TempDir()
+	const run, model, trace = ".trash/7/a0000000000000000000000000000001", ".trash/7/models/m-1", ".trash/7/traces/tr-1"
+	there := func(of string) string { return "file://" + dir + strings.TrimPrefix(of, ".trash") + "/artifacts" }
+	write(t, dir, map[string]string{
+		".trash/7/meta.yaml":                    "experiment_id: '7'\nname: seven\nartifact_location: file://" + dir + "/7\nlifecycle_stage: deleted\n",
+		run + "/meta.yaml":                      "run_id: a0000000000000000000000000000001\nexperiment_id: '7'\nstatus: 3\nlifecycle_stage: deleted\nartifact_uri: " + there(run) + "\n",
+		run + "/artifacts/a/b.txt":              "of the run",
+		model + "/meta.yaml":                    "model_id: m-1\nexperiment_id: '7'\nname: m\nstatus: 2\nartifact_location: " + there(model) + "\n",
+		model + "/artifacts/MLmodel":            "of the model",
+		trace + "/trace_info.yaml":              "request_id: tr-1\nexperiment_id: '7'\ntimestamp_ms: 100\nstatus: OK\n",
+		trace + "/tags/mlflow.artifactLocation": there(trace),
+		trace + "/artifacts/attachments/x.png":  "of the trace",
+	})
+	src, err := migrate.OpenFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	d, s := target(t)
+	bucket := folder(t)
+	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "f", Source: src, DB: d, Store: s, Traces: tracesOf(t, d), Artifacts: &migrate.Artifacts{Bucket: bucket, Dir: dir}})
+	if err != nil || !r.Same() || r.Artifacts.Missing != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, key := range []string{"7/a0000000000000000000000000000001/artifacts/a/b.txt", "7/models/m-1/artifacts/MLmodel", "7/traces/tr-1/artifacts/attachments/x.png"} {
 		if _, err := bucket.Stat(t.Context(), key); err != nil {
 			t.Error(err)
 		}
