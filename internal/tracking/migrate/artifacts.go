@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
@@ -109,14 +110,14 @@ func (a *Artifacts) moved(uri string) string {
 	return uri
 }
 
-// bring copies the files of an address below folder.
-func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string, report *ArtifactReport) error {
+// bring copies the files of an address below folder, but for those at some paths.
+func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string, report *ArtifactReport, without ...string) error {
 	uri := from.URI
 	if a == nil || uri == "" { // runs of old releases may have none
 		return nil
 	}
 	if a.Server != nil {
-		return a.download(ctx, from, folder, report)
+		return a.download(ctx, from, folder, report, without)
 	}
 	dir, ok := a.folder(uri)
 	if !ok {
@@ -142,7 +143,7 @@ func (a *Artifacts) bring(ctx context.Context, from client.Folder, folder string
 	}
 	defer root.Close()
 	return fs.WalkDir(root.FS(), ".", func(p string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
+		if err != nil || !e.Type().IsRegular() || slices.Contains(without, p) {
 			return err
 		}
 		key := path.Join(a.Prefix, folder, p)
@@ -166,7 +167,7 @@ func openTrash(dir string) (*os.Root, error) {
 }
 
 // download copies what the server gives out; what lies in buckets stays there.
-func (a *Artifacts) download(ctx context.Context, from client.Folder, folder string, report *ArtifactReport) error {
+func (a *Artifacts) download(ctx context.Context, from client.Folder, folder string, report *ArtifactReport, without []string) error {
 	if root, ok := from.Proxied(); ok {
 		folder = root
 	} else if _, ok := localPath(from.URI, "/"); !ok || from.Run == "" && from.Model == "" {
@@ -174,6 +175,9 @@ func (a *Artifacts) download(ctx context.Context, from client.Folder, folder str
 		return nil
 	}
 	return a.Server.c.Walk(ctx, from, "", func(f client.File) error {
+		if slices.Contains(without, f.Path) {
+			return nil
+		}
 		if err := blob.CheckKey(folder + "/" + f.Path); err != nil {
 			report.Refused = append(report.Refused, err.Error())
 			return nil

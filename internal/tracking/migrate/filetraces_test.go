@@ -71,6 +71,9 @@ func TestImport_fileTraces(t *testing.T) {
 			t.Errorf("%s: %s", what, diff)
 		}
 	}
+	if r.Artifacts.Copied != 2 { // not what the database holds
+		t.Errorf("%d files were copied", r.Artifacts.Copied)
+	}
 	for _, key := range []string{"7/traces/tr-1/artifacts/attachments/x.png", "7/traces/0a1b/artifacts/traces.json"} {
 		if _, err := bucket.Stat(t.Context(), key); err != nil {
 			t.Error(err)

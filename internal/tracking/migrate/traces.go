@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -294,7 +295,11 @@ func (i *importer) traceFiles(ctx context.Context, w *traces.Whole) error {
 		}
 	}
 	w.Tags[traces.TagLocation] = i.Artifacts.address(uri, folder)
-	return i.Artifacts.bring(ctx, from, folder, &i.report.Artifacts)
+	var without []string
+	if len(w.Spans) > 0 { // they are in the database, so nobody reads them from the file
+		without = []string{path.Base(traceData)}
+	}
+	return i.Artifacts.bring(ctx, from, folder, &i.report.Artifacts, without...)
 }
 
 func (i *importer) writeTraces(ctx context.Context, list []traces.Whole) error {
