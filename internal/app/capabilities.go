@@ -38,6 +38,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
 	"github.com/kiwerk/kiwerk/internal/tracking/mcp"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/prices"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
@@ -87,13 +88,17 @@ func (a *App) buildTracking(ctx context.Context, mgr ctrl.Manager, s *services) 
 		return capability{}, err
 	}
 	hooks.KeyFile = filepath.Join(a.opts.DataDir, "webhooks.key")
+	costs, err := prices.FromEnv(os.Getenv, a.logger("tracking"))
+	if err != nil {
+		return capability{}, err
+	}
 	icons, err := mcp.ConfigFromEnv(os.Getenv)
 	if err != nil {
 		return capability{}, err
 	}
 	t, err := tracking.New(ctx, tracking.Deps{
 		Store: a.store, Blobs: a.blobs, Clock: a.opts.Clock.Now, NewID: tracking.RandomID, Logger: a.logger("tracking"),
-		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, KeyPrefix: tracking.KeyPrefix, Webhooks: hooks, MCP: icons,
+		MaxArtifact: a.opts.Config.Tracking.MaxArtifactBytes, KeyPrefix: tracking.KeyPrefix, Webhooks: hooks, MCP: icons, Prices: costs,
 		Origin: origins{mgr.GetAPIReader(), a.logger("tracking")}.of, Served: endpoints{mgr.GetClient()},
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 	"github.com/kiwerk/kiwerk/internal/tracking/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/prices"
 	"github.com/kiwerk/kiwerk/internal/tracking/unserved"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 )
@@ -51,6 +52,8 @@ type Deps struct {
 	// Sources say which addresses model versions and experiments may name; the
 	// zero value has upstream's defaults.
 	Sources model.SourceRules
+	// Prices of language models give spans their cost; nil are none.
+	Prices *prices.Catalog
 	// GraphQL bounds the queries of the web page.
 	GraphQL graphql.Limits
 	// Webhooks is how they are delivered; the zero value is webhooks.DefaultConfig.
@@ -140,6 +143,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 	}
 	s.traces, err = traces.New(ctx, traces.Options{
 		DB: d.Store, Tracking: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		Prices: d.Prices,
 	})
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/graphql"
 	"github.com/kiwerk/kiwerk/internal/tracking/mcp"
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/prices"
 	"github.com/kiwerk/kiwerk/internal/tracking/webhooks"
 	"github.com/kiwerk/kiwerk/internal/tracking/workspaces"
 )
@@ -189,6 +190,10 @@ func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Se
 	if db.Dialect() == store.SQLite {
 		hooks.KeyFile = filepath.Join(filepath.Dir(db.Path()), "webhooks.key")
 	}
+	costs, err := prices.FromEnv(s.o.Getenv, s.o.Logger)
+	if err != nil {
+		return nil, err
+	}
 	icons, err := mcp.ConfigFromEnv(s.o.Getenv)
 	if err != nil {
 		return nil, err
@@ -204,7 +209,7 @@ func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Se
 	elsewhere := &places{dir: s.o.Dir, any: !s.o.BasicAuth && !s.o.Insecure && s.o.Users == nil, open: map[string]blob.Bucket{}}
 	d := tracking.Deps{
 		Store: db, Blobs: blobs, Clock: s.o.Clock, NewID: tracking.RandomID, Logger: s.o.Logger.With("component", "tracking"),
-		Webhooks: hooks, MCP: icons, Sources: sources, GraphQL: limits,
+		Webhooks: hooks, MCP: icons, Prices: costs, Sources: sources, GraphQL: limits,
 		KeyPrefix: s.o.KeyPrefix,
 		Location:  func(uri string) (string, error) { return location(uri, s.o.Dir) },
 		Elsewhere: elsewhere.Open, NoProxy: !s.o.ServeArtifacts, NoWorkspaces: !s.o.Workspaces,

@@ -17,6 +17,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/prices"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/span"
 )
 
@@ -120,6 +121,7 @@ func (s *Service) export(r *http.Request, judge server.Judge) (asJSON bool, err 
 	ctx, ns := r.Context(), server.NamespaceOf(r.Context())
 	q := &exportIn{Experiment: experiment, Run: r.Header.Get(headerRun)}
 	for i := range spans {
+		spans[i].SetCost(s.cost)
 		q.Traces = append(q.Traces, spans[i].TraceID)
 	}
 	if err := judge(ctx, q); err != nil || len(spans) == 0 {
@@ -134,6 +136,11 @@ func (s *Service) export(r *http.Request, judge server.Judge) (asJSON bool, err 
 		return asJSON, err
 	}
 	return asJSON, s.linkRoots(ctx, ns, roots, q.Run)
+}
+
+// cost is a span.Pricing.
+func (s *Service) cost(model, provider string, input, output, cacheRead, cacheWrite, cacheWriteHour float64) (in, out float64, ok bool) {
+	return s.o.Prices.Cost(model, provider, prices.Tokens{Input: input, Output: output, CacheRead: cacheRead, CacheWrite: cacheWrite, CacheWriteHour: cacheWriteHour})
 }
 
 // linkRoots lets the traces whose root has come belong to the run that the

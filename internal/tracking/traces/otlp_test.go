@@ -268,3 +268,19 @@ func testOtlpLarge(t *testing.T, p *platform) {
 		t.Errorf("%d spans", n)
 	}
 }
+
+// TestService_otlp_cost: a span that tells its model and tokens gets the cost
+// of the price list, and the trace the sum.
+func TestService_otlp_cost(t *testing.T) { both(t, testOtlpCost) }
+
+func testOtlpCost(t *testing.T, p *platform) {
+	t.Helper()
+	tokens := func(model string) []*commonpb.KeyValue {
+		return []*commonpb.KeyValue{attribute("gen_ai.request.model", model), attribute("gen_ai.usage.input_tokens", 3), attribute("gen_ai.usage.output_tokens", 2)}
+	}
+	p.log(step(9, 1, 0, "root"), step(9, 2, 1, "a", tokens("priced")...), step(9, 3, 1, "b", tokens("maker/priced")...), step(9, 4, 1, "c", tokens("unknown")...))
+	info, _ := p.ok("GET", v3+"/"+traceID(9), nil)["trace"].(object)["trace_info"].(object)
+	if got := info["trace_metadata"].(object)["mlflow.trace.cost"]; got != `{"input_cost": 6.0, "output_cost": 8.0, "total_cost": 14.0}` {
+		t.Errorf("%v", got)
+	}
+}

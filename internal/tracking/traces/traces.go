@@ -15,6 +15,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/prices"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/store"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	// NewID makes ids of 32 hexadecimal digits.
 	NewID  func() string
 	Logger *slog.Logger
+	// Prices of tokens; nil knows none.
+	Prices *prices.Catalog
 }
 
 // Service serves traces.

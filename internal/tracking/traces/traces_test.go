@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 	tracking "github.com/kiwerk/kiwerk/internal/tracking/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces"
+	"github.com/kiwerk/kiwerk/internal/tracking/traces/prices"
 )
 
 type everybody struct{}
@@ -72,8 +74,16 @@ func start(tb testing.TB, d *db.Store) *platform {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	list := tb.TempDir()
+	if err := os.WriteFile(filepath.Join(list, "maker.json"), []byte(`{"models":{"priced":{"pricing":{"input_per_million_tokens":1000000,"output_per_million_tokens":2000000}}}}`), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	known, err := prices.Open(list, slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	svc, err := traces.New(tb.Context(), traces.Options{
-		DB: d, Tracking: tr, Blobs: blobs, KeyPrefix: "tracking", ArtifactRoot: "mlflow-artifacts:", Clock: time.Now, NewID: newID, Logger: slog.New(slog.DiscardHandler),
+		DB: d, Prices: known, Tracking: tr, Blobs: blobs, KeyPrefix: "tracking", ArtifactRoot: "mlflow-artifacts:", Clock: time.Now, NewID: newID, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
