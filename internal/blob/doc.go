@@ -8,7 +8,11 @@
 // their files without this program. [CheckKey] refuses every spelling that
 // could climb out.
 //
+// A [Signer] lets clients into an object store for a time, for what is too
+// large to pass through a server.
+//
 // A key has its old content or its whole new content, never a part of one,
-// and a write that returned is durable. What travels to an object store has
+// and a write that returned is durable. Several processes may use one bucket or
+// folder. What travels to an object store has
 // at most four parts of 8 MiB in memory.
 package blob
