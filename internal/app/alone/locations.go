@@ -63,6 +63,9 @@ func CheckFolder(file string) error {
 
 // Redact takes the password out of an address.
 func Redact(uri string) string {
+	if strings.HasPrefix(uri, "sqlite") || !strings.Contains(uri, "://") {
+		return uri // it has none, and is shown as it was written
+	}
 	u, err := url.Parse(uri)
 	if err != nil {
 		return "…"

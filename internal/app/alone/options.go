@@ -92,10 +92,8 @@ func (o *Options) check() error {
 	if o.Dir == "" || o.Clock == nil || o.Logger == nil || o.Getenv == nil {
 		return errors.New("alone: Dir, Getenv, Clock and Logger are required")
 	}
-	for flag, uri := range map[string]string{"--registry-store-uri": o.Registry, workspaceFlag: o.WorkspaceStore} {
-		if uri != "" && (o.Workspaces || flag != workspaceFlag) && !o.sameDatabase(uri) {
-			return fmt.Errorf("%s %s: a database beside that of --backend-store-uri %w: runs, models, workspaces and what links them change together, in one transaction; leave the flag out", flag, Redact(uri), ErrNotBuilt)
-		}
+	if err := o.checkDatabases(); err != nil {
+		return err
 	}
 	if o.ArtifactsOnly && (!o.ServeArtifacts || o.Workspaces || o.Users != nil) {
 		return fmt.Errorf("--artifacts-only together with --no-serve-artifacts or --enable-workspaces %w: whose artifacts a path names only the tracking server knows", ErrNotBuilt)
@@ -103,6 +101,21 @@ func (o *Options) check() error {
 	if o.StaticPrefix != "" && (!strings.HasPrefix(o.StaticPrefix, "/") || strings.HasSuffix(o.StaticPrefix, "/")) {
 		return fmt.Errorf("%w: --static-prefix %q must begin with a slash and end without one", ErrOptions, o.StaticPrefix)
 	}
+	return o.checkAddress()
+}
+
+// checkDatabases refuses a second one.
+func (o *Options) checkDatabases() error {
+	for flag, uri := range map[string]string{"--registry-store-uri": o.Registry, workspaceFlag: o.WorkspaceStore} {
+		if uri != "" && (o.Workspaces || flag != workspaceFlag) && !o.sameDatabase(uri) {
+			return fmt.Errorf("%s %s: a database beside that of --backend-store-uri %w: runs, models, workspaces and what links them change together, in one transaction; leave the flag out", flag, Redact(uri), ErrNotBuilt)
+		}
+	}
+	return nil
+}
+
+// checkAddress refuses certificates that do not fit, and an address that others reach without TLS and login.
+func (o *Options) checkAddress() error {
 	if (o.TLS.CertFile == "") != (o.TLS.KeyFile == "") {
 		return fmt.Errorf("%w: certificate and key belong together (--tls-cert-file, --tls-key-file)", ErrOptions)
 	}

@@ -184,7 +184,7 @@ func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Se
 	s.close = append(s.close, func() error { return blob.Close(blobs) })
 	hooks, err := webhooks.ConfigFromEnv(s.o.Getenv)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	hooks.KeyFile = filepath.Join(s.o.Dir, "webhooks.key")
 	if db.Dialect() == store.SQLite {
@@ -200,11 +200,11 @@ func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Se
 	}
 	sources, err := sourceRules(s.o.Getenv)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	limits, err := graphql.LimitsOf(s.o.Getenv)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	elsewhere := &places{dir: s.o.Dir, any: !s.o.BasicAuth && !s.o.Insecure && s.o.Users == nil, open: map[string]blob.Bucket{}}
 	d := tracking.Deps{
@@ -244,7 +244,7 @@ func (s *Server) users(ctx context.Context, db *store.Store) (*access.Service, e
 	}
 	c, err := access.ReadConfig(s.o.Getenv)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	c.Workspaces = s.o.Workspaces
 	return access.New(ctx, access.Options{DB: db, Config: c, Clock: s.o.Clock, Codec: mlwire.Codec{Log: s.o.Logger}, Rounds: s.o.PasswordRounds})

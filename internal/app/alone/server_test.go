@@ -436,8 +436,11 @@ func TestOpen_refuses(t *testing.T) {
 		"OtherWorkspaces":           {func(o *Options) { o.Workspaces, o.WorkspaceStore = true, "sqlite:///other.db" }, ErrNotBuilt},
 		"StaticPrefix":              {func(o *Options) { o.StaticPrefix = "ml/" }, ErrOptions},
 		"NoCertificate":             {func(o *Options) { o.TLS.CertFile, o.TLS.KeyFile = "none.crt", "none.key" }, ErrOptions},
-		"KeyAlone":                  {func(o *Options) { o.TLS.KeyFile = "k" }, ErrOptions},
-		"OtherRegistry":             {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
+		"WrongVariable": {func(o *Options) {
+			o.Getenv = func(n string) string { return map[string]string{"MLFLOW_WEBHOOK_REQUEST_TIMEOUT": "x"}[n] }
+		}, ErrOptions},
+		"KeyAlone":      {func(o *Options) { o.TLS.KeyFile = "k" }, ErrOptions},
+		"OtherRegistry": {func(o *Options) { o.Registry = "sqlite:///other.db" }, ErrNotBuilt},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -450,6 +453,17 @@ func TestOpen_refuses(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.err)
 			}
 		})
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for uri, want := range map[string]string{
+		"sqlite:///with space/a%.db": "sqlite:///with space/a%.db", "./ml artifacts": "./ml artifacts", "postgresql://u:secret@h/d": "postgresql://u:xxxxx@h/d",
+		"postgresql:///d?password=secret": "postgresql:///d?password=xxxxx", "postgresql://u:sec%ret@h/d": "…", "s3://bucket/a": "s3://bucket/a",
+	} {
+		if got := Redact(uri); got != want {
+			t.Errorf("%s: %s, want %s", uri, got, want)
+		}
 	}
 }
 

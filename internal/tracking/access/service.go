@@ -107,10 +107,13 @@ func (s *Service) firstAdmin(ctx context.Context) error {
 		return fmt.Errorf("%w: %q is known to everybody; choose another in MLFLOW_AUTH_ADMIN_PASSWORD", ErrNoAdmin, legacyPassword)
 	}
 	_, err = s.create(ctx, s.o.Config.Admin, s.o.Config.Password, true)
-	if server.AsError(err).Code == model.CodeExists {
+	switch {
+	case err == nil || server.AsError(err).Code == model.CodeExists:
 		return nil // another copy of the program was quicker
+	case server.AsError(err).Status != http.StatusBadRequest:
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: the name and the password of the first administrator (MLFLOW_AUTH_ADMIN_USERNAME, MLFLOW_AUTH_ADMIN_PASSWORD, or the file that MLFLOW_AUTH_CONFIG_PATH names): %w", ErrNoAdmin, err)
 }
 
 func (s *Service) create(ctx context.Context, name, password string, admin bool) (u user, err error) {
