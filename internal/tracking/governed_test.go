@@ -407,3 +407,31 @@ func TestGoverned_scorers(t *testing.T) {
 		t.Errorf("the grant on a deleted scorer: %d %v", status, answer)
 	}
 }
+
+// mildDeletes are calls that delete something and need no right to delete,
+// because what they take away is a part of an object that is changed thereby.
+var mildDeletes = regexp.MustCompile(`/tags(/|$)|-tag$|/alias(es)?(/|$)|/records$|/assessments/|/mcp-servers/\{name\}/(versions|endpoints)/`)
+
+// readingPosts are calls that change nothing although their method could.
+var readingPosts = regexp.MustCompile(`/search(-datasets)?$|/get-latest-versions$|/batchGetInfos$|/calculate-filter-correlation$|/traces/metrics$|/graphql$|presigned-download-url$`)
+
+// TestGoverned_verbs: the permission of each route is as strong as what it
+// does; beside Kubernetes it is all that counts.
+func TestGoverned_verbs(t *testing.T) {
+	w := govern(t)
+	for _, e := range w.endpoints {
+		verb, call := e.Permission.Verb, callOf(e)
+		reads := verb == "get" || verb == "list"
+		switch {
+		case e.Permission.IsPublic() || verb == "erase":
+		case e.Method == http.MethodGet || readingPosts.MatchString(call):
+			if !reads {
+				t.Errorf("%s only reads and asks for %s", call, verb)
+			}
+		case reads:
+			t.Errorf("%s changes something and asks for %s", call, verb)
+		case (e.Method == http.MethodDelete || strings.Contains(call, "delete")) && !mildDeletes.MatchString(call) && verb != "delete":
+			t.Errorf("%s deletes and asks for %s", call, verb)
+		}
+	}
+}

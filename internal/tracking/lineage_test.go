@@ -3,9 +3,11 @@ package tracking_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"testing"
 
+	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking"
 	"github.com/kiwerk/kiwerk/internal/tracking/lineage"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -49,5 +51,14 @@ func TestLineage(t *testing.T) {
 		if status, out := p.do("GET", "/kiwerk/v1/lineage?"+query, ""); status != want {
 			t.Errorf("%q: %d %v", query, status, out)
 		}
+	}
+}
+
+// TestLineage_needsItsRuns: who may read models only does not see their runs and data.
+func TestLineage_needsItsRuns(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir, func(p server.Permission, _ string) bool { return p.Resource != "experiments" || p.Verb != "get" })
+	if status, out := p.do("GET", "/kiwerk/v1/lineage?model=digits", ""); status != http.StatusForbidden {
+		t.Errorf("%d %v", status, out)
 	}
 }

@@ -104,16 +104,11 @@ func declaration(e server.Endpoint) (judged server.Judged, act action, ok bool) 
 
 // others are calls that need another permission than their verb says.
 var others = map[string]action{
-	"POST experiments/restore":             actDelete,
-	"POST runs/restore":                    actDelete,
-	"DELETE model-versions/delete-tag":     actDelete,
-	"DELETE datasets/{id}":                 actDelete,
-	"DELETE prompt-optimization/jobs/{id}": actDelete,
-	"POST review-queues/delete":            actManage,
-	"DELETE scorers/delete":                actDelete,
-	"POST label-schemas/create":            actManage,
-	"PATCH label-schemas/update":           actManage,
-	"DELETE label-schemas/delete":          actManage,
+	"POST experiments/restore":         actDelete,
+	"POST runs/restore":                actDelete,
+	"DELETE model-versions/delete-tag": actDelete,
+	"POST label-schemas/create":        actManage,
+	"PATCH label-schemas/update":       actManage,
 }
 
 // actionOf translates the verb of an endpoint's permission.

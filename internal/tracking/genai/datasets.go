@@ -129,7 +129,7 @@ func (s *Service) datasets() []server.Endpoint {
 		call(s, "GET", "/datasets/{id}", read, "one evaluation dataset", func(ctx context.Context, q *datasetRef) (*route.One[datasetJSON], error) {
 			return answer(datasetKind.load(ctx, s, server.NamespaceOf(ctx), q.id))
 		}),
-		call(s, "DELETE", "/datasets/{id}", write, "delete an evaluation dataset with its records", s.deleteDataset),
+		call(s, "DELETE", "/datasets/{id}", erase, "delete an evaluation dataset with its records", s.deleteDataset),
 		call(s, "POST", "/datasets/search", read, "find evaluation datasets", search),
 		call(s, "GET", "/datasets/search", read, "find evaluation datasets", search),
 		call(s, "PATCH", "/datasets/{id}/tags", write, "set tags of an evaluation dataset", s.tagDataset),

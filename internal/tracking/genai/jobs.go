@@ -124,7 +124,7 @@ func (s *Service) jobs() []server.Endpoint {
 				return nil
 			}))
 		}),
-		call(s, "DELETE", "/prompt-optimization/jobs/{id}", write, "delete a prompt optimisation job", func(ctx context.Context, q *jobRef) (*route.Empty, error) {
+		call(s, "DELETE", "/prompt-optimization/jobs/{id}", erase, "delete a prompt optimisation job", func(ctx context.Context, q *jobRef) (*route.Empty, error) {
 			return route.Done(s.db.Update(ctx, func(t *db.Tx) error {
 				if _, err := jobKind.get(t, server.NamespaceOf(ctx), q.id); err != nil {
 					return err

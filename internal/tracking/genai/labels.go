@@ -267,7 +267,7 @@ func (s *Service) labels() []server.Endpoint {
 		call(s, "PATCH", "/label-schemas/update", write, "change a label schema", func(ctx context.Context, q *updateLabel) (*route.One[labelJSON], error) {
 			return answer(s.updateLabel(ctx, q))
 		}),
-		call(s, "DELETE", "/label-schemas/delete", write, "delete a label schema", func(ctx context.Context, q *labelRef) (*route.Empty, error) {
+		call(s, "DELETE", "/label-schemas/delete", erase, "delete a label schema", func(ctx context.Context, q *labelRef) (*route.Empty, error) {
 			return route.Done(s.db.Update(ctx, func(t *db.Tx) error {
 				o, err := labelKind.get(t, server.NamespaceOf(ctx), q.ID)
 				if model.IsMissing(err) {

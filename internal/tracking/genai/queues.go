@@ -133,7 +133,7 @@ func (s *Service) queues() []server.Endpoint {
 		call(s, "POST", "/review-queues/update", write, "change a review queue", func(ctx context.Context, q *updateQueue) (*route.One[queueJSON], error) {
 			return answer(s.updateQueue(ctx, q))
 		}),
-		call(s, "POST", "/review-queues/delete", write, "delete a review queue", func(ctx context.Context, q *queueRef) (*route.Empty, error) {
+		call(s, "POST", "/review-queues/delete", erase, "delete a review queue", func(ctx context.Context, q *queueRef) (*route.Empty, error) {
 			return route.Done(s.db.Update(ctx, func(t *db.Tx) error {
 				_, err := queueKind.get(t, server.NamespaceOf(ctx), q.ID)
 				if model.IsMissing(err) {

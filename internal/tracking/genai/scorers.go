@@ -150,7 +150,7 @@ func (s *Service) scorers() []server.Endpoint {
 			v, err := pick(o, q)
 			return route.OneOf("scorer", scorerJSON{o, v}, err)
 		}),
-		call(s, "DELETE", "/scorers/delete", write, "delete a scorer or one version of it", s.deleteScorer),
+		call(s, "DELETE", "/scorers/delete", erase, "delete a scorer or one version of it", s.deleteScorer),
 		call(s, "GET", "/scorers/online-configs", read, "how scorers are to be applied to new traces", s.onlineConfigs),
 		call(s, "PUT", "/scorers/online-config", write, "say how a scorer is to be applied to new traces", s.putOnline),
 	)

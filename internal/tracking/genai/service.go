@@ -70,10 +70,11 @@ func (s *Service) Endpoints() []server.Endpoint {
 	return route.Flat(s.datasets(), s.records(), s.scorers(), s.issues(), s.labels(), s.queues(), s.items(), s.jobs())
 }
 
-// read and write are the permissions of a route; all of them are on experiments.
+// read, write and erase are the permissions of a route; all of them are on experiments.
 const (
 	read  = "get"
 	write = "update"
+	erase = "delete"
 )
 
 func call[Req, Resp any, PResp interface {

@@ -107,7 +107,12 @@ const most = 1000
 
 // Endpoints is the one route.
 func (s *Service) Endpoints() []server.Endpoint {
-	e := server.Typed(http.MethodGet, Path, server.Can("get", "registeredmodels"), server.JSONCodec{}, s.Of)
+	e := server.Typed(http.MethodGet, Path, server.Can("get", "registeredmodels"), server.JSONCodec{}, func(ctx context.Context, q *Request) (*Answer, error) {
+		if err := server.Permit(ctx, server.Can("get", "experiments")); err != nil {
+			return nil, err // it shows their runs, too
+		}
+		return s.Of(ctx, q)
+	})
 	e.Summary = "data, run and endpoints of model versions"
 	return []server.Endpoint{e}
 }
