@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/kiwerk/kiwerk/internal/server"
-	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/access"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
