@@ -128,6 +128,9 @@ func (c *caller) judge(ctx context.Context, act action, req any) error {
 		n.Narrow(c.visible())
 		return nil
 	}
+	if q, ok := req.(route.Sifted); ok {
+		return c.sift(ctx, act, q)
+	}
 	named, within := false, key{}
 	judged := map[route.Mention]bool{}
 	for m := range route.Mentions(req) {
@@ -149,6 +152,25 @@ func (c *caller) judge(ctx context.Context, act action, req any) error {
 		}
 	}
 	if !named {
+		return errForbidden
+	}
+	return nil
+}
+
+// sift leaves the experiments that are allowed. A request that names none is refused.
+func (c *caller) sift(ctx context.Context, act action, q route.Sifted) error {
+	allowed := map[string]bool{}
+	for m := range route.Mentions(q) {
+		if _, judged := allowed[m.ID]; judged {
+			continue
+		}
+		err := c.mention(ctx, act, m, &key{})
+		if err != nil && !model.IsMissing(err) && !errors.Is(err, errForbidden) {
+			return err
+		}
+		allowed[m.ID] = err == nil
+	}
+	if len(allowed) == 0 || !q.Sift(func(id string) bool { return allowed[id] }) {
 		return errForbidden
 	}
 	return nil

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"slices"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -46,6 +47,12 @@ type experimentTag struct {
 
 type searchDatasets struct {
 	IDs []string `ml:"experiment_ids" about:"experiment"`
+}
+
+// Sift implements route.Sifted.
+func (q *searchDatasets) Sift(keep func(experiment string) bool) bool {
+	q.IDs = slices.DeleteFunc(q.IDs, func(id string) bool { return !keep(id) })
+	return len(q.IDs) > 0
 }
 
 func (a *API) getExperiment(ctx context.Context, q *experimentID) (*route.One[experimentJSON], error) {

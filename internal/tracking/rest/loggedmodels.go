@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -69,6 +70,12 @@ type searchLoggedModels struct {
 		Digest    string `ml:"dataset_digest"`
 	} `ml:"order_by"`
 	Token string `ml:"page_token"`
+}
+
+// Sift implements route.Sifted.
+func (q *searchLoggedModels) Sift(keep func(experiment string) bool) bool {
+	q.Experiments = slices.DeleteFunc(q.Experiments, func(id string) bool { return !keep(id) })
+	return len(q.Experiments) > 0
 }
 
 func (a *API) loggedModels() []server.Endpoint {

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -40,6 +41,12 @@ type searchRuns struct {
 	Max         *int64     `ml:"max_results"`
 	OrderBy     []string   `ml:"order_by"`
 	Token       string     `ml:"page_token"`
+}
+
+// Sift implements route.Sifted.
+func (q *searchRuns) Sift(keep func(experiment string) bool) bool {
+	q.Experiments = slices.DeleteFunc(q.Experiments, func(id string) bool { return !keep(id) })
+	return len(q.Experiments) > 0
 }
 
 func (a *API) getRun(ctx context.Context, q *runRef) (*route.One[runJSON], error) {

@@ -94,6 +94,12 @@ type Scope struct{ Visible *model.Visible }
 // Narrow implements Narrowed.
 func (s *Scope) Narrow(v *model.Visible) { s.Visible = v }
 
+// Sifted are requests for what lies in any of several experiments: those that
+// the caller may not read are left out. Sift tells whether something is left to answer.
+type Sifted interface {
+	Sift(keep func(experiment string) bool) (answerable bool)
+}
+
 // step leads to ids in one field.
 type step struct {
 	field   int
