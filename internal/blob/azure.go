@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -61,11 +62,15 @@ func newAzure(p Place, getenv func(string) string) (*azureObjects, error) {
 func azureError(err error) error {
 	switch {
 	case bloberror.HasCode(err, bloberror.ContainerNotFound):
-		return fmt.Errorf("the container does not exist: %w", err)
+		return fmt.Errorf("%w: %w", ErrNoStore, err)
 	case bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ResourceNotFound):
 		return fs.ErrNotExist
 	case bloberror.HasCode(err, bloberror.InvalidRange):
 		return errEnd
+	}
+	var answer *azcore.ResponseError
+	if errors.As(err, &answer) && (answer.StatusCode == http.StatusForbidden || answer.StatusCode == http.StatusUnauthorized) {
+		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
 	return err
 }

@@ -51,6 +51,10 @@ var (
 	ErrKey = errors.New("not a valid key")
 	// ErrConflict is a key that would have to be file and folder at once.
 	ErrConflict = errors.New("the name is taken")
+	// ErrNoStore is a bucket or container that does not exist.
+	ErrNoStore = errors.New("the bucket does not exist")
+	// ErrDenied is an object store that refuses the credentials.
+	ErrDenied = errors.New("the store refuses the credentials")
 	// ErrRange is an offset behind the end.
 	ErrRange = errors.New("range is outside of the file")
 )

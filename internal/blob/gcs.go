@@ -104,6 +104,9 @@ func gcsError(resp *http.Response) error {
 		return errEnd
 	}
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 512)) // it only helps to understand the status
+	if resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%w: it answered %s: %s", ErrDenied, resp.Status, strings.TrimSpace(string(said)))
+	}
 	return fmt.Errorf("the store answered %s: %s", resp.Status, strings.TrimSpace(string(said)))
 }
 
@@ -285,7 +288,7 @@ func (o *gcsObjects) page(ctx context.Context, q url.Values) (page gcsPage, err 
 	}
 	if resp.StatusCode == http.StatusNotFound {
 		resp.Body.Close()
-		return page, errors.New("the bucket does not exist")
+		return page, ErrNoStore
 	}
 	if resp.StatusCode != http.StatusOK {
 		return page, gcsError(resp)

@@ -96,11 +96,13 @@ func s3Error(err error) error {
 	}
 	switch {
 	case code == "NoSuchBucket":
-		return fmt.Errorf("the bucket does not exist: %w", err)
+		return fmt.Errorf("%w: %w", ErrNoStore, err)
 	case code == "InvalidPart" || code == "InvalidPartOrder" || code == "EntityTooSmall":
 		return fmt.Errorf("%w: %w", ErrParts, err)
 	case code == existingFolder:
 		return fmt.Errorf("%w: %w", ErrConflict, err)
+	case status.HTTPStatusCode() == http.StatusForbidden || status.HTTPStatusCode() == http.StatusUnauthorized:
+		return fmt.Errorf("%w: %w", ErrDenied, err)
 	case status.HTTPStatusCode() == http.StatusNotFound:
 		return fs.ErrNotExist
 	case status.HTTPStatusCode() == http.StatusRequestedRangeNotSatisfiable:

@@ -242,6 +242,37 @@ func TestArtifacts_oldParts(t *testing.T) {
 	}
 }
 
+// TestArtifacts_storeUnusable: what the operator must mend is no 500, which
+// clients would repeat for minutes.
+func TestArtifacts_storeUnusable(t *testing.T) {
+	blobtest.StartS3(t)
+	for name, c := range map[string]struct {
+		place, secret string
+		status        int
+		says          string
+	}{
+		"NoBucket": {"s3://nowhere", blobtest.SecretKey, http.StatusNotFound, "does not exist; its operator"},
+		"Denied":   {"s3://" + blobtest.Bucket, "wrong", http.StatusForbidden, "refuses the credentials"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_SECRET_ACCESS_KEY", c.secret)
+			bucket, err := blob.Open(t.Context(), c.place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := startOn(t, filepath.Join(t.TempDir(), "kiwerk.db"), bucket, nil)
+			run, artifacts := p.newRun()
+			for _, r := range [][3]string{
+				{"PUT", proxyPath + "/" + artifacts + "/a", "x"}, {"GET", proxyPath + "?path=" + artifacts, ""}, {"GET", "/api/2.0/mlflow/artifacts/list?run_id=" + run, ""},
+			} {
+				if status, answer := p.do(r[0], r[1], r[2]); status != c.status || !strings.Contains(fmt.Sprint(answer["message"]), c.says) {
+					t.Errorf("%s %s: %d %v", r[0], r[1], status, answer)
+				}
+			}
+		})
+	}
+}
+
 // TestArtifacts_signingRefused: what the credentials turn out not to be able to
 // sign goes through the server, also where the client has asked for parts.
 func TestArtifacts_signingRefused(t *testing.T) {

@@ -30,7 +30,7 @@ func handler[Req any](a *API, method, pattern, verb, summary string, maxBody int
 		if off {
 			return noProxy(r)
 		}
-		return publicError(answer(w, r, q))
+		return a.told(r.Context(), answer(w, r, q))
 	})
 }
 
@@ -70,8 +70,19 @@ func (f *fileIn) checked() (*fileIn, error) {
 	return f, publicError(checkPath(f.File))
 }
 
+// told is publicError; what the operator must mend is logged, too.
+func (a *API) told(ctx context.Context, err error) error {
+	if answer := new(server.Error); !errors.As(err, &answer) && (errors.Is(err, blob.ErrNoStore) || errors.Is(err, blob.ErrDenied)) {
+		a.o.Logger.ErrorContext(ctx, "the artifact store cannot be used", "error", err)
+	}
+	return publicError(err)
+}
+
 // publicError gives the errors of the bucket the form that clients know.
 func publicError(err error) error {
+	if answer := new(server.Error); errors.As(err, &answer) {
+		return err
+	}
 	switch {
 	case errors.Is(err, blob.ErrKey):
 		// The text is upstream's, which its tests compare as a whole.
@@ -80,6 +91,10 @@ func publicError(err error) error {
 		return model.Invalid("Invalid path: a file and a folder cannot have the same name: %w", err)
 	case errors.Is(err, blob.ErrParts):
 		return &server.Error{Status: http.StatusBadRequest, Code: model.CodeInvalid, Message: "Invalid value for parameter 'parts' supplied: they are not there as they were sent; send them again.", Cause: err}
+	case errors.Is(err, blob.ErrNoStore): // not 500, which clients repeat for minutes
+		return &server.Error{Status: http.StatusNotFound, Code: model.CodeMissing, Message: "The bucket or container of the artifacts does not exist; its operator must make it or correct its address.", Cause: err}
+	case errors.Is(err, blob.ErrDenied):
+		return &server.Error{Status: http.StatusForbidden, Code: "PERMISSION_DENIED", Message: "The store of the artifacts refuses the credentials of this server; its operator finds why in the log.", Cause: err}
 	case blob.IsNotExist(err):
 		return model.Missing("No such artifact: %w", err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -481,11 +496,11 @@ func (a *API) listOf(ctx context.Context, uri, folder string) (*filesJSON, error
 	folder = strings.TrimSuffix(folder, "/")
 	p, err := a.placeOf(ctx, uri, folder)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, a.told(ctx, err)
 	}
 	files, err := a.folder(ctx, p, folder)
 	if err != nil {
-		return nil, publicError(err)
+		return nil, a.told(ctx, err)
 	}
 	return &filesJSON{uri, files}, nil
 }

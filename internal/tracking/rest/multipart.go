@@ -441,7 +441,7 @@ func (a *API) presignUpload(ctx context.Context, q *presignIn) (*signed, error) 
 		return nil, err
 	}
 	out, err := signPlace(ctx, p, http.MethodPut, "presigned_url", valid, noSigningHere)
-	return out, publicError(err)
+	return out, a.told(ctx, err)
 }
 
 func (a *API) presignDownload(ctx context.Context, q *presignIn) (*signed, error) {
@@ -454,5 +454,5 @@ func (a *API) presignDownload(ctx context.Context, q *presignIn) (*signed, error
 		return nil, err
 	}
 	out, err := signPlace(ctx, p, http.MethodGet, "presigned_url", valid, noDownloadHere)
-	return out, publicError(err)
+	return out, a.told(ctx, err)
 }
