@@ -166,15 +166,24 @@ func (f *Folder) fill(ctx context.Context, temp string, r io.Reader) (st fs.File
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	buf := buffers.Get().(*[copyBuffer]byte) //nolint:forcetypeassert // The pool holds nothing else.
-	defer buffers.Put(buf)
-	if _, err = io.CopyBuffer(&flusher{file: file}, contextReader{ctx, r}, buf[:]); err != nil {
+	if err := copyAll(ctx, &flusher{file: file}, r); err != nil {
 		return nil, err
 	}
 	if err := file.Sync(); err != nil {
 		return nil, err
 	}
 	return file.Stat()
+}
+
+func copyAll(ctx context.Context, w io.Writer, r io.Reader) error {
+	if s, ok := r.(*summer); ok {
+		s.from = contextReader{ctx, s.from}
+		return s.copyTo(w)
+	}
+	buf := buffers.Get().(*[copyBuffer]byte) //nolint:forcetypeassert // The pool holds nothing else.
+	defer buffers.Put(buf)
+	_, err := io.CopyBuffer(w, contextReader{ctx, r}, buf[:])
+	return err
 }
 
 // flusher writes and has the kernel bring what was written to the disk meanwhile.

@@ -104,7 +104,8 @@ func CreateSummed(ctx context.Context, b Bucket, key string, r io.Reader) (Info,
 // summedAhead is how many buffers may wait to be summed.
 const summedAhead = 4
 
-// summer hands a copy of what is read to the one who sums.
+// summer hands what is read to the one who sums: a copy of it to a bucket that
+// reads, the buffer itself where it copies.
 type summer struct {
 	from       io.Reader
 	full, free chan []byte
@@ -118,6 +119,23 @@ func (s *summer) Read(p []byte) (int, error) {
 		s.full <- append((<-s.free)[:0], p[:n]...)
 	}
 	return n, err
+}
+
+// copyTo writes all to w and sums what was written while the next is read.
+func (s *summer) copyTo(w io.Writer) error {
+	for ended := false; !ended; {
+		buf := (<-s.free)[:copyBuffer]
+		n, end, err := fill(s.from, buf)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return err
+		}
+		s.full <- buf[:n]
+		ended = end
+	}
+	return nil
 }
 
 func (s *summer) sum() {
