@@ -35,11 +35,14 @@ func (r *RunsRemoved) Table(w io.Writer, p *text.Printer) {
 		}
 		columns(w, rows)
 	}
-	key := text.RunsRemoved
-	if r.DryRun {
-		key = text.RunsWouldRemove
+	switch {
+	case len(r.Removed) == 0:
+		fmt.Fprintln(w, p.T(text.RunsNothing))
+	case r.DryRun:
+		fmt.Fprintln(w, p.T(text.RunsWouldRemove, len(r.Removed)))
+	default:
+		fmt.Fprintln(w, p.T(text.RunsRemoved, len(r.Removed)))
 	}
-	fmt.Fprintln(w, p.T(key, len(r.Removed)))
 }
 
 // cleanup is what kiwerk runs gc is asked for.

@@ -247,7 +247,7 @@ func TestRuns_life(t *testing.T) {
 		{0, "champion", "1   READY"},
 		{4, "9", ""},
 		{0, "", ""},
-		{0, "0 removed", "r2"},
+		{0, "nothing to remove", "EXTRA"},
 		{0, "1 would be", ""},
 		{0, "1 removed", ""},
 		{2, "--yes", ""},

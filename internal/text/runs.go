@@ -17,6 +17,7 @@ const (
 	RunsGCShort         Key = "runs.gc"
 	RunsGCLong          Key = "runs.gc.long"
 	RunsRemoved         Key = "runs.removed"
+	RunsNothing         Key = "runs.nothing"
 	RunsRemovedSome     Key = "runs.removedSome"
 	RunsWouldRemove     Key = "runs.wouldRemove"
 	RunsKept            Key = "runs.kept"
@@ -125,6 +126,7 @@ var runsTexts = map[Key]entry{
 	RunsDeleteLong:      {"A run that is marked as deleted can be restored until kiwerk runs gc removes it.\n--erase removes it at once and for good: metrics, params, tags, traces and files. Versions of models made from it stay in the registry.", "Ein als gelöscht markierter Lauf kann zurückgeholt werden, bis kiwerk runs gc ihn entfernt.\n--erase entfernt ihn sofort und endgültig: Metriken, Parameter, Tags, Traces und Dateien. Modellversionen aus ihm bleiben im Register."},
 	RunsGCShort:         {"Remove for good what is marked as deleted", "Endgültig entfernen, was als gelöscht markiert ist"},
 	RunsGCLong:          {"Removes deleted runs, logged models and experiments with their files. Can be broken off and called again.", "Entfernt gelöschte Läufe, protokollierte Modelle und Experimente samt Dateien. Kann abgebrochen und wieder aufgerufen werden."},
+	RunsNothing:         {"There is nothing to remove.", "Es gibt nichts zu entfernen."},
 	RunsRemoved:         {"%d removed for good.", "%d endgültig entfernt."},
 	RunsRemovedSome:     {"%d {was|were} removed before the failure; call it again.", "%d {wurde|wurden} vor dem Fehler entfernt; bitte noch einmal aufrufen."},
 	RunsWouldRemove:     {"%d would be removed for good.\nNext: kiwerk runs gc", "%d {würde|würden} endgültig entfernt.\nWeiter: kiwerk runs gc"},

@@ -180,3 +180,34 @@ func TestImport_serverBefore3(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestImport_serverOldSpans: spans in the form of MLflow 2 stay a file, also where the server keeps it in a folder of its own.
+func TestImport_serverOldSpans(t *testing.T) {
+	d, s := target(t)
+	bucket := folder(t)
+	const key, content = "4/traces/old3/artifacts/traces.json", `{"spans": [{"name": "old", "context": {"span_id": "0x1"}}]}`
+	if _, err := bucket.Create(t.Context(), key, strings.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	file := mlflow(t, newest, "INSERT INTO trace_tags VALUES('mlflow.artifactLocation', 'file:///there/4/traces/old3/artifacts', 'old3')")
+	if _, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "x", Source: source(t, file), DB: d, Store: s, Traces: tracesOf(t, d)}); err != nil {
+		t.Fatal(err)
+	}
+	src, err := migrate.OpenServer(t.Context(), serve(t, d, bucket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d2, s2 := target(t)
+	ts, again := tracesOf(t, d2), folder(t)
+	r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "y", Source: src, DB: d2, Store: s2, Traces: ts, Artifacts: &migrate.Artifacts{Bucket: again, Server: src}})
+	if err != nil || !r.Same() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	old, err := ts.Info(t.Context(), "default", "old3")
+	if err != nil || old.Tags["mlflow.artifactLocation"] != "mlflow-artifacts:/4/traces/old3/artifacts" {
+		t.Errorf("%+v, %v", old, err)
+	}
+	if i, err := again.Stat(t.Context(), key); err != nil || i.Size != int64(len(content)) {
+		t.Errorf("%+v, %v", i, err)
+	}
+}

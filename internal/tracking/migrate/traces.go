@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -290,8 +291,8 @@ func (i *importer) traceFiles(ctx context.Context, w *traces.Whole) error {
 	}
 	from := client.Folder{URI: uri}
 	if i.Artifacts != nil && i.Artifacts.Server != nil {
-		if _, ok := from.Proxied(); !ok { // the spans have come; other files the server does not list
-			return nil
+		if _, ok := from.Proxied(); !ok {
+			return i.spansFile(ctx, w, folder)
 		}
 	}
 	w.Tags[traces.TagLocation] = i.Artifacts.address(uri, folder)
@@ -300,6 +301,29 @@ func (i *importer) traceFiles(ctx context.Context, w *traces.Whole) error {
 		without = []string{path.Base(traceData)}
 	}
 	return i.Artifacts.bring(ctx, from, folder, &i.report.Artifacts, without...)
+}
+
+// spansFile brings the only file that a server gives out of a trace whose files
+// lie where it does not list them. It is not needed where the spans have come.
+func (i *importer) spansFile(ctx context.Context, w *traces.Whole, folder string) error {
+	if w.Tags[traces.TagSpansLocation] == traces.InStore {
+		return nil
+	}
+	data, err := i.Artifacts.Server.c.TraceData(ctx, w.ID)
+	if noData(err) {
+		i.report.Artifacts.Elsewhere++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := i.Artifacts.Bucket.Create(ctx, path.Join(i.Artifacts.Prefix, folder, path.Base(traceData)), bytes.NewReader(data)); err != nil {
+		return err
+	}
+	i.report.Artifacts.Copied++
+	i.report.Artifacts.Bytes += int64(len(data))
+	w.Tags[traces.TagLocation] = proxied + "/" + folder
+	return nil
 }
 
 func (i *importer) writeTraces(ctx context.Context, list []traces.Whole) error {
