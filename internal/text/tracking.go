@@ -87,7 +87,7 @@ var trackingTexts = map[Key]entry{
 		"Its schema has changed since. Export it with that build (kiwerk tracking export ./mlruns) and import it here (kiwerk tracking import ./mlruns), or begin with a new database.",
 		"Ihr Schema hat sich seither geändert. Mit jenem Stand exportieren (kiwerk tracking export ./mlruns) und hier übernehmen (kiwerk tracking import ./mlruns), oder mit einer neuen Datenbank beginnen.",
 	},
-	ServeNoDatabase:    {"the database %s does not answer", "Die Datenbank %s antwortet nicht"},
+	ServeNoDatabase:    {"the database %s cannot be reached, or does not let this user in", "Die Datenbank %s ist nicht erreichbar oder lässt diesen Benutzer nicht ein"},
 	ServePortForbidden: {"you may not listen on %s", "An %s dürfen Sie nicht lauschen"},
 	ServeNewer:         {"%s was written by a newer version of this program", "%s wurde von einer neueren Version dieses Programms geschrieben"},
 	ServeFailed:        {"tracking could not start", "Die Experimentverfolgung konnte nicht starten"},
