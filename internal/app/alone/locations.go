@@ -45,7 +45,7 @@ func DatabasePath(uri, dir string) (string, error) {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(dir, file)
 	}
-	return file, nil
+	return filepath.Clean(file), nil // programs write more slashes than four, too
 }
 
 // CheckFolder refuses the file of a database in a folder that does not exist: a

@@ -469,7 +469,7 @@ func TestRedact(t *testing.T) {
 
 func TestDatabasePath(t *testing.T) {
 	for uri, want := range map[string]string{
-		"sqlite:///a.db": "/d/a.db", "sqlite:////tmp/a.db": "/tmp/a.db", "sqlite:///sub/a.db?timeout=5": "/d/sub/a.db", "sqlite+pysqlite:///a.db": "/d/a.db",
+		"sqlite:///a.db": "/d/a.db", "sqlite:////tmp/a.db": "/tmp/a.db", "sqlite://///tmp//a.db": "/tmp/a.db", "sqlite:///sub/a.db?timeout=5": "/d/sub/a.db", "sqlite+pysqlite:///a.db": "/d/a.db",
 	} {
 		if got, err := DatabasePath(uri, "/d"); err != nil || got != want {
 			t.Errorf("%s: %q, %v", uri, got, err)
