@@ -173,6 +173,22 @@ func TestServer_readsWhereClientsWrite(t *testing.T) {
 			if status, body := call(t, "GET", url+"/get-artifact?path=sub/f.txt&run_id="+run, nil); status != 200 || body != "x" {
 				t.Errorf("download: %d %s", status, body)
 			}
+			trace := object{"trace": object{"trace_info": object{
+				"trace_id": "tr-1", "trace_location": object{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": object{"experiment_id": "1"}}, "request_time": "2026-01-01T00:00:00Z", "state": "OK",
+			}}}
+			if status, body := call(t, "POST", url+"/api/3.0/mlflow/traces", trace); status != 200 {
+				t.Errorf("trace: %d %s", status, body)
+			}
+			const attachment = "8cd7166e-ff0c-4b6c-a657-99ec0f5114f1"
+			if err := os.MkdirAll(dir+"/store/1/traces/tr-1/artifacts/attachments", 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(dir+"/store/1/traces/tr-1/artifacts/attachments/"+attachment, []byte("y"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if status, body := call(t, "GET", url+"/ajax-api/2.0/mlflow/get-trace-artifact?request_id=tr-1&path="+attachment, nil); status != 200 || body != "y" {
+				t.Errorf("attachment: %d %s", status, body)
+			}
 			if status, _ := call(t, "GET", url+"/get-artifact?path=../../../mlflow.db&run_id="+run, nil); status != 400 {
 				t.Errorf("a path that climbs: %d", status)
 			}

@@ -215,6 +215,16 @@ func (a *API) placeOf(ctx context.Context, uri, file string) (place, error) {
 	return place{a.o.Blobs, key}, err
 }
 
+// Open opens a file below an address, if the project may read there.
+func (a *API) Open(ctx context.Context, uri, file string) (io.ReadCloser, error) {
+	p, err := a.placeOf(ctx, uri, file)
+	if err != nil {
+		return nil, publicError(err)
+	}
+	content, _, err := p.Open(ctx, p.key, 0, -1)
+	return content, err
+}
+
 // proxied tells whether the server takes and hands out the artifacts at an
 // address, and where below its root they lie.
 func (a *API) proxied(uri string) (below string, ok bool) {

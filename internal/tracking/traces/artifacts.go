@@ -2,11 +2,13 @@ package traces
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"mime"
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -77,14 +79,10 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, i store.Info, nam
 	if err != nil {
 		return err
 	}
-	rest, ok := model.Proxied(store.Location(e, i.ID))
-	if !ok {
-		return model.Invalid("The files of the trace lie in %s, which the server does not read; clients fetch them from there themselves.", e.ArtifactLocation)
-	}
 	if err := blob.CheckKey(name); err != nil {
 		return &server.Error{Status: http.StatusBadRequest, Code: model.CodeInvalid, Message: "Invalid path", Cause: err}
 	}
-	content, _, err := s.o.Blobs.Open(r.Context(), path.Join(s.o.KeyPrefix, rest, name), 0, -1)
+	content, err := s.open(r.Context(), store.Location(e, i.ID), name)
 	if blob.IsNotExist(err) {
 		return model.Missing("Trace '%s' has no file '%s'.", i.ID, name)
 	}
@@ -93,6 +91,18 @@ func (s *Service) file(w http.ResponseWriter, r *http.Request, i store.Info, nam
 	}
 	defer func() { _ = content.Close() }() // it was only read
 	return send(w, path.Base(name), content)
+}
+
+func (s *Service) open(ctx context.Context, location, name string) (io.ReadCloser, error) {
+	if s.o.Open != nil {
+		return s.o.Open(ctx, location, name)
+	}
+	below, ok := strings.CutPrefix(location, s.o.ArtifactRoot+"/")
+	if !ok {
+		return nil, model.Invalid("The files of the trace lie in %s, which the server does not read; clients fetch them from there themselves.", location)
+	}
+	content, _, err := s.o.Blobs.Open(ctx, path.Join(s.o.KeyPrefix, below, name), 0, -1)
+	return content, err
 }
 
 // send answers with bytes that no browser shows as a page.

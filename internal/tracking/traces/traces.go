@@ -3,6 +3,7 @@ package traces
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"path"
 	"slices"
@@ -29,14 +30,16 @@ type Tracking interface {
 	RunInfo(ctx context.Context, namespace, id string) (model.RunInfo, error)
 }
 
-// Options of the service; all but KeyPrefix are required.
+// Options of the service; all but KeyPrefix and Open are required.
 type Options struct {
 	DB       *db.Store
 	Tracking Tracking
 	// Blobs has the artifacts; KeyPrefix is where they lie (empty is the top), ArtifactRoot how their addresses begin.
 	Blobs                   blob.Bucket
 	KeyPrefix, ArtifactRoot string
-	Clock                   func() time.Time
+	// Open opens a file below an address that the caller may read; nil reads below ArtifactRoot only.
+	Open  func(ctx context.Context, uri, file string) (io.ReadCloser, error)
+	Clock func() time.Time
 	// NewID makes ids of 32 hexadecimal digits.
 	NewID  func() string
 	Logger *slog.Logger

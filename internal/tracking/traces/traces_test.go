@@ -364,6 +364,27 @@ func testAssessments(t *testing.T, p *platform) {
 	p.refused(400, "already exists", "POST", path, object{"assessment": object{"assessment_id": first["assessment_id"], "assessment_name": "x", "feedback": object{"value": 1}}})
 }
 
+// TestService_assessments_order: they are listed as they came, also within a millisecond.
+func TestService_assessments_order(t *testing.T) { both(t, testAssessmentsOrder) }
+
+func testAssessmentsOrder(t *testing.T, p *platform) {
+	p.store("tr-1", nil)
+	var want []string
+	for i := range 20 {
+		want = append(want, fmt.Sprint("a", i))
+		p.ok("POST", v3+"/tr-1/assessments", object{"assessment": object{
+			"assessment_id": fmt.Sprintf("a-%02d", 99-i), "assessment_name": want[i], "source": object{"source_type": "CODE"}, "feedback": object{"value": i}, "create_time": "2026-01-01T00:00:00Z",
+		}})
+	}
+	var got []string
+	for _, a := range p.ok("GET", v3+"/tr-1", nil)["trace"].(object)["trace_info"].(object)["assessments"].([]any) {
+		got = append(got, a.(object)["assessment_name"].(string))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestService_version2(t *testing.T) { both(t, testVersion2) }
 
 func testVersion2(t *testing.T, p *platform) {

@@ -113,11 +113,11 @@ func (t *tx) putAssessment(row int64, a Assessment) error {
 		valid = 1
 	}
 	number, numeric := counts(a.Value)
-	_, err := t.Exec(`INSERT INTO trace_assessments(trace, id, name, kind, value, number, is_number, error, created, updated, source_type, source_id, span_id, rationale, overrides, valid, metadata, whole_session)
-		VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err := t.Exec(`INSERT INTO trace_assessments(trace, id, name, kind, value, number, is_number, error, created, updated, source_type, source_id, span_id, rationale, overrides, valid, metadata, whole_session, seq)
+		VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT COALESCE(max(o.seq), 0) + 1 FROM trace_assessments o WHERE o.trace = ?))
 		ON CONFLICT(trace, id) DO UPDATE SET name = excluded.name, kind = excluded.kind, value = excluded.value, number = excluded.number, is_number = excluded.is_number,
 			error = excluded.error, updated = excluded.updated, rationale = excluded.rationale, valid = excluded.valid, metadata = excluded.metadata, whole_session = excluded.whole_session`,
-		row, a.ID, a.Name, a.Kind, a.Value, number, numeric, null(a.Error), a.Created, a.Updated, a.SourceType, a.SourceID, null(a.SpanID), null(a.Rationale), null(a.Overrides), valid, metadata, wholeSession)
+		row, a.ID, a.Name, a.Kind, a.Value, number, numeric, null(a.Error), a.Created, a.Updated, a.SourceType, a.SourceID, null(a.SpanID), null(a.Rationale), null(a.Overrides), valid, metadata, wholeSession, row)
 	return err
 }
 

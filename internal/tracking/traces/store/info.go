@@ -169,7 +169,7 @@ func (t *tx) complete(list []Info) error {
 				i.Assessments = append(i.Assessments, a)
 			}
 			return err
-		}, "SELECT "+assessmentColumns+" FROM trace_assessments a WHERE a.trace IN (??) ORDER BY a.created, a.id", rows)
+		}, "SELECT "+assessmentColumns+" FROM trace_assessments a WHERE a.trace IN (??) ORDER BY a.created, a.seq, a.id", rows)
 		err := errors.Join(
 			pairs("trace_tags", func(i *Info) map[string]string { return i.Tags }),
 			pairs("trace_metadata", func(i *Info) map[string]string { return i.Metadata }),

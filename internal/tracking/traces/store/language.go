@@ -61,7 +61,9 @@ func operators(e filter.Entity, key string) ([]filter.Op, error) {
 			return contentOps, nil
 		case attrPrompt:
 			return exactOps, nil
-		case attrName, attrRun:
+		case attrName: // upstream keeps it as a tag
+			return pairOps, nil
+		case attrRun:
 			return nullableOps, nil
 		case attrID, attrStatus, attrClient:
 			return traceTextOps, nil
