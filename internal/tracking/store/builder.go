@@ -77,42 +77,6 @@ func (t *tx) runOf(column string) string {
 	return " CROSS JOIN runs r ON r.id = " + column
 }
 
-// matchText is textCondition in Go, for values that are not stored as text.
-func matchText(c filter.Comparison, value string) bool {
-	switch c.Op {
-	case filter.Ne:
-		return value != c.Text
-	case filter.Like:
-		return like(value, c.Text)
-	case filter.ILike:
-		return like(strings.ToLower(value), strings.ToLower(c.Text))
-	default: // a list of states is refused by the language
-		return value == c.Text
-	}
-}
-
-// like matches % and _, going back to the last % only, which is enough.
-func like(s, pattern string) bool {
-	star, from := -1, 0
-	i, j := 0, 0
-	for i < len(s) {
-		switch {
-		case j < len(pattern) && pattern[j] == '%':
-			star, from = j, i
-			j++
-		case j < len(pattern) && (pattern[j] == '_' || pattern[j] == s[i]):
-			i++
-			j++
-		case star >= 0:
-			from++
-			i, j = from, star+1
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[j:], "%") == ""
-}
-
 // numberCondition compares a column of whole numbers.
 func numberCondition(column string, c filter.Comparison) clause {
 	return plain(query.Number(column, c))

@@ -206,8 +206,9 @@ func runAttribute(c filter.Comparison) clause {
 		return textCondition(runAttributes[c.Key], c)
 	}
 	var fits []int64
-	for st := model.Running; st <= model.Killed; st++ {
-		if matchText(c, st.String()) {
+	fit, err := c.Matcher()
+	for st := model.Running; err == nil && st <= model.Killed; st++ {
+		if fit(st.String()) {
 			fits = append(fits, int64(st))
 		}
 	}

@@ -2,13 +2,13 @@ package store
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"strings"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/span"
 )
 
@@ -109,21 +109,8 @@ var textColumns = map[string]string{attrID: "t.trace_id", attrStatus: "t.state",
 
 // numberCondition compares a column of whole numbers with any number.
 func numberCondition(column string, c filter.Comparison) clause {
-	n := c.Number
-	if n == math.Trunc(n) {
-		// float64 knows no exact limit of int64; beyond it every time is on the same side.
-		return sqlf(column+" "+string(c.Op)+" ?", int64(max(math.MinInt64, min(n, math.MaxInt64-1023))))
-	}
-	switch c.Op {
-	case filter.Eq:
-		return sqlf("1 = 0")
-	case filter.Ne:
-		return sqlf(column + " IS NOT NULL")
-	case filter.Gt, filter.Le: // > 1.5 is > 1
-		return sqlf(column+" "+string(c.Op)+" ?", int64(math.Floor(n)))
-	default: // >= 1.5 is >= 2
-		return sqlf(column+" "+string(c.Op)+" ?", int64(math.Ceil(n)))
-	}
+	n := query.Number(column, c)
+	return sqlf(n.SQL, n.Args...)
 }
 
 // textCondition is the SQL of a comparison of a text; exact tells whether it
