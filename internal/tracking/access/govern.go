@@ -161,6 +161,9 @@ func (c *caller) judge(ctx context.Context, act action, req any) error {
 func (c *caller) sift(ctx context.Context, act action, q route.Sifted) error {
 	allowed := map[string]bool{}
 	for m := range route.Mentions(q) {
+		if m.Kind != route.AboutExperiment {
+			return errForbidden // only they can be left out
+		}
 		if _, judged := allowed[m.ID]; judged {
 			continue
 		}

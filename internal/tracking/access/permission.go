@@ -42,11 +42,11 @@ func allows(permission string, a action) bool {
 // Kinds of resources.
 const (
 	kindWorkspace  = "workspace"
-	kindExperiment = "experiment"
-	kindRegistered = "registered_model"
-	kindPrompt     = "prompt"
-	kindScorer     = "scorer"
-	kindMCP        = "mcp_server"
+	kindExperiment = model.OwnedExperiment
+	kindRegistered = model.OwnedModel
+	kindPrompt     = model.OwnedPrompt
+	kindScorer     = model.OwnedScorer
+	kindMCP        = model.OwnedMCPServer
 
 	tierRun         = "run"
 	tierTrace       = "trace"

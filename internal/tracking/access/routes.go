@@ -49,7 +49,7 @@ func readParams(r *http.Request) (params, error) {
 func (p params) text(name string) (string, error) {
 	v, ok := p[name].(string)
 	if !ok || v == "" {
-		return "", model.Invalid("Missing value for required parameter '%s'. See the API docs for more information about request parameters.", name)
+		return "", mlwire.Missing(name)
 	}
 	return v, nil
 }
@@ -65,7 +65,7 @@ func (p params) number(name string) (int64, error) {
 			return n, nil
 		}
 	case nil:
-		return 0, model.Invalid("Missing value for required parameter '%s'. See the API docs for more information about request parameters.", name)
+		return 0, mlwire.Missing(name)
 	}
 	return 0, model.Invalid("Parameter '%s' must be an integer.", name)
 }

@@ -137,7 +137,7 @@ func (s *Service) jobs() []server.Endpoint {
 
 func (s *Service) createJob(ctx context.Context, q *createJob) (o object[job], err error) {
 	if q.Config.Optimizer == "" {
-		return o, model.Invalid("Missing value for required parameter 'config.optimizer_type'. See the API docs for more information about request parameters.")
+		return o, mlwire.Missing("config.optimizer_type")
 	}
 	if q.Config.Options != "" && !json.Valid([]byte(q.Config.Options)) {
 		return o, model.Invalid("Invalid JSON in optimizer_config_json.")

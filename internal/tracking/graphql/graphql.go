@@ -149,7 +149,7 @@ func decode(r *http.Request) (q request, err error) {
 	case err != nil:
 		return q, model.Invalid("The request is no GraphQL request: %w", err)
 	case q.Query == "":
-		return q, model.Invalid("Missing value for required parameter 'query'. See the API docs for more information about request parameters.")
+		return q, mlwire.Missing("query")
 	}
 	return q, nil
 }

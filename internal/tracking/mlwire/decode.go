@@ -75,7 +75,7 @@ func require(req any) error {
 			fv.Set(v.Field(f.alias))
 		}
 		if f.required && empty(fv) {
-			return missing(f.name)
+			return Missing(f.name)
 		}
 	}
 	return nil
@@ -159,13 +159,14 @@ func setStruct(v reflect.Value, object map[string]any, path string) error {
 	}
 	for _, f := range layoutOf(v.Type()) {
 		if f.required && empty(v.Field(f.index)) {
-			return missing(join(path, f.name))
+			return Missing(join(path, f.name))
 		}
 	}
 	return nil
 }
 
-func missing(name string) error {
+// Missing is the error for a field that is needed and not given.
+func Missing(name string) error {
 	return invalid("Missing value for required parameter '%s'. See the API docs for more information about request parameters.", name)
 }
 

@@ -115,18 +115,16 @@ func planOf(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan) //nolint:forcetypeassert // Nothing else is stored.
 	}
-	p := newPlan(t, map[reflect.Type]bool{})
+	p := newPlan(t, map[reflect.Type]*plan{})
 	plans.Store(t, p)
 	return p
 }
 
-func newPlan(t reflect.Type, seen map[reflect.Type]bool) *plan {
+// newPlan plans a type; begun are those that it is inside of.
+func newPlan(t reflect.Type, begun map[reflect.Type]*plan) *plan {
 	p := &plan{}
-	if seen[t] {
-		return p // it is inside itself: a tree of values, which names nothing
-	}
-	seen[t] = true
-	defer delete(seen, t)
+	begun[t] = p
+	defer delete(begun, t)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if about := f.Tag.Get("about"); about != "" {
@@ -142,7 +140,11 @@ func newPlan(t reflect.Type, seen map[reflect.Type]bool) *plan {
 		if inner.Kind() != reflect.Struct {
 			continue
 		}
-		if deeper := newPlan(inner, seen); len(deeper.steps) > 0 {
+		deeper, inside := begun[inner] // a tree: its plan becomes complete
+		if !inside {
+			deeper = newPlan(inner, begun)
+		}
+		if inside || len(deeper.steps) > 0 {
 			p.steps = append(p.steps, step{field: i, inner: deeper})
 		}
 	}

@@ -1,6 +1,8 @@
 package route
 
 import (
+	"fmt"
+
 	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
@@ -31,7 +33,7 @@ func PairsIn(list []PairIn) []model.Pair {
 func CheckKeys(name string, list []PairIn) error {
 	for i, p := range list {
 		if p.Key == "" {
-			return model.Invalid("Missing value for required parameter '%s[%d].key'. See the API docs for more information about request parameters.", name, i)
+			return mlwire.Missing(fmt.Sprintf("%s[%d].key", name, i))
 		}
 	}
 	return nil

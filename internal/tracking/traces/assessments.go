@@ -153,7 +153,7 @@ func (in assessmentIn) assessment() (a store.Assessment, err error) {
 	case given != 1:
 		return a, model.Invalid("Exactly one of `expectation`, `feedback`, or `issue` should be specified.")
 	case in.Name == "":
-		return a, missingParameter("assessment.assessment_name")
+		return a, mlwire.Missing("assessment.assessment_name")
 	case in.Error != nil && in.Feedback == nil:
 		return a, model.Invalid("Cannot set `error` when `feedback` is not specified.")
 	case in.Feedback != nil:

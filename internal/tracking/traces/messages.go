@@ -36,7 +36,7 @@ type infoIn struct {
 
 func (i infoIn) info() (store.Info, error) {
 	if i.ID == "" {
-		return store.Info{}, missingParameter("trace.trace_info.trace_id")
+		return store.Info{}, mlwire.Missing("trace.trace_info.trace_id")
 	}
 	out := store.Info{
 		ID: i.ID, Time: int64(i.Time), State: i.State.stored(), ClientRequestID: i.ClientID, Request: i.Request, Response: i.Response,

@@ -105,7 +105,7 @@ func (s *Service) v3() []server.Endpoint {
 		}),
 		call(s, "GET", v3traces+"/get", "get", "one trace", func(ctx context.Context, ns string, q *traceRef) (*traceJSON, error) {
 			if q.ID == "" {
-				return nil, missingParameter("trace_id")
+				return nil, mlwire.Missing("trace_id")
 			}
 			t, err := s.store.Trace(ctx, ns, q.ID, q.Partial)
 			return &traceJSON{spansJSON{t.Info, t.Spans}}, err
@@ -133,10 +133,6 @@ func (s *Service) v3() []server.Endpoint {
 		call(s, "POST", v3traces+"/calculate-filter-correlation", "list", "how often traces fit two filters", s.correlate),
 		call(s, "POST", v3traces+"/metrics", "list", "statistics of traces, spans and assessments", s.metrics),
 	)
-}
-
-func missingParameter(name string) error {
-	return model.Invalid("Missing value for required parameter '%s'. See the API docs for more information about request parameters.", name)
 }
 
 func (s *Service) start(ctx context.Context, ns string, q *startTrace) (*traceJSON, error) {
@@ -319,7 +315,7 @@ func (s *Service) metrics(ctx context.Context, ns string, q *queryMetrics) (*poi
 		return nil, err
 	}
 	if len(q.Aggregations) == 0 {
-		return nil, missingParameter("aggregations")
+		return nil, mlwire.Missing("aggregations")
 	}
 	from := 0
 	if q.Token != "" {
