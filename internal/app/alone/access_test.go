@@ -167,6 +167,20 @@ func TestAccess_sourceBelowTheArtifactRoot(t *testing.T) {
 	}
 }
 
+// Upstream keeps the artifacts of a workspace in a folder of its name.
+func TestAccess_pathsOfAWorkspace(t *testing.T) {
+	url, alice, bob := guarded(t, DefaultDatabase, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n")
+	id := field(t, want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "alice's"}, alice), "experiment_id")
+	list := url + "/api/2.0/mlflow-artifacts/artifacts?path="
+	for path, status := range map[string]int{
+		id + "/models/m-1/artifacts": 200, "workspaces/default/" + id + "/models/m-1/artifacts": 200, "workspaces/default/" + id: 200,
+		"workspaces/team/" + id: 403, "workspaces/default": 403, "workspaces//default/" + id: 403, "workspaces/default/workspaces/default/" + id: 403, "workspaces/" + id: 403,
+	} {
+		want(t, status, "GET", list+path, nil, alice)
+		want(t, 403, "GET", list+path, nil, bob)
+	}
+}
+
 // New experiments keep nothing among the artifacts of others, however the address is written.
 func TestAccess_locationsOfOthers(t *testing.T) {
 	dir := ""

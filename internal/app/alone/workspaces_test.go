@@ -52,6 +52,11 @@ func testWorkspacesOfUsers(t *testing.T, database string) {
 	url, alice, bob := guardedIn(t, database, "", true)
 	want(t, 201, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "team-a"}, admin)
 	want(t, 403, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "mine"}, alice)
+	for name, says := range map[string]string{"": "Missing value for required parameter 'name'", "Team-A": "Workspace name 'Team-A' must match the pattern", "default": "reserved"} {
+		if answer := want(t, 400, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": name}, admin); !strings.Contains(answer, says) {
+			t.Error(answer)
+		}
+	}
 	for _, name := range []string{"team-a", "nobody-made-it"} { // a stranger cannot tell which one exists
 		want(t, 401, "GET", url+"/api/2.0/mlflow/experiments/get?experiment_id=0", nil, []string{"X-MLFLOW-WORKSPACE", name})
 	}

@@ -392,9 +392,13 @@ func (c *caller) source(ctx context.Context, uri string) error {
 	return nil // the registry itself judges other addresses
 }
 
-// path judges by the experiment at the beginning of an artifact's path.
+// path judges by the experiment at the beginning of an artifact's path, which
+// upstream puts below the caller's workspace.
 func (c *caller) path(a action, path string) error {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) > 2 && parts[0] == "workspaces" && parts[1] == c.workspace {
+		parts = parts[2:]
+	}
 	n, err := model.ParseExperimentID(parts[0])
 	own, tier := experimentKey(n), tierRun
 	if err != nil || own.id != parts[0] {

@@ -227,7 +227,10 @@ func (s *Service) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.Name == server.DefaultNamespace {
+	switch q.Name {
+	case "":
+		return model.Invalid("Missing value for required parameter 'name'. See the API docs for more information about request parameters.")
+	case server.DefaultNamespace:
 		return model.Invalid("The 'default' workspace is reserved and cannot be created")
 	}
 	if err := checkName(q.Name); err != nil {
