@@ -13,6 +13,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/kubectl/pkg/cmd"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
+
+	_ "github.com/kiwerk/kiwerk/internal/cluster/kubectl/words" // before kubectl's own initialisers
 )
 
 const (
