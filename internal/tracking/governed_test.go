@@ -310,6 +310,8 @@ func TestGoverned_mixed(t *testing.T) {
 	cases := map[string]message{
 		"ArtifactsAtARunOfAnother":   at("mlflow-artifacts:/" + strings.TrimSuffix(alice["path"], "/a")),
 		"ArtifactsAtAnothersFolder":  at("mlflow-artifacts:/" + alice["experiment"]),
+		"ArtifactsInTheWorkspace":    at("mlflow-artifacts:/workspaces/default/" + alice["experiment"] + "/x"),
+		"ArtifactsInAnother":         at("mlflow-artifacts:/workspaces/team-b/x"),
 		"ArtifactsWithSlashes":       at("mlflow-artifacts:///" + alice["experiment"] + "/"),
 		"SpansIntoATraceOfAnother":   spans,
 		"TraceIntoATraceOfAnother":   {method: "POST", path: "/api/3.0/mlflow/traces", body: traceBody(alice["trace"], mallory["experiment"])},

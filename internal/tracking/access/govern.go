@@ -364,9 +364,12 @@ func (c *caller) location(a action, uri string) error {
 	if !ok {
 		return nil
 	}
-	first, _, _ := strings.Cut(strings.Trim(path, "/"), "/")
-	if n, err := model.ParseExperimentID(first); first != "" && err == nil {
+	parts := c.folders(path)
+	if n, err := model.ParseExperimentID(parts[0]); parts[0] != "" && err == nil {
 		return c.need(a, experimentKey(n))
+	}
+	if parts[0] == spaceFolder {
+		return errForbidden // of another workspace, or of all
 	}
 	return nil
 }
@@ -392,13 +395,22 @@ func (c *caller) source(ctx context.Context, uri string) error {
 	return nil // the registry itself judges other addresses
 }
 
-// path judges by the experiment at the beginning of an artifact's path, which
+// spaceFolder has the artifacts of workspaces where upstream made them.
+const spaceFolder = "workspaces"
+
+// folders are the parts of an artifact's path from its experiment on, which
 // upstream puts below the caller's workspace.
-func (c *caller) path(a action, path string) error {
+func (c *caller) folders(path string) []string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
-	if len(parts) > 2 && parts[0] == "workspaces" && parts[1] == c.workspace {
-		parts = parts[2:]
+	if len(parts) > 2 && parts[0] == spaceFolder && parts[1] == c.workspace {
+		return parts[2:]
 	}
+	return parts
+}
+
+// path judges by the experiment at the beginning of an artifact's path.
+func (c *caller) path(a action, path string) error {
+	parts := c.folders(path)
 	n, err := model.ParseExperimentID(parts[0])
 	own, tier := experimentKey(n), tierRun
 	if err != nil || own.id != parts[0] {
