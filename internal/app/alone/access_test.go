@@ -181,6 +181,20 @@ func TestAccess_pathsOfAWorkspace(t *testing.T) {
 	}
 }
 
+// Who may not see either does not hear whether it exists, when both are named.
+func TestAccess_presignedOfOne(t *testing.T) {
+	url, alice, bob := guardedWith(t, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n", func(o *Options) { o.ArtifactRoot = "./mlruns" })
+	id := field(t, want(t, 200, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "alice's"}, alice), "experiment_id")
+	run := field(t, want(t, 200, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": id}, alice), "run", "info", "run_id")
+	for _, call := range []string{"/api/2.0/mlflow/artifacts/presigned-upload-url", "/api/2.0/mlflow/artifacts/presigned-download-url"} {
+		want(t, 403, "POST", url+call, object{"runId": run, "path": "a"}, bob)
+		want(t, 501, "POST", url+call, object{"run_id": run, "path": "a"}, alice) // a folder signs nothing
+		for _, body := range []object{{"run_id": run, "model_id": "m-none", "path": "a"}, {"runId": run, "modelId": "m-none", "path": "a"}, {"path": "a"}} {
+			want(t, 400, "POST", url+call, body, bob)
+		}
+	}
+}
+
 // New experiments keep nothing among the artifacts of others, however the address is written.
 func TestAccess_locationsOfOthers(t *testing.T) {
 	dir := ""

@@ -52,6 +52,8 @@ func testWorkspacesOfUsers(t *testing.T, database string) {
 	url, alice, bob := guardedIn(t, database, "", true)
 	want(t, 201, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "team-a"}, admin)
 	want(t, 403, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "mine"}, alice)
+	want(t, 400, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": "team-b", "trace_archival_config": object{"retention": "30d"}}, admin)
+	want(t, 200, "PATCH", url+"/api/3.0/mlflow/workspaces/team-a", object{"trace_archival_config": object{"location": ""}}, admin)
 	for name, says := range map[string]string{"": "Missing value for required parameter 'name'", "Team-A": "Workspace name 'Team-A' must match the pattern", "default": "reserved"} {
 		if answer := want(t, 400, "POST", url+"/api/3.0/mlflow/workspaces", object{"name": name}, admin); !strings.Contains(answer, says) {
 			t.Error(answer)

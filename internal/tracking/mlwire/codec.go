@@ -31,6 +31,10 @@ type FastDecoder interface{ DecodeFast(body []byte) bool }
 // FromPath is a request that takes values from the path.
 type FromPath interface{ FromPath(r *http.Request) }
 
+// Checked is a request that says whether its fields go together, before anybody
+// looks for what they name.
+type Checked interface{ Check() error }
+
 // Error codes of the API that are used here.
 const (
 	CodeInvalid     = "INVALID_PARAMETER_VALUE"
@@ -48,7 +52,13 @@ func (Codec) Decode(r *http.Request, req any) error {
 	if f, ok := req.(FromPath); ok {
 		f.FromPath(r)
 	}
-	return require(req)
+	if err := require(req); err != nil {
+		return err
+	}
+	if c, ok := req.(Checked); ok {
+		return c.Check()
+	}
+	return nil
 }
 
 func decode(r *http.Request, req any) error {

@@ -367,6 +367,10 @@ func (a *API) presign(w http.ResponseWriter, r *http.Request, q *artifactIn) err
 
 func signPlace(ctx context.Context, p place, method, name string, valid time.Duration, otherwise string) (*signed, error) {
 	out := &signed{name: name, size: -1}
+	s, ok := blob.SignerOf(p.Bucket)
+	if !ok {
+		return nil, cannotSign(otherwise, blob.ErrCannotSign)
+	}
 	if method == http.MethodGet {
 		info, err := p.Stat(ctx, p.key)
 		if err != nil {
@@ -374,15 +378,16 @@ func signPlace(ctx context.Context, p place, method, name string, valid time.Dur
 		}
 		out.size = info.Size
 	}
-	s, ok := blob.SignerOf(p.Bucket)
-	err := blob.ErrCannotSign
-	if ok {
-		out.url, out.header, err = s.Address(ctx, method, p.key, valid)
-	}
+	var err error
+	out.url, out.header, err = s.Address(ctx, method, p.key, valid)
 	if errors.Is(err, blob.ErrCannotSign) {
-		return nil, &server.Error{Status: http.StatusNotImplemented, Code: codeNotBuilt, Message: otherwise, Cause: err}
+		return nil, cannotSign(otherwise, err)
 	}
 	return out, err
+}
+
+func cannotSign(message string, err error) error {
+	return &server.Error{Status: http.StatusNotImplemented, Code: codeNotBuilt, Message: message, Cause: err}
 }
 
 type presignIn struct {
@@ -390,6 +395,14 @@ type presignIn struct {
 	Model   string `ml:"model_id" about:"logged_model"`
 	Path    string `ml:"path,required" about:"- within the run or model"`
 	Expires *int64 `ml:"expiration"`
+}
+
+// Check implements mlwire.Checked.
+func (q *presignIn) Check() error {
+	if (q.Run == "") == (q.Model == "") {
+		return model.Invalid("Exactly one of run_id and model_id must be provided.")
+	}
+	return nil
 }
 
 func (q *presignIn) valid(standard time.Duration) (time.Duration, error) {
@@ -404,9 +417,6 @@ func (q *presignIn) valid(standard time.Duration) (time.Duration, error) {
 
 // presignPlace finds a file that does not go through the server.
 func (a *API) presignPlace(ctx context.Context, q *presignIn, what string) (p place, err error) {
-	if (q.Run == "") == (q.Model == "") {
-		return p, model.Invalid("Exactly one of run_id and model_id must be provided.")
-	}
 	if err := checkPath(q.Path); err != nil {
 		return p, publicError(err)
 	}

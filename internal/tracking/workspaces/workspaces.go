@@ -210,11 +210,18 @@ type wish struct {
 	Name        string  `ml:"name"`
 	Description *string `ml:"description"`
 	Root        *string `ml:"default_artifact_root"`
+	Archive     *struct {
+		Location  string `ml:"location"`
+		Retention string `ml:"retention"`
+	} `ml:"trace_archival_config"`
 }
 
 func (s *Service) wish(r *http.Request) (q wish, err error) {
 	if err := s.o.Codec.Decode(r, &q); err != nil {
 		return q, err
+	}
+	if a := q.Archive; a != nil && a.Location+a.Retention != "" {
+		return q, model.Invalid("trace_archival_config of a workspace is not offered: traces stay in the database; leave it out.")
 	}
 	if q.Root != nil && *q.Root != "" {
 		err = model.Invalid("default_artifact_root of a workspace is not offered: its artifacts lie with those of the server; leave it empty.")
@@ -276,7 +283,7 @@ func (s *Service) change(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if q.Description == nil && q.Root == nil {
+	if q.Description == nil && q.Root == nil && q.Archive == nil {
 		return model.Invalid("Workspace update must have at least one key")
 	}
 	if q.Description != nil {
