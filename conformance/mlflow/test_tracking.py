@@ -269,7 +269,7 @@ class Search(Case):
             "params.p = 1": "Expected a quoted string value",
             "params.p > '1'": "Invalid comparator",
             "metrics.acc > 1 OR metrics.acc < 0": "Invalid clause",
-            "nonsense": "Invalid attribute key",
+            "nonsense": "Invalid clause(s) in filter string: 'nonsense'",
             "foo.bar = 'x'": "Invalid entity type",
             "params.p = 'x": "not closed",
             "status IN ('a')": "Only ['run_id'] attributes",
