@@ -369,6 +369,9 @@ func TestServer_artifactsOnly(t *testing.T) {
 		t.Fatalf("%v %s", err, body)
 	}
 	want(t, 200, "PUT", begun.Parts[0].URL, "part", nil)
+	if body := want(t, 200, "GET", url+"/api/2.0/mlflow-artifacts/artifacts", nil, nil); !strings.Contains(body, `"7"`) || strings.Contains(body, ".parts") {
+		t.Errorf("the root has %s", body)
+	}
 	want(t, 200, "POST", parts+"complete/7/run/artifacts", object{"path": "c.txt", "upload_id": begun.ID, "parts": []object{{"part_number": 1}}}, nil)
 	want(t, 200, "DELETE", file, nil, nil)
 	want(t, 404, "GET", file, nil, nil)

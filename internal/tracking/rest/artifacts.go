@@ -433,6 +433,10 @@ func (a *API) top(ctx context.Context) ([]fileJSON, error) {
 	if err != nil {
 		return nil, err
 	}
+	files = slices.DeleteFunc(files, func(f fileJSON) bool { return f.path == partsFolder })
+	if a.store == nil { // as for owned
+		return files, nil
+	}
 	var experiments []int64
 	for _, f := range files {
 		if n, err := strconv.ParseInt(f.path, 10, 64); err == nil {
@@ -448,7 +452,7 @@ func (a *API) top(ctx context.Context) ([]fileJSON, error) {
 		if n, err := strconv.ParseInt(f.path, 10, 64); err == nil {
 			owner = owners[n]
 		}
-		return f.path == partsFolder || owner != server.NamespaceOf(ctx)
+		return owner != server.NamespaceOf(ctx)
 	}), nil
 }
 
