@@ -370,7 +370,7 @@ func (s *pgSession) queries(ctx context.Context, list []Query) ([]cursor, error)
 	if s.active != nil {
 		s.active.keep()
 	}
-	rows := make([]*pgRows, len(list))
+	rows, bound := make([]*pgRows, len(list)), make([]pgPending, len(list))
 	for i, q := range list {
 		st, err := s.prepared(ctx, q.Text)
 		if err != nil {
@@ -379,16 +379,18 @@ func (s *pgSession) queries(ctx context.Context, list []Query) ([]cursor, error)
 		if len(q.Args) != len(st.ParamOIDs) {
 			return nil, fmt.Errorf("store: %d arguments for %d placeholders in %q", len(q.Args), len(st.ParamOIDs), q.Text)
 		}
-		rows[i] = &pgRows{s: s, st: st}
+		// All are encoded before the pipeline begins: to give one up costs the connection.
+		values, formats, err := s.encode(st.ParamOIDs, q.Args)
+		if err != nil {
+			return nil, err
+		}
+		s.buf = nil // belongs to the values now
+		rows[i], bound[i] = &pgRows{s: s, st: st}, pgPending{values: values, formats: formats}
 	}
 	p := s.conn.StartPipeline(ctx)
 	s.sendPending(p)
-	for i, q := range list {
-		values, formats, err := s.encode(rows[i].st.ParamOIDs, q.Args)
-		if err != nil {
-			return nil, s.broken(errors.Join(err, p.Close()))
-		}
-		p.SendQueryStatement(rows[i].st.StatementDescription, values, formats, rows[i].st.results)
+	for i, b := range bound {
+		p.SendQueryStatement(rows[i].st.StatementDescription, b.values, b.formats, rows[i].st.results)
 		rows[i].pipeline = p
 		if i > 0 {
 			rows[i-1].next = rows[i]
