@@ -47,39 +47,43 @@ func (s *Store) Start(ctx context.Context, namespace string, e model.Experiment,
 			return out, err
 		}
 	}
-	err = s.update(ctx, func(t *tx) error {
-		var row int64
-		err := t.Row(`INSERT INTO traces(namespace, trace_id, exp, ts, duration, state, client_request_id, request_preview, response_preview, finalized)
-			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
-			ON CONFLICT(namespace, trace_id) DO UPDATE SET exp = excluded.exp, ts = excluded.ts, duration = excluded.duration, state = excluded.state,
-				client_request_id = excluded.client_request_id, finalized = 1,
-				request_preview = COALESCE(excluded.request_preview, traces.request_preview),
-				response_preview = COALESCE(excluded.response_preview, traces.response_preview)
-			RETURNING id`,
-			namespace, i.ID, e.ID, i.Time, i.Duration, i.State, i.ClientRequestID, i.Request, i.Response).Scan(&row)
-		if err != nil {
-			return err
-		}
-		if err := t.arrived(row, namespace, i.ID); err != nil {
-			return err
-		}
-		tags := maps.Clone(i.Tags)
-		if tags == nil {
-			tags = map[string]string{}
-		}
-		tags[TagLocation] = Location(e, i.ID)
-		if err := t.put(row, tags, i.Metadata); err != nil {
-			return err
-		}
-		for _, a := range i.Assessments {
-			if err := t.putAssessment(row, a); err != nil {
-				return err
-			}
-		}
-		out, err = t.info(namespace, i.ID)
+	err = s.update(ctx, func(t *tx) (err error) {
+		out, err = t.start(namespace, e, i)
 		return err
 	})
 	return out, err
+}
+
+func (t *tx) start(namespace string, e model.Experiment, i Info) (out Info, err error) {
+	var row int64
+	err = t.Row(`INSERT INTO traces(namespace, trace_id, exp, ts, duration, state, client_request_id, request_preview, response_preview, finalized)
+		VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+		ON CONFLICT(namespace, trace_id) DO UPDATE SET exp = excluded.exp, ts = excluded.ts, duration = excluded.duration, state = excluded.state,
+			client_request_id = excluded.client_request_id, finalized = 1,
+			request_preview = COALESCE(excluded.request_preview, traces.request_preview),
+			response_preview = COALESCE(excluded.response_preview, traces.response_preview)
+		RETURNING id`,
+		namespace, i.ID, e.ID, i.Time, i.Duration, i.State, i.ClientRequestID, i.Request, i.Response).Scan(&row)
+	if err != nil {
+		return out, err
+	}
+	if err := t.arrived(row, namespace, i.ID); err != nil {
+		return out, err
+	}
+	tags := maps.Clone(i.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	tags[TagLocation] = Location(e, i.ID)
+	if err := t.put(row, tags, i.Metadata); err != nil {
+		return out, err
+	}
+	for _, a := range i.Assessments {
+		if err := t.putAssessment(row, a); err != nil {
+			return out, err
+		}
+	}
+	return t.info(namespace, i.ID)
 }
 
 // Location is where clients keep files of a trace.
@@ -289,24 +293,55 @@ func (s *Store) DeleteTag(ctx context.Context, namespace, id, key string) error 
 
 // LinkRun lets traces belong to a run; those that have not come yet, once they come.
 func (s *Store) LinkRun(ctx context.Context, namespace string, ids []string, run string) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !traceID.MatchString(id) }) // those will never come
+	slices.Sort(ids)                                                                                     // the same order for all: no deadlocks
 	return s.update(ctx, func(t *tx) error {
 		for _, id := range ids {
-			row, err := t.row(namespace, id)
-			switch {
-			case !traceID.MatchString(id): // it will never come
-				err = nil
-			case model.IsMissing(err):
-				_, err = t.Exec("INSERT INTO trace_links_ahead(namespace, trace_id, run, created) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", namespace, id, run, s.now())
-			case err == nil:
-				_, err = t.Exec("INSERT INTO trace_links(trace, kind, target) VALUES(?, 'run', ?) ON CONFLICT DO NOTHING", row, run)
-			}
-			if err != nil {
+			if err := t.linkRun(namespace, id, run); err != nil {
 				return err
 			}
 		}
 		_, err := t.Exec("DELETE FROM trace_links_ahead WHERE created < ?", s.now()-aheadFor.Milliseconds())
 		return err
 	})
+}
+
+func (t *tx) linkRun(namespace, id, run string) error {
+	row, err := t.row(namespace, id)
+	if model.IsMissing(err) {
+		if row, err = t.absent(namespace, id); err == nil && row == 0 {
+			_, err = t.Exec("INSERT INTO trace_links_ahead(namespace, trace_id, run, created) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", namespace, id, run, t.s.now())
+			return err
+		}
+	}
+	if err == nil {
+		_, err = t.Exec("INSERT INTO trace_links(trace, kind, target) VALUES(?, 'run', ?) ON CONFLICT DO NOTHING", row, run)
+	}
+	return err
+}
+
+// absent makes sure that a trace which was not found has not come, and does not
+// until the update ends: otherwise another copy of the program could begin it
+// without seeing what waits for it. For that it takes the trace's place in the
+// unique index and gives it up again: one side waits there for the other. An
+// advisory lock for each trace would also do, but the server's memory for those
+// is small. If the trace has come meanwhile, this is its row.
+func (t *tx) absent(namespace, id string) (row int64, err error) {
+	if t.Dialect() != db.Postgres {
+		return 0, nil // there is one writer
+	}
+	n, err := t.Exec("INSERT INTO traces(namespace, trace_id, exp, ts, state) VALUES(?, ?, 0, 0, ?) ON CONFLICT DO NOTHING", namespace, id, Unspecified)
+	if err != nil {
+		return 0, err
+	}
+	if n > 0 {
+		return 0, t.Later("DELETE FROM traces WHERE namespace = ? AND trace_id = ?", namespace, id)
+	}
+	row, err = t.row(namespace, id)
+	if model.IsMissing(err) {
+		return 0, nil // and has been deleted
+	}
+	return row, err
 }
 
 // aheadFor is how long a link waits for its trace.
