@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,8 +73,10 @@ func signedBy(r *http.Request, key *rsa.PublicKey) error {
 
 // startXML puts two real servers behind one address. The emulator of Google's
 // store has no uploads in parts; S3's XML API, which Google took over, has them
-// under the same paths: it is behind a door that checks Google's signatures.
-func startXML(t *testing.T, key *rsa.PublicKey) {
+// under the same paths: it is behind a door that checks Google's signatures and,
+// unlike this one, knows no upload that was completed. With lost nobody hears
+// of a completion.
+func startXML(t *testing.T, key *rsa.PublicKey, lost bool) {
 	t.Helper()
 	blobtest.StartS3(t)
 	blobtest.StartGCS(t)
@@ -101,7 +104,12 @@ func startXML(t *testing.T, key *rsa.PublicKey) {
 			t.Error(err)
 		}
 	}}
+	complete := completions(xml, emulator, lost)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
+			complete(w, r)
+			return
+		}
 		switch began := r.Method != http.MethodGet && r.URL.Query().Has("uploads") || r.URL.Query().Has("uploadId") && !r.URL.Query().Has("partNumber"); {
 		case strings.HasPrefix(r.URL.Path, "/storage/v1/"):
 			emulator.ServeHTTP(w, r)
@@ -115,11 +123,63 @@ func startXML(t *testing.T, key *rsa.PublicKey) {
 	t.Setenv("STORAGE_EMULATOR_HOST", srv.URL)
 }
 
+// completions takes each upload to xml until it is completed; the emulator gets the object, too.
+func completions(xml, emulator http.Handler, lost bool) http.HandlerFunc {
+	var completed sync.Map
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := r.URL.Query().Get("uploadId")
+		if _, is := completed.Load(id); is {
+			http.Error(w, "<Error><Code>NoSuchUpload</Code></Error>", http.StatusNotFound)
+			return
+		}
+		answer := httptest.NewRecorder()
+		xml.ServeHTTP(answer, r)
+		if answer.Code == http.StatusOK {
+			completed.Store(id, nil)
+			content, upload := httptest.NewRecorder(), httptest.NewRecorder()
+			xml.ServeHTTP(content, httptest.NewRequestWithContext(r.Context(), http.MethodGet, r.URL.EscapedPath(), nil))
+			bucket, name, _ := strings.Cut(r.URL.Path[1:], "/")
+			emulator.ServeHTTP(upload, httptest.NewRequestWithContext(r.Context(), http.MethodPost, "/upload/storage/v1/b/"+bucket+"/o?uploadType=media&name="+url.QueryEscape(name), content.Body))
+			if lost {
+				answer.Code = http.StatusBadGateway
+			}
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = answer.Body.WriteTo(w) // the client sees what is missing
+	}
+}
+
 func TestGCS_signs(t *testing.T) {
 	key := newKey(t)
 	serviceAccount(t, key)
-	startXML(t, &key.PublicKey)
+	startXML(t, &key.PublicKey, false)
 	blobtest.ExerciseSigner(t, prefixes("gs://"+blobtest.Bucket))
+}
+
+// TestGCS_answerLost: the repeated completion of an upload finds none.
+func TestGCS_answerLost(t *testing.T) {
+	key := newKey(t)
+	serviceAccount(t, key)
+	startXML(t, &key.PublicKey, true)
+	s, ok := blob.SignerOf(prefixes("gs://" + blobtest.Bucket)(t))
+	if !ok {
+		t.Fatal("the bucket cannot sign")
+	}
+	id, addresses, err := s.Begin(t.Context(), "a", 1, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, header, said := blobtest.Send(t, http.MethodPut, addresses[0], nil, []byte("content"))
+	if status != http.StatusOK {
+		t.Fatalf("%d %s", status, said)
+	}
+	list := []blob.Part{{Number: 1, ETag: header.Get("ETag")}}
+	if err := s.Complete(t.Context(), "a", id, list); err != nil {
+		t.Errorf("the upload was completed, and this is the answer: %v", err)
+	}
+	if err := s.Complete(t.Context(), "a", id, list); !blob.IsNotExist(err) {
+		t.Errorf("an upload that is no more: %v", err)
+	}
 }
 
 // TestGCS_signsAtIAM has Google's IAM sign, for an identity that stands for a
@@ -138,7 +198,7 @@ func TestGCS_signsAtIAM(t *testing.T) {
 		}
 		return signature
 	})
-	startXML(t, &key.PublicKey)
+	startXML(t, &key.PublicKey, false)
 	open := prefixes("gs://" + blobtest.Bucket)
 	blobtest.ExerciseSigner(t, open)
 	may = false

@@ -251,6 +251,8 @@ type gcsPart struct {
 	ETag   string `xml:"ETag"`
 }
 
+// joinParts counts as done what is gone when the request is repeated because its
+// answer was lost, if the object has changed meanwhile.
 func (o *gcsObjects) joinParts(ctx context.Context, name, id string, parts []Part) error {
 	list := struct {
 		XMLName xml.Name  `xml:"CompleteMultipartUpload"`
@@ -263,6 +265,10 @@ func (o *gcsObjects) joinParts(ctx context.Context, name, id string, parts []Par
 	if err != nil {
 		return err
 	}
+	before, unknown := o.head(ctx, name)
+	if IsNotExist(unknown) {
+		unknown = nil
+	}
 	var answer struct {
 		XMLName xml.Name
 		Code    string `xml:"Code"`
@@ -271,6 +277,11 @@ func (o *gcsObjects) joinParts(ctx context.Context, name, id string, parts []Par
 	err = o.xml(ctx, http.MethodPost, name, "uploadId="+escapeV4(id), body, &answer)
 	if err != nil && strings.Contains(err.Error(), "<Code>InvalidPart") {
 		return errors.Join(ErrParts, err)
+	}
+	if IsNotExist(err) && unknown == nil {
+		if now, look := o.head(ctx, name); look == nil && now.Version != before.Version {
+			return nil
+		}
 	}
 	if err == nil && answer.XMLName.Local == "Error" { // said after the status was sent
 		return fmt.Errorf("the store answered %s: %s", answer.Code, answer.Message)
