@@ -64,7 +64,7 @@ type partIn struct {
 type partsIn struct {
 	Path   string   `ml:"path,required" about:"- the handler joins it with that of the address, and both are judged"`
 	Count  int64    `ml:"num_parts"`
-	Upload string   `ml:"upload_id" about:"- signed by the server, for one path"`
+	Upload string   `ml:"upload_id" about:"- good for one path: by signature if the server takes the parts, else by the object store, which keeps it with the key"`
 	Parts  []partIn `ml:"parts"`
 }
 
