@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	"github.com/kiwerk/kiwerk/internal/store"
@@ -167,6 +168,7 @@ func TestUpdate_unknownOutcome(t *testing.T) {
 	}
 	t.Run("Gone", func(t *testing.T) {
 		w, s := cuttable(t)
+		store.SettleWithin(s, 100*time.Millisecond)
 		w.next(gone)
 		err := s.Update(t.Context(), insert("a"))
 		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "may be stored") {

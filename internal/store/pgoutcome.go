@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	// outcomeWithin bounds how long the writer asks what has become of a commit.
 	outcomeWithin = 3 * time.Second
 	outcomePause  = 50 * time.Millisecond
 )
@@ -35,7 +34,7 @@ func (s *pgSession) settle(ctx context.Context, cause error) error {
 
 // outcome asks the server by a new connection; "" is not known.
 func (s *pgSession) outcome(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, outcomeWithin)
+	ctx, cancel := context.WithTimeout(ctx, s.db.settleWithin)
 	defer cancel()
 	old := strconv.FormatUint(uint64(s.conn.PID()), 10)
 	for {

@@ -22,6 +22,8 @@ import (
 // postgres is a database on a PostgreSQL server.
 type postgres struct {
 	config *pgconn.Config
+	// settleWithin bounds how long the writer asks what has become of a commit.
+	settleWithin time.Duration
 	// shut is true for a while after a connection could not be made: what comes meanwhile fails at once.
 	shut atomic.Bool
 
@@ -87,7 +89,7 @@ func newPostgres(o Options) (*postgres, error) {
 		// A caller that gives up ends its query, not the connection.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: pc, DeadlineDelay: 2 * time.Second}
 	}
-	return &postgres{config: c}, nil
+	return &postgres{config: c, settleWithin: outcomeWithin}, nil
 }
 
 func (*postgres) dialect() Dialect { return Postgres }

@@ -1,0 +1,10 @@
+package store
+
+import "time"
+
+// SettleWithin shortens how long a store on PostgreSQL asks what has become of a commit.
+func SettleWithin(s *Store, d time.Duration) {
+	if db, ok := s.backend.(*postgres); ok {
+		db.settleWithin = d
+	}
+}
