@@ -7,11 +7,14 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/kiwerk/kiwerk/internal/kwtest/postgres"
 	"github.com/kiwerk/kiwerk/internal/store"
@@ -24,17 +27,20 @@ const (
 	after  // its answer does not
 	half   // the commit does not arrive, and the server hears nothing of the end
 	gone   // its answer does not, and nobody can connect any more
+	taken  // the commit does not arrive, and from then on another server answers
 )
 
 // wire stands between the store and PostgreSQL and cuts connections.
 type wire struct {
-	t      *testing.T
-	server string
+	t *testing.T
 
-	mu   sync.Mutex
-	cut  int // the next commit
-	shut bool
-	open []net.Conn
+	mu     sync.Mutex
+	server string
+	// other takes over at a cut.
+	other string
+	cut   int // the next commit
+	shut  bool
+	open  []net.Conn
 }
 
 // through gives the URI of a database behind a wire.
@@ -45,7 +51,7 @@ func through(t *testing.T, uri string) (*wire, string) {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	w := &wire{t: t, server: filepath.Join(q.Get("host"), ".s.PGSQL.5432")}
+	w := &wire{t: t, server: socketOf(t, uri)}
 	dir := t.TempDir()
 	l, err := net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432"))
 	if err != nil {
@@ -75,15 +81,24 @@ func through(t *testing.T, uri string) (*wire, string) {
 	return w, u.String()
 }
 
+func socketOf(t *testing.T, uri string) string {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432")
+}
+
 func (w *wire) serve(client net.Conn) {
 	defer client.Close()
 	w.mu.Lock()
-	shut := w.shut
+	shut, at := w.shut, w.server
 	w.mu.Unlock()
 	if shut {
 		return
 	}
-	server, err := net.Dial("unix", w.server)
+	server, err := net.Dial("unix", at)
 	if err != nil {
 		return
 	}
@@ -120,13 +135,16 @@ func (w *wire) requests(client, server net.Conn, swallow *atomic.Bool) {
 			w.mu.Lock()
 			how, w.cut = w.cut, whole
 			w.shut = how == gone
+			if how == taken {
+				w.server = w.other
+			}
 			w.mu.Unlock()
 		}
 		switch how {
 		case half:
 			_ = client.Close() // the server goes on to wait for it
 			return
-		case before:
+		case before, taken:
 			err = io.EOF
 		case after, gone:
 			swallow.Store(true)
@@ -170,11 +188,52 @@ func TestUpdate_unknownOutcome(t *testing.T) {
 		w, s := cuttable(t)
 		store.SettleWithin(s, 100*time.Millisecond)
 		w.next(gone)
-		err := s.Update(t.Context(), insert("a"))
-		if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "may be stored") {
+		if err := s.Update(t.Context(), insert("a")); !inDoubt(err) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+func inDoubt(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) && strings.Contains(err.Error(), "may be stored")
+}
+
+// TestUpdate_otherServer: one that took over knows the number of the
+// transaction, but as that of somebody else's.
+func TestUpdate_otherServer(t *testing.T) {
+	w, s := cuttable(t)
+	other := postgres.Start(t, "-c", "fsync=off").URI()
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		var number int64
+		if err := tx.Row("SELECT txid_current()").Scan(&number); err != nil {
+			return err
+		}
+		return spend(t, other, number+100)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.other = socketOf(t, other)
+	w.next(taken)
+	if err := s.Update(t.Context(), insert("a")); !inDoubt(err) {
+		t.Errorf("%v", err)
+	}
+}
+
+// spend commits transactions up to a number.
+func spend(t *testing.T, uri string, number int64) error {
+	t.Helper()
+	c, err := pgconn.Connect(t.Context(), uri)
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		var results []*pgconn.Result
+		if results, err = c.Exec(t.Context(), "SELECT txid_current() > "+strconv.FormatInt(number, 10)).ReadAll(); err == nil && string(results[0].Rows[0][0]) == "t" {
+			break
+		}
+	}
+	return errors.Join(err, c.Close(t.Context()))
 }
 
 func cuttable(t *testing.T) (*wire, *store.Store) {

@@ -13,6 +13,11 @@ import (
 const (
 	outcomeWithin = 3 * time.Second
 	outcomePause  = 50 * time.Millisecond
+	// pgLife tells servers apart between which the number of a transaction may
+	// have been given twice: a standby that took over is on another timeline, and
+	// a recovery after a crash, which forgets what was not on the disk, forgets
+	// the statistics. Every role may ask.
+	pgLife = `SELECT coalesce(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || ' ' || stats_reset::text, '') FROM pg_stat_bgwriter`
 )
 
 // settle finds out whether a commit has happened whose answer was lost with
@@ -32,13 +37,16 @@ func (s *pgSession) settle(ctx context.Context, cause error) error {
 	return fmt.Errorf("%w: %w", errOutcome, cause)
 }
 
-// outcome asks the server by a new connection; "" is not known.
+// outcome asks the server by a new connection; "" is not known. It never is if
+// another server answers, or the same one after a crash.
 func (s *pgSession) outcome(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, s.db.settleWithin)
 	defer cancel()
-	old := strconv.FormatUint(uint64(s.conn.PID()), 10)
+	old, life := strconv.FormatUint(uint64(s.conn.PID()), 10), s.life
 	for {
 		switch status, err := s.ask(ctx, "SELECT txid_status("+s.xid+")"); {
+		case !s.lost() && (life == "" || s.life != life):
+			return ""
 		case err != nil: // the server is away
 		case status == "in progress":
 			// It does not know yet that nobody listens. Whatever it has done when it ends is final.

@@ -27,6 +27,8 @@ type pgSession struct {
 	pending []pgPending
 	// xid is the number of the transaction, once the server has told it.
 	xid string
+	// life is that of the server that gave it, see pgLife.
+	life string
 	// failed: a statement did, so PostgreSQL refuses the rest up to the savepoint.
 	failed bool
 	// doomed: the statement that failed was held back by an update before, which counts as done.
@@ -182,7 +184,13 @@ func (s *pgSession) connect(ctx context.Context) error {
 		return err
 	}
 	if durable == "off" {
-		_, err = s.exec(ctx, now, "SELECT set_config('synchronous_commit', 'on', false)", nil)
+		if _, err = s.exec(ctx, now, "SELECT set_config('synchronous_commit', 'on', false)", nil); err != nil {
+			return err
+		}
+	}
+	if err = s.row(ctx, pgLife, &s.life); err != nil && !s.lost() {
+		s.failed, s.life = false, "" // a standby does not tell, nor do some services
+		return nil
 	}
 	return err
 }

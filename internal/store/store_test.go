@@ -119,6 +119,7 @@ func TestPostgres_restarts(t *testing.T) {
 		return err
 	}
 	for i, stop := range []func(){server.Stop, server.Kill} {
+		life := lifeOf(t, server)
 		if err := put(fmt.Sprint("before", i)); err != nil {
 			t.Error(err)
 		}
@@ -138,6 +139,9 @@ func TestPostgres_restarts(t *testing.T) {
 			}
 			<-time.After(50 * time.Millisecond)
 		}
+		if crashed := i == 1; (lifeOf(t, server) != life) != crashed {
+			t.Errorf("life %s, then %s; crashed: %v", life, lifeOf(t, server), crashed)
+		}
 	}
 	got := map[string]bool{}
 	if err := s.View(t.Context(), func(tx *store.Tx) error {
@@ -155,6 +159,25 @@ func TestPostgres_restarts(t *testing.T) {
 			t.Errorf("%s: acknowledged %v, stored %v", name, ok, got[name])
 		}
 	}
+}
+
+// lifeOf asks as a role without rights.
+func lifeOf(t *testing.T, server *postgres.Server) string {
+	t.Helper()
+	c, err := pgconn.Connect(t.Context(), server.URI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(t.Context())
+	results, err := c.Exec(t.Context(), "DROP ROLE IF EXISTS ordinary; CREATE ROLE ordinary; SET ROLE ordinary; "+store.PGLife).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	life := string(results[3].Rows[0][0])
+	if life == "" {
+		t.Error("the server tells nothing of its life")
+	}
+	return life
 }
 
 func TestPostgres_errors(t *testing.T) {
