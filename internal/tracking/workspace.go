@@ -10,6 +10,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/store"
 )
 
 // workspaced are the tables of all parts whose rows belong to a workspace by
@@ -41,6 +42,9 @@ func (s *Service) Held(t *db.Tx, workspace string) (string, error) {
 
 // Move implements workspaces.Contents.
 func (s *Service) Move(t *db.Tx, from, to string) error {
+	if err := renameDefault(t, from, to); err != nil {
+		return err
+	}
 	if err := s.distinct(t, from, to); err != nil {
 		return err
 	}
@@ -54,6 +58,31 @@ func (s *Service) Move(t *db.Tx, from, to string) error {
 		}
 	}
 	return nil
+}
+
+// renameDefault names the default experiment of a workspace after it, if the
+// other one has its own: most have one, made by their first run.
+func renameDefault(t *db.Tx, from, to string) error {
+	taken := func(name string) (n int64, err error) {
+		err = t.Row("SELECT count(DISTINCT namespace) FROM experiments WHERE name = ? AND namespace IN (?, ?)", name, from, to).Scan(&n)
+		return n, err
+	}
+	if n, err := taken(store.DefaultExperiment); err != nil || n < 2 {
+		return err
+	}
+	name := fmt.Sprintf("%s (%s)", store.DefaultExperiment, from)
+	for i := 2; ; i++ {
+		n, err := taken(name)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		name = fmt.Sprintf("%s (%s %d)", store.DefaultExperiment, from, i)
+	}
+	_, err := t.Exec("UPDATE experiments SET name = ? WHERE namespace = ? AND name = ?", name, from, store.DefaultExperiment)
+	return err
 }
 
 // distinct refuses names that both workspaces have.
@@ -81,7 +110,7 @@ func (s *Service) distinct(t *db.Tx, from, to string) error {
 }
 
 func conflicting(from, to, what string) error {
-	return model.Invalid("Cannot reassign resources from workspace '%s' to '%s': the following names exist in both: %s. Rename or delete one of each first.", from, to, what)
+	return model.Invalid("Cannot reassign resources from workspace '%s' to '%s': the following names exist in both: %s. Rename one of each first, or delete it and remove it for good with `kiwerk runs gc`: what is only marked as deleted counts.", from, to, what)
 }
 
 // Clear implements workspaces.Contents. Webhooks go first, so that nobody is

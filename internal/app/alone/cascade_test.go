@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,9 +173,17 @@ func TestWorkspaces_deleteIntoDefault(t *testing.T) {
 	onBoth(t, func(t *testing.T, database string) {
 		url, dir := start(t, func(o *Options) { o.Database, o.Workspaces, o.Getenv = database, true, private })
 		spaces, v2 := url+"/api/3.0/mlflow/workspaces", url+"/api/2.0/mlflow/"
-		for _, name := range []string{"one", "two"} {
+		for _, name := range []string{"one", "two", "three"} {
 			want(t, 201, "POST", spaces, object{"name": name}, nil)
-			fill(t, url, name, 1)
+			if name != "three" {
+				fill(t, url, name, 1)
+			}
+		}
+		// The default experiment of each begins with its first run.
+		first := object{"experiment_id": "0", "start_time": 1}
+		var ran []string
+		for _, name := range []string{"one", "three"} {
+			ran = append(ran, field(t, want(t, 200, "POST", v2+"runs/create", first, []string{"X-MLFLOW-WORKSPACE", name}), "run", "info", "run_id"))
 		}
 		db := openDatabase(t, database, dir)
 		before := tables(t, db)
@@ -189,8 +198,16 @@ func TestWorkspaces_deleteIntoDefault(t *testing.T) {
 		run, _, _ = strings.Cut(run, `"`)
 		want(t, 200, "GET", fmt.Sprintf("%s/api/2.0/mlflow-artifacts/artifacts/%s/%s/artifacts/f", url, exp, run), nil, nil)
 		want(t, 200, "GET", url+"/api/3.0/mlflow/traces/tr-1", nil, nil)
-		if body := want(t, 400, "DELETE", spaces+"/two?mode=SET_DEFAULT", nil, nil); !strings.Contains(body, `registered models: \"r\"`) {
+		if body := want(t, 400, "DELETE", spaces+"/two?mode=SET_DEFAULT", nil, nil); !strings.Contains(body, `registered models: \"r\"`) || !strings.Contains(body, "kiwerk runs gc") {
 			t.Error(body)
+		}
+		want(t, 200, "POST", v2+"experiments/create", object{"name": "Default (three)"}, nil)
+		want(t, 204, "DELETE", spaces+"/three?mode=SET_DEFAULT", nil, nil)
+		for i, name := range []string{"Default (one)", "Default (three 2)"} {
+			exp := field(t, want(t, 200, "GET", v2+"experiments/get-by-name?experiment_name="+neturl.QueryEscape(name), nil, nil), "experiment", "experiment_id")
+			if got := field(t, want(t, 200, "GET", v2+"runs/get?run_id="+ran[i], nil, nil), "run", "info", "experiment_id"); got != exp || got == "0" {
+				t.Errorf("the run in the default experiment is in %s now, not in %s, which is %q", got, exp, name)
+			}
 		}
 		want(t, 200, "GET", v2+"experiments/get-by-name?experiment_name=e", nil, []string{"X-MLFLOW-WORKSPACE", "two"})
 	})

@@ -11,7 +11,8 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
-const defaultExperiment = "Default"
+// DefaultExperiment is the name of the experiment with id 0 of each namespace.
+const DefaultExperiment = "Default"
 
 func (s *Store) experimentURI(id int64) string {
 	return s.o.ArtifactRoot + "/" + strconv.FormatInt(id, 10)
@@ -32,7 +33,7 @@ func (t *tx) experiment(namespace, id string) (e model.Experiment, err error) {
 		return e, err
 	}
 	if n == 0 && namespace != t.s.o.DefaultNamespace {
-		e, err = scanExperiment(t.Row("SELECT "+experimentColumns+" FROM experiments e WHERE e.namespace = ? AND e.name = ?", namespace, defaultExperiment).Scan)
+		e, err = scanExperiment(t.Row("SELECT "+experimentColumns+" FROM experiments e WHERE e.namespace = ? AND e.name = ?", namespace, DefaultExperiment).Scan)
 	} else {
 		e, err = scanExperiment(t.Row("SELECT "+experimentColumns+" FROM experiments e WHERE e.id = ? AND e.namespace = ?", n, namespace).Scan)
 	}
@@ -47,7 +48,7 @@ func (t *tx) experiment(namespace, id string) (e model.Experiment, err error) {
 func (t *tx) activeExperiment(namespace, id string) (model.Experiment, error) {
 	e, err := t.experiment(namespace, id)
 	if n, _ := model.ParseExperimentID(id); n == 0 && model.IsMissing(err) {
-		return t.insertExperiment(namespace, defaultExperiment, "")
+		return t.insertExperiment(namespace, DefaultExperiment, "")
 	}
 	if err == nil && e.Deleted {
 		err = model.Invalid("The experiment %d must be in the 'active' state. Current state is deleted.", e.ID)
@@ -102,7 +103,7 @@ func (s *Store) CreateExperiment(ctx context.Context, namespace, name, location 
 				return err
 			}
 		}
-		if name == defaultExperiment {
+		if name == DefaultExperiment {
 			return nil // it is nobody's: whoever comes first to a namespace makes it
 		}
 		return t.owners(func(o Owners) error {

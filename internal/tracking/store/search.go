@@ -87,7 +87,7 @@ func (t *tx) experimentsOf(namespace string, ids []string) ([]int64, error) {
 	}
 	zero := "" // a name that no experiment has
 	if slices.Contains(numbers, 0) && namespace != t.s.o.DefaultNamespace {
-		zero = defaultExperiment
+		zero = DefaultExperiment
 	}
 	var list []int64
 	err = t.Each(func(r rows) error {

@@ -71,7 +71,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{o: o, db: o.DB, maxEntries: maxEntries}
 	err := s.update(ctx, func(t *tx) error {
 		_, err := t.Exec(`INSERT INTO experiments(id, namespace, name, artifact_location, created, updated)
-			VALUES(0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, o.DefaultNamespace, defaultExperiment, s.experimentURI(0), t.now, t.now)
+			VALUES(0, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, o.DefaultNamespace, DefaultExperiment, s.experimentURI(0), t.now, t.now)
 		return err
 	})
 	if err != nil {

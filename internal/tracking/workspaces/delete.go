@@ -59,7 +59,7 @@ func (s *Service) removeEmpty(ctx context.Context, name string) error {
 			return err
 		}
 		if held != "" {
-			return server.Errorf(http.StatusBadRequest, codeHeld, "Cannot delete workspace '%s': it still contains %s. Remove them first, or delete it with mode SET_DEFAULT or CASCADE", name, held)
+			return server.Errorf(http.StatusBadRequest, codeHeld, "Cannot delete workspace '%s': it still contains %s. Remove them first, what is only marked as deleted with `kiwerk runs gc`, or delete it with mode SET_DEFAULT or CASCADE", name, held)
 		}
 		return s.drop(t, name)
 	})
