@@ -30,6 +30,8 @@ const (
 	ExportRefused        Key = "tracking.export.refused"
 	ExportFailed         Key = "tracking.export.failed"
 	ExportEmpty          Key = "tracking.export.empty"
+	ExportOccupied       Key = "tracking.export.occupied"
+	ExportOccupiedTry    Key = "tracking.export.occupied.try"
 	FlagExportFrom       Key = "flag.export.from"
 	FlagExportWorkspace  Key = "flag.export.workspace"
 )
@@ -62,13 +64,15 @@ var trackingMoveTexts = map[Key]entry{
 	FlagImportDryRun:     {"read and count only", "nur lesen und zählen"},
 	ExportShort:          {"Write experiments, runs and models as MLflow's folder mlruns", "Experimente, Läufe und Modelle als MLflows Ordner mlruns schreiben"},
 	ExportLong: {
-		"Writes what tracking has into DIR as MLflow's file store keeps it. An export that was interrupted goes on when it is started again; runs, models and traces that are there are left alone. Clients since 3.13 read such a folder only with MLFLOW_ALLOW_FILE_STORE=true.",
-		"Schreibt, was verfolgt wurde, so nach DIR, wie MLflows Dateispeicher es ablegt. Ein unterbrochener Export geht weiter, wenn er erneut gestartet wird; vorhandene Läufe, Modelle und Traces bleiben unberührt. Clients ab 3.13 lesen einen solchen Ordner nur mit MLFLOW_ALLOW_FILE_STORE=true.",
+		"Writes what tracking has into DIR as MLflow's file store keeps it. An export that was interrupted goes on when it is started again; runs, logged models and traces that are there are left alone. A folder that holds other experiments or registered models under the same numbers or names is refused before anything is written. Clients since 3.13 read such a folder only with MLFLOW_ALLOW_FILE_STORE=true.",
+		"Schreibt, was verfolgt wurde, so nach DIR, wie MLflows Dateispeicher es ablegt. Ein unterbrochener Export geht weiter, wenn er erneut gestartet wird; vorhandene Läufe, protokollierte Modelle und Traces bleiben unberührt. Ein Ordner, der unter denselben Nummern oder Namen andere Experimente oder registrierte Modelle enthält, wird abgelehnt, bevor etwas geschrieben ist. Clients ab 3.13 lesen einen solchen Ordner nur mit MLFLOW_ALLOW_FILE_STORE=true.",
 	},
 	ExportDone:          {"%s: %d {experiment|experiments}, %d {run|runs} (and %d that {was|were} there), %d metric {point|points}, %d logged {model|models}, %d registered {model|models}, %d {trace|traces}, %d {file|files}", "%s: %d {Experiment|Experimente}, %d {Lauf|Läufe} (und %d {vorhandener|vorhandene}), %d {Metrikpunkt|Metrikpunkte}, %d {protokolliertes Modell|protokollierte Modelle}, %d {registriertes Modell|registrierte Modelle}, %d {Trace|Traces}, %d {Datei|Dateien}"},
 	ExportRefused:       {"left out, because no file can have this name here: %s", "ausgelassen, weil hier keine Datei so heißen kann: %s"},
 	ExportFailed:        {"the export did not finish", "der Export wurde nicht fertig"},
 	ExportEmpty:         {"the project %q has neither experiments nor models", "das Projekt %q hat weder Experimente noch Modelle"},
+	ExportOccupied:      {"the folder holds something else; nothing was written", "der Ordner enthält etwas anderes; es wurde nichts geschrieben"},
+	ExportOccupiedTry:   {"kiwerk tracking export ./another-folder", "kiwerk tracking export ./anderer-ordner"},
 	FlagExportFrom:      {"database that is read, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gelesen wird, wie bei kiwerk tracking serve --backend-store-uri"},
 	FlagExportWorkspace: {"project that is exported", "Projekt, das exportiert wird"},
 }

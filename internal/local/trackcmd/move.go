@@ -215,6 +215,9 @@ func moveFailed(what text.Key, err error) error {
 	if errors.Is(err, store.ErrTaken) {
 		return &cli.Failure{What: text.S(text.ImportTaken), Cause: err, Try: text.S(text.ImportTakenTry)}
 	}
+	if errors.Is(err, migrate.ErrOccupied) {
+		return &cli.Failure{What: text.S(text.ExportOccupied), Cause: err, Try: text.S(text.ExportOccupiedTry)}
+	}
 	f = &cli.Failure{What: text.S(what), Cause: err}
 	if errors.Is(err, alone.ErrURI) {
 		f.Code = cli.ExitUsage

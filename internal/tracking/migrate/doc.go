@@ -3,7 +3,7 @@
 //	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go, evaluation.go)
 //	server.go    a running server           ────┤ (with servertraces.go)
 //	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
-//	source.go    our own database ──────────────┘          └─ export.go  a folder mlruns (traces: filetraces.go)
+//	source.go    our own database ──────────────┘          └─ export.go  a folder mlruns (traces: filetraces.go; what is there: conflict.go)
 //
 // A [Source] yields experiments, runs, points, logged models and the registry
 // with ids, times and states as they are. [Import] notes in the database what

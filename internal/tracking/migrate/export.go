@@ -60,7 +60,8 @@ type exporter struct {
 
 // Export writes a folder that stock clients read with MLFLOW_TRACKING_URI=file:….
 // A run is written beside its place and renamed, so that one which is there is
-// whole: an export that was interrupted goes on.
+// whole: an export that was interrupted goes on. A folder that holds something
+// else under the same numbers or names is refused before anything is written ([ErrOccupied]).
 func Export(ctx context.Context, o ExportOptions) (*ExportReport, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -71,6 +72,9 @@ func Export(ctx context.Context, o ExportOptions) (*ExportReport, error) {
 		o.Namespace = "default"
 	}
 	x := &exporter{ExportOptions: o, folders: map[int64]string{}, report: &ExportReport{Dir: dir}}
+	if err := x.free(ctx); err != nil {
+		return x.report, err
+	}
 	for _, d := range []string{dir, filepath.Join(dir, trash), filepath.Join(dir, "models")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return x.report, err
@@ -105,7 +109,11 @@ func writeYAML(dir, name string, fields any) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, name), b, 0o644) //nolint:gosec // as mlflow writes them; the folder decides who reads
+	name = filepath.Join(dir, name)
+	if err := os.WriteFile(name+".part", b, 0o644); err != nil { //nolint:gosec // as mlflow writes them; the folder decides who reads
+		return err
+	}
+	return os.Rename(name+".part", name) // never half there: the next export reads it
 }
 
 // unset is how missing texts stand in meta.yaml.
