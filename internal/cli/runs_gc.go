@@ -13,13 +13,15 @@ import (
 	"github.com/kiwerk/kiwerk/internal/text"
 	"github.com/kiwerk/kiwerk/internal/tracking/client"
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
+	"github.com/kiwerk/kiwerk/internal/tracking/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/workbench"
 )
 
 // RunsRemoved is what kiwerk runs gc prints.
 type RunsRemoved struct {
-	Removed []gc.Removed `json:"removed"`
-	DryRun  bool         `json:"dry_run,omitempty"`
+	Removed []gc.Removed   `json:"removed"`
+	Spared  []store.Spared `json:"spared,omitempty"`
+	DryRun  bool           `json:"dry_run,omitempty"`
 }
 
 // Table prints what is gone, or would be.
@@ -34,6 +36,9 @@ func (r *RunsRemoved) Table(w io.Writer, p *text.Printer) {
 			rows = append(rows, []string{p.Label(x.Kind), x.ID, files})
 		}
 		columns(w, rows)
+	}
+	for _, m := range r.Spared {
+		fmt.Fprintln(w, p.T(text.RunsSpared, m.ID, strings.Join(m.UsedBy, ", "), m.UsedBy[0]))
 	}
 	switch {
 	case len(r.Removed) == 0:
@@ -106,7 +111,7 @@ func (s *trackers) removeRuns(c *cobra.Command, server *client.Client, q gc.Requ
 			}
 			return nil, err
 		}
-		list.Removed = append(list.Removed, a.Removed...)
+		list.Removed, list.Spared = append(list.Removed, a.Removed...), a.Spared
 		if !a.More || len(a.Removed) == 0 {
 			return list, nil
 		}

@@ -21,6 +21,7 @@ const (
 	RunsRemovedSome     Key = "runs.removedSome"
 	RunsWouldRemove     Key = "runs.wouldRemove"
 	RunsKept            Key = "runs.kept"
+	RunsSpared          Key = "runs.spared"
 	RunsNoGC            Key = "runs.noGC"
 	ReproduceShort      Key = "runs.reproduce"
 	ReproduceLong       Key = "runs.reproduce.long"
@@ -123,7 +124,7 @@ var runsTexts = map[Key]entry{
 	RunsTagShort:        {"Set tags of a run (TAG-  removes one)", "Tags eines Laufs setzen (TAG-  entfernt einen)"},
 	RunsDeleteShort:     {"Mark runs as deleted; restore brings them back", "Läufe als gelöscht markieren; restore holt sie zurück"},
 	RunsRestoreShort:    {"Bring deleted runs back", "Gelöschte Läufe zurückholen"},
-	RunsDeleteLong:      {"A run that is marked as deleted can be restored until kiwerk runs gc removes it.\n--erase removes it at once and for good: metrics, params, tags, traces and files. Versions of models made from it stay in the registry.", "Ein als gelöscht markierter Lauf kann zurückgeholt werden, bis kiwerk runs gc ihn entfernt.\n--erase entfernt ihn sofort und endgültig: Metriken, Parameter, Tags, Traces und Dateien. Modellversionen aus ihm bleiben im Register."},
+	RunsDeleteLong:      {"A run that is marked as deleted can be restored until kiwerk runs gc removes it.\n--erase removes it at once and for good: metrics, params, tags, traces, logged models and files. Versions of registered models stay, with the logged models that they use.", "Ein als gelöscht markierter Lauf kann zurückgeholt werden, bis kiwerk runs gc ihn entfernt.\n--erase entfernt ihn sofort und endgültig: Metriken, Parameter, Tags, Traces, protokollierte Modelle und Dateien. Versionen registrierter Modelle bleiben, mit den protokollierten Modellen, die sie nutzen."},
 	RunsGCShort:         {"Remove for good what is marked as deleted", "Endgültig entfernen, was als gelöscht markiert ist"},
 	RunsGCLong:          {"Removes deleted runs, logged models and experiments with their files. Can be broken off and called again.", "Entfernt gelöschte Läufe, protokollierte Modelle und Experimente samt Dateien. Kann abgebrochen und wieder aufgerufen werden."},
 	RunsNothing:         {"There is nothing to remove.", "Es gibt nichts zu entfernen."},
@@ -131,6 +132,7 @@ var runsTexts = map[Key]entry{
 	RunsRemovedSome:     {"%d {was|were} removed before the failure; call it again.", "%d {wurde|wurden} vor dem Fehler entfernt; bitte noch einmal aufrufen."},
 	RunsWouldRemove:     {"%d would be removed for good.\nNext: kiwerk runs gc", "%d {würde|würden} endgültig entfernt.\nWeiter: kiwerk runs gc"},
 	RunsKept:            {"(files stay there)", "(Dateien bleiben dort)"},
+	RunsSpared:          {"The logged model %s stays, as versions of registered models use it: %s.\nNext: kiwerk models show %s", "Das protokollierte Modell %s bleibt, weil Versionen registrierter Modelle es nutzen: %s.\nWeiter: kiwerk models show %s"},
 	RunsNoGC:            {"the tracking server at %s has no route that removes for good", "der Tracking-Server unter %s bietet kein endgültiges Entfernen an"},
 	ReproduceShort:      {"Start a run again and compare its metrics", "Einen Lauf noch einmal starten und seine Metriken vergleichen"},
 	ReproduceLong:       {"Starts the pipeline of the run again, with the same manifest, parameters and seed, waits, and compares the metrics, the image, the code, the packages and the digests of the data.\nExit code 0 when nothing differs, 1 when something does.", "Startet die Pipeline des Laufs noch einmal, mit gleichem Manifest, gleichen Parametern und gleichem Startwert, wartet und vergleicht Metriken, Image, Code, Pakete und Digests der Daten.\nExit-Code 0, wenn nichts abweicht, 1, wenn etwas abweicht."},

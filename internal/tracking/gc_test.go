@@ -3,6 +3,7 @@ package tracking_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -75,6 +76,52 @@ func TestGC_removesRecordsAndArtifacts(t *testing.T) {
 	}
 	if status, _ := p.do("GET", "/api/2.0/mlflow-artifacts/artifacts/"+keptFiles+"/f", ""); status != http.StatusNotFound {
 		t.Errorf("erased files are there: %d", status)
+	}
+}
+
+// TestGC_erasesLoggedModels that a run made, but for what a version of a registered model uses.
+func TestGC_erasesLoggedModels(t *testing.T) {
+	p := start(t, t.TempDir(), nil)
+	run, _ := p.newRun()
+	other, _ := p.newRun()
+	logged := func(run string) (id, file string) {
+		info := dig(p.must("POST", "logged-models", fmt.Sprintf(`{"experiment_id":"0","name":"m","source_run_id":%q}`, run)), "model", "info")
+		file = strings.TrimPrefix(dig(info, "artifact_uri").(string), "mlflow-artifacts:/") + "/f"
+		p.put(file, "x")
+		return dig(info, "model_id").(string), file
+	}
+	gone, goneFile := logged(run)
+	used, usedFile := logged(run)
+	foreign, _ := logged(other)
+	p.must("POST", "registered-models/create", `{"name":"r"}`)
+	for range 2 {
+		p.must("POST", "model-versions/create", fmt.Sprintf(`{"name":"r","source":"models:/%s","model_id":%q}`, used, used))
+	}
+	body := fmt.Sprintf(`{"run_ids":[%q],"erase":true}`, run)
+	_, out := p.do("POST", "/kiwerk/v1/tracking/gc", body)
+	list, _ := out["removed"].([]any)
+	if len(list) != 2 || dig(list[0], "id") != run || dig(list[1], "id") != gone {
+		t.Errorf("removed %v", out)
+	}
+	spared, _ := out["spared"].([]any)
+	if len(spared) != 1 || dig(spared[0], "id") != used || fmt.Sprint(dig(spared[0], "used_by")) != "[r/1 r/2]" {
+		t.Errorf("spared %v", out)
+	}
+	for id, want := range map[string]int{gone: http.StatusNotFound, used: http.StatusOK, foreign: http.StatusOK} {
+		if status, _ := p.do("GET", "/api/2.0/mlflow/logged-models/"+id, ""); status != want {
+			t.Errorf("logged model %s: %d, want %d", id, status, want)
+		}
+	}
+	for file, want := range map[string]int{goneFile: http.StatusNotFound, usedFile: http.StatusOK} {
+		if status, _ := p.do("GET", "/api/2.0/mlflow-artifacts/artifacts/"+file, ""); status != want {
+			t.Errorf("%s: %d, want %d", file, status, want)
+		}
+	}
+	for _, v := range []string{"1", "2"} {
+		p.must("DELETE", "model-versions/delete", fmt.Sprintf(`{"name":"r","version":%q}`, v))
+	}
+	if status, list := p.gc(body); status != 200 || len(list) != 1 || dig(list[0], "id") != used {
+		t.Errorf("no longer used: %d %v", status, list)
 	}
 }
 

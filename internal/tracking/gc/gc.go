@@ -17,7 +17,7 @@ const Path = "/kiwerk/v1/tracking/gc"
 // Records are tracking's tables. *store.Store is one.
 type Records interface {
 	Doomed(ctx context.Context, namespace string, q store.DoomedQuery) ([]store.Doomed, error)
-	SetRunDeleted(ctx context.Context, namespace, id string, deleted bool) error
+	MarkErased(ctx context.Context, namespace string, runs []string) ([]store.Spared, error)
 	EraseRun(ctx context.Context, namespace, id string) error
 	EraseLoggedModel(ctx context.Context, namespace, id string) error
 	EraseExperiment(ctx context.Context, namespace, id string) error
@@ -62,7 +62,7 @@ type Request struct {
 	Runs        []string `json:"run_ids,omitempty"`
 	Experiments []string `json:"experiment_ids,omitempty"`
 	DryRun      bool     `json:"dry_run,omitempty"`
-	// Erase marks the named runs as deleted first.
+	// Erase marks the named runs and the logged models that they made as deleted first.
 	Erase bool `json:"erase,omitempty"`
 	// After is where a dry run goes on.
 	After *Removed `json:"after,omitempty"`
@@ -81,6 +81,8 @@ type Removed struct {
 // Answer of the route.
 type Answer struct {
 	Removed []Removed `json:"removed"`
+	// Spared are logged models of erased runs that versions of registered models use; the last call tells them.
+	Spared []store.Spared `json:"spared,omitempty"`
 	// More says that the call is to be repeated.
 	More bool `json:"more,omitempty"`
 }
@@ -110,14 +112,14 @@ func (s *Service) RemoveFrom(ctx context.Context, namespace string, q *Request) 
 	if err := check(q); err != nil {
 		return nil, err
 	}
+	var spared []store.Spared
 	if q.Erase && !q.DryRun {
-		for _, id := range q.Runs {
-			if err := s.o.Records.SetRunDeleted(ctx, namespace, id, true); err != nil && server.AsError(err).Status != http.StatusNotFound {
-				return nil, err
-			}
+		var err error
+		if spared, err = s.o.Records.MarkErased(ctx, namespace, q.Runs); err != nil {
+			return nil, err
 		}
 	}
-	d := store.DoomedQuery{Runs: q.Runs, Experiments: q.Experiments, Max: batch + 1}
+	d := store.DoomedQuery{Runs: q.Runs, Experiments: q.Experiments, Made: q.Erase, Max: batch + 1}
 	if q.OlderThan > 0 {
 		d.Before = s.o.Clock().Add(-time.Duration(q.OlderThan) * time.Second).UnixMilli()
 	}
@@ -130,8 +132,9 @@ func (s *Service) RemoveFrom(ctx context.Context, namespace string, q *Request) 
 	}
 	a := &Answer{Removed: []Removed{}}
 	if a.More = len(list) > batch; a.More {
-		list = list[:batch]
+		list, spared = list[:batch], nil
 	}
+	a.Spared = spared
 	for _, x := range list {
 		r := Removed{Kind: x.Kind, ID: x.ID, Artifacts: x.ArtifactURI}
 		if !q.DryRun {

@@ -30,6 +30,8 @@ type DoomedQuery struct {
 	// Runs and Experiments are ids; with either, nothing else is found. What
 	// is named and not marked as deleted is an error.
 	Runs, Experiments []string
+	// Made finds what the named runs made and is marked as deleted, too.
+	Made bool
 	// After is what a former answer ended with.
 	After Doomed
 	Max   int
@@ -108,7 +110,11 @@ func (q DoomedQuery) named(kind string) (clause string, args []any) {
 	if kind == KindRun {
 		return " AND (" + in("r.uuid", q.Runs) + " OR e.stage = 1 AND " + in("CAST(e.id AS TEXT)", q.Experiments) + ")", args
 	}
-	return " AND e.stage = 1 AND " + in("CAST(e.id AS TEXT)", q.Experiments), args
+	clause = "e.stage = 1 AND " + in("CAST(e.id AS TEXT)", q.Experiments)
+	if kind == KindLoggedModel && q.Made {
+		clause += " OR r.stage = 1 AND " + in("r.source_run", q.Runs)
+	}
+	return " AND (" + clause + ")", args
 }
 
 func (t *tx) checkDoomed(namespace string, q DoomedQuery) error {
