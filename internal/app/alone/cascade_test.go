@@ -69,6 +69,42 @@ func tables(t *testing.T, db *store.Store) map[string]int64 {
 	return counts
 }
 
+// named counts the rows of each table that belong to a workspace by themselves.
+func named(t *testing.T, db *store.Store, workspace string) map[string]int64 {
+	t.Helper()
+	list := "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name IN ('namespace', 'workspace')"
+	if db.Dialect() == store.Postgres {
+		list = "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_schema = current_schema() AND column_name IN ('namespace', 'workspace')"
+	}
+	counts := map[string]int64{}
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		columns := map[string]string{}
+		err := tx.Each(func(r store.Rows) error {
+			var table, column string
+			err := r.Scan(&table, &column)
+			columns[table] = column
+			return err
+		}, list)
+		if len(columns) < 7 {
+			t.Errorf("only these tables name a workspace: %v", columns)
+		}
+		for table, column := range columns {
+			var n int64
+			if err == nil {
+				err = tx.Row("SELECT count(*) FROM "+table+" WHERE "+column+" = ?", workspace).Scan(&n)
+			}
+			if n > 0 {
+				counts[table] = n
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}
+
 // files are those in the folder of artifacts.
 func files(t *testing.T, dir string) (list []string) {
 	t.Helper()
@@ -191,6 +227,9 @@ func TestWorkspaces_deleteIntoDefault(t *testing.T) {
 		before["workspaces"]--
 		if diff := cmp.Diff(before, tables(t, db)); diff != "" {
 			t.Errorf("rows before and after: %s", diff)
+		}
+		for table, n := range named(t, db, "one") {
+			t.Errorf("%d rows of %s are still in the workspace: let Service.Move take them along", n, table)
 		}
 		exp := field(t, want(t, 200, "GET", v2+"experiments/get-by-name?experiment_name=e", nil, nil), "experiment", "experiment_id")
 		body := want(t, 200, "POST", v2+"runs/search", object{"experiment_ids": []string{exp}, "filter": "params.p = 'v'"}, nil)
