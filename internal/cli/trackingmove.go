@@ -94,18 +94,28 @@ type Exported struct {
 	Dir         string   `json:"dir"`
 	Experiments int64    `json:"experiments"`
 	Runs        int64    `json:"runs"`
-	Kept        int64    `json:"kept"`
 	Points      int64    `json:"points"`
 	Models      int64    `json:"models"`
 	Traces      int64    `json:"traces"`
 	Registered  int64    `json:"registered"`
 	Files       int64    `json:"files"`
+	Kept        Kept     `json:"kept"`
 	Refused     []string `json:"refused,omitempty"`
+}
+
+// Kept counts what was there already and was left alone.
+type Kept struct {
+	Runs   int64 `json:"runs"`
+	Models int64 `json:"models"`
+	Traces int64 `json:"traces"`
 }
 
 // Table implements [Tabler].
 func (e *Exported) Table(w io.Writer, p *text.Printer) {
-	fmt.Fprintln(w, p.T(text.ExportDone, e.Dir, e.Experiments, e.Runs, e.Kept, e.Points, e.Models, e.Registered, e.Traces, e.Files))
+	fmt.Fprintln(w, p.T(text.ExportDone, e.Dir, e.Experiments, e.Runs, e.Points, e.Models, e.Registered, e.Traces, e.Files))
+	if e.Kept != (Kept{}) {
+		fmt.Fprintln(w, p.T(text.ExportKept, e.Kept.Runs, e.Kept.Models, e.Kept.Traces))
+	}
 	for _, r := range e.Refused {
 		fmt.Fprintln(w, p.T(text.ExportRefused, r))
 	}

@@ -27,6 +27,7 @@ const (
 	ExportShort          Key = "tracking.export"
 	ExportLong           Key = "tracking.export.long"
 	ExportDone           Key = "tracking.export.done"
+	ExportKept           Key = "tracking.export.kept"
 	ExportRefused        Key = "tracking.export.refused"
 	ExportFailed         Key = "tracking.export.failed"
 	ExportEmpty          Key = "tracking.export.empty"
@@ -67,7 +68,8 @@ var trackingMoveTexts = map[Key]entry{
 		"Writes what tracking has into DIR as MLflow's file store keeps it. An export that was interrupted goes on when it is started again; runs, logged models and traces that are there are left alone. A folder that holds other experiments or registered models under the same numbers or names is refused before anything is written. Clients since 3.13 read such a folder only with MLFLOW_ALLOW_FILE_STORE=true.",
 		"Schreibt, was verfolgt wurde, so nach DIR, wie MLflows Dateispeicher es ablegt. Ein unterbrochener Export geht weiter, wenn er erneut gestartet wird; vorhandene Läufe, protokollierte Modelle und Traces bleiben unberührt. Ein Ordner, der unter denselben Nummern oder Namen andere Experimente oder registrierte Modelle enthält, wird abgelehnt, bevor etwas geschrieben ist. Clients ab 3.13 lesen einen solchen Ordner nur mit MLFLOW_ALLOW_FILE_STORE=true.",
 	},
-	ExportDone:          {"%s: %d {experiment|experiments}, %d {run|runs} (and %d that {was|were} there), %d metric {point|points}, %d logged {model|models}, %d registered {model|models}, %d {trace|traces}, %d {file|files}", "%s: %d {Experiment|Experimente}, %d {Lauf|Läufe} (und %d {vorhandener|vorhandene}), %d {Metrikpunkt|Metrikpunkte}, %d {protokolliertes Modell|protokollierte Modelle}, %d {registriertes Modell|registrierte Modelle}, %d {Trace|Traces}, %d {Datei|Dateien}"},
+	ExportDone:          {"%s: %d {experiment|experiments}, %d {run|runs}, %d metric {point|points}, %d logged {model|models}, %d registered {model|models}, %d {trace|traces}, %d {file|files}", "%s: %d {Experiment|Experimente}, %d {Lauf|Läufe}, %d {Metrikpunkt|Metrikpunkte}, %d {protokolliertes Modell|protokollierte Modelle}, %d {registriertes Modell|registrierte Modelle}, %d {Trace|Traces}, %d {Datei|Dateien}"},
+	ExportKept:          {"there already and left alone: %d {run|runs}, %d logged {model|models}, %d {trace|traces}", "schon da und nicht angerührt: %d {Lauf|Läufe}, %d {protokolliertes Modell|protokollierte Modelle}, %d {Trace|Traces}"},
 	ExportRefused:       {"left out, because no file can have this name here: %s", "ausgelassen, weil hier keine Datei so heißen kann: %s"},
 	ExportFailed:        {"the export did not finish", "der Export wurde nicht fertig"},
 	ExportEmpty:         {"the project %q has neither experiments nor models", "das Projekt %q hat weder Experimente noch Modelle"},

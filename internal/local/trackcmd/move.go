@@ -203,7 +203,7 @@ func export(ctx context.Context, _ cli.Session, o cli.ExportOptions) (done *cli.
 		return nil, moveFailed(text.ExportFailed, err)
 	}
 	return &cli.Exported{
-		Dir: r.Dir, Experiments: r.Experiments, Runs: r.Runs, Kept: r.Kept, Points: r.Points, Models: r.Models, Traces: r.Traces, Registered: r.Registered, Files: r.Files, Refused: r.Refused,
+		Dir: r.Dir, Experiments: r.Experiments, Runs: r.Runs, Kept: cli.Kept(r.Kept), Points: r.Points, Models: r.Models, Traces: r.Traces, Registered: r.Registered, Files: r.Files, Refused: r.Refused,
 	}, nil
 }
 

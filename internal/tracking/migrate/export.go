@@ -42,13 +42,20 @@ type ExportReport struct {
 	Dir         string   `json:"dir"`
 	Experiments int64    `json:"experiments"`
 	Runs        int64    `json:"runs"`
-	Kept        int64    `json:"kept"`
 	Points      int64    `json:"points"`
 	Models      int64    `json:"models"`
 	Traces      int64    `json:"traces"`
 	Registered  int64    `json:"registered"`
 	Files       int64    `json:"files"`
+	Kept        Kept     `json:"kept"`
 	Refused     []string `json:"refused,omitempty"` // keys that no file can have beside others
+}
+
+// Kept counts what was there already.
+type Kept struct {
+	Runs   int64 `json:"runs"`
+	Models int64 `json:"models"`
+	Traces int64 `json:"traces"`
 }
 
 type exporter struct {
@@ -226,7 +233,7 @@ func (x *exporter) run(ctx context.Context, r Run) error {
 	}
 	dir := filepath.Join(experiment, r.ID)
 	if isFolder(dir) {
-		x.report.Kept++
+		x.report.Kept.Runs++
 		return nil
 	}
 	if err := x.whole(dir, func(dir string) error { return x.writeRun(ctx, experiment, dir, r) }); err != nil {
@@ -398,7 +405,7 @@ func (x *exporter) model(ctx context.Context, m model.LoggedModel) error {
 	}
 	dir := filepath.Join(experiment, "models", m.ID)
 	if isFolder(dir) {
-		x.report.Kept++
+		x.report.Kept.Models++
 		return nil
 	}
 	x.report.Models++

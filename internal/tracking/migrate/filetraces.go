@@ -161,7 +161,7 @@ func (x *exporter) trace(ctx context.Context, w traces.Whole) error {
 	}
 	dir := filepath.Join(experiment, traceFolder, w.ID)
 	if isFolder(dir) {
-		x.report.Kept++
+		x.report.Kept.Traces++
 		return nil
 	}
 	if err := x.whole(dir, func(dir string) error { return x.writeTrace(ctx, dir, w) }); err != nil {

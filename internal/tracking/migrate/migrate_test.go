@@ -404,6 +404,9 @@ func TestExport(t *testing.T) {
 		if want := []int64{3, 0}[n]; e.Runs != want {
 			t.Errorf("round %d wrote %d runs: %+v", n, e.Runs, e)
 		}
+		if want := []migrate.Kept{{}, {Runs: 3, Models: counts(r)["logged models"], Traces: counts(r)["traces"]}}[n]; e.Kept != want {
+			t.Errorf("round %d left %+v alone, want %+v", n, e.Kept, want)
+		}
 	}
 	back, err := migrate.OpenFiles(dir)
 	if err != nil {
