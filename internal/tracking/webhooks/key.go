@@ -10,8 +10,8 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 )
 
-// ErrOtherKey: the database has secrets that this program's key does not open.
-var ErrOtherKey = errors.New("the secrets of the webhooks in this database were sealed with another key")
+// errOtherKey: the database has secrets that this program's key does not open.
+var errOtherKey = errors.New("the secrets of the webhooks in this database were sealed with another key")
 
 // forgetVariable removes the secrets whose key is lost.
 const forgetVariable = "KIWERK_WEBHOOK_FORGET_SECRETS"
@@ -32,7 +32,7 @@ func (s *Service) checkKey(ctx context.Context) error {
 	if err == nil && stale {
 		err = s.db.Update(ctx, s.agree)
 	}
-	if errors.Is(err, ErrOtherKey) {
+	if errors.Is(err, errOtherKey) {
 		return fmt.Errorf("%w (this one's: %s). Give this copy the key of the others: the same MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY, or their file webhooks.key."+
 			" If that key is lost, start once with %s=true, which removes these secrets and switches their webhooks off", err, s.vault.origin(), forgetVariable)
 	}
@@ -63,7 +63,7 @@ func (s *Service) keyed(t *db.Tx) (stale bool, err error) {
 			return true, err // nothing is lost with that key
 		}
 	}
-	return false, ErrOtherKey
+	return false, errOtherKey
 }
 
 // agree is called in the transaction that stores a secret: the first one
@@ -78,7 +78,7 @@ func (s *Service) agree(t *db.Tx) error {
 		return err
 	}
 	stale, err := s.keyed(t)
-	if errors.Is(err, ErrOtherKey) {
+	if errors.Is(err, errOtherKey) {
 		e := server.Errorf(http.StatusInternalServerError, "INVALID_STATE", "The secret cannot be stored: this copy of the server has another key than the secrets that are there.")
 		e.Remedy, e.Cause = "give every copy of the server the same MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY", err
 		return e

@@ -99,7 +99,7 @@ func full(load map[string]int, most int) iter.Seq[string] {
 // lock leaves signed deliveries to the copies that have their key.
 func (s *Service) lock(ctx context.Context, t *db.Tx) error {
 	_, err := s.keyed(t)
-	other := errors.Is(err, ErrOtherKey)
+	other := errors.Is(err, errOtherKey)
 	if s.locked.Swap(other) != other && other {
 		s.o.Logger.ErrorContext(ctx, "signed webhook deliveries are left to other copies", "error", err, "key", s.vault.origin())
 	}

@@ -78,7 +78,7 @@ func testKey(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
 	o := q.o
 	for _, c := range []Config{theirs, none} {
 		o.Config = c
-		if _, err := New(t.Context(), o); !errors.Is(err, ErrOtherKey) {
+		if _, err := New(t.Context(), o); !errors.Is(err, errOtherKey) {
 			t.Errorf("another copy starts: %v", err)
 		}
 	}
@@ -89,7 +89,7 @@ func testKey(t *testing.T, open func(testing.TB, ...db.Migrations) *db.Store) {
 		t.Fatal(err) // as a version without the check has left it
 	}
 	o.Config = theirs
-	if _, err := New(t.Context(), o); !errors.Is(err, ErrOtherKey) {
+	if _, err := New(t.Context(), o); !errors.Is(err, errOtherKey) {
 		t.Errorf("another copy starts after an older version: %v", err)
 	}
 	start(t, Options{Config: ours, DB: d})

@@ -46,9 +46,9 @@ type Point struct {
 const (
 	RecordFile      = "run.json"
 	ArtifactsFolder = "artifacts"
-	ModelsFolder    = "models"
-	ModelFile       = "model.json"
-	TracesFolder    = "traces"
+	modelsFolder    = "models"
+	modelRecord     = "model.json"
+	tracesFolder    = "traces"
 )
 
 // ReadRecord asks for a run and its histories.
@@ -83,8 +83,8 @@ func contents(ctx context.Context, c *client.Client, run client.Run, out *Export
 		if !plainName(m.Info.ID) {
 			return nil, fmt.Errorf("%w: %q", client.ErrPath, m.Info.ID)
 		}
-		folder := path.Join(ModelsFolder, m.Info.ID)
-		if err := document(m, path.Join(folder, ModelFile), found); err != nil {
+		folder := path.Join(modelsFolder, m.Info.ID)
+		if err := document(m, path.Join(folder, modelRecord), found); err != nil {
 			return nil, err
 		}
 		out.Models++
@@ -95,7 +95,7 @@ func contents(ctx context.Context, c *client.Client, run client.Run, out *Export
 			return fmt.Errorf("%w: %q", client.ErrPath, id)
 		}
 		out.Traces++
-		return found(path.Join(TracesFolder, id+".json"), content)
+		return found(path.Join(tracesFolder, id+".json"), content)
 	}); err != nil {
 		return nil, err
 	}
