@@ -17,7 +17,9 @@ import (
 // databases differ in booleans, which are 0 and 1 here, and in nothing else.
 func (s *pgSession) encode(oids []uint32, args []any) (values [][]byte, formats []int16, err error) {
 	values, formats = make([][]byte, len(args)), make([]int16, len(args))
-	s.buf = s.buf[:0]
+	if s.buf = s.buf[:0]; s.buf == nil {
+		s.buf = []byte{} // nil would be NULL where nothing is appended
+	}
 	for i, a := range args {
 		formats[i] = pgtype.BinaryFormatCode
 		from := len(s.buf)

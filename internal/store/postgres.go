@@ -103,7 +103,10 @@ func (d *postgres) session(ctx context.Context, writes bool) (session, error) {
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-	return s, d.refuseForeign(ctx, s)
+	if err := d.refuseForeign(ctx, s); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
 }
 
 // refuseForeign takes an empty schema or one that has our table of migrations.

@@ -184,13 +184,20 @@ func (r *sqliteReader) prepared(query string) (*readStatement, error) {
 		return st, nil
 	}
 	st := &readStatement{busy: true}
+	rest := ""
 	err := r.out(func(to uintptr) error {
-		return r.text(sqliteText(query), func(text uintptr, n int32) error {
-			rc := lib.Xsqlite3_prepare_v3(r.tls, r.db, text, n, lib.SQLITE_PREPARE_PERSISTENT, to, 0)
-			st.handle = libc.AtomicLoadPUintptr(to)
-			return r.check(rc)
+		return r.out(func(tail uintptr) error {
+			return r.text(sqliteText(query), func(text uintptr, n int32) error {
+				rc := lib.Xsqlite3_prepare_v3(r.tls, r.db, text, n, lib.SQLITE_PREPARE_PERSISTENT, to, tail)
+				st.handle, rest = libc.AtomicLoadPUintptr(to), libc.GoString(libc.AtomicLoadPUintptr(tail))
+				return r.check(rc)
+			})
 		})
 	})
+	if err == nil && strings.TrimSpace(rest) != "" {
+		lib.Xsqlite3_finalize(r.tls, st.handle) // nothing of it ran
+		err = fmt.Errorf("store: a second statement %q in one text", rest)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -233,6 +240,9 @@ func (r *sqliteReader) bind(st *readStatement, i int32, arg any) error {
 			return r.check(lib.Xsqlite3_bind_text(r.tls, st.handle, i, at, n, copied))
 		})
 	case []byte:
+		if v == nil {
+			return r.bind(st, i, nil)
+		}
 		return r.text(string(v), func(at uintptr, n int32) error {
 			return r.check(lib.Xsqlite3_bind_blob(r.tls, st.handle, i, at, n, copied))
 		})
@@ -256,8 +266,8 @@ type readRows struct {
 	st   *readStatement
 	text string
 	err  error
-	// given up: the context has ended; stop ends the watch over it.
-	givenUp atomic.Bool
+	// givenUp is why the context has ended; stop ends the watch over it.
+	givenUp atomic.Pointer[error]
 	stop    func()
 	closed  bool
 }
@@ -275,7 +285,8 @@ func (s *readRows) watch(ctx context.Context) {
 		defer close(ended)
 		tls := libc.NewTLS()
 		defer tls.Close()
-		s.givenUp.Store(true)
+		err := ctx.Err()
+		s.givenUp.Store(&err)
 		for t := time.NewTicker(again); ; {
 			lib.Xsqlite3_interrupt(tls, s.r.db)
 			select {
@@ -299,8 +310,8 @@ func (s *readRows) Next() bool {
 	if s.err != nil {
 		return false
 	}
-	if s.givenUp.Load() {
-		s.err = context.Canceled
+	if err := s.givenUp.Load(); err != nil {
+		s.err = *err
 		return false
 	}
 	rc := lib.Xsqlite3_step(s.r.tls, s.st.handle)

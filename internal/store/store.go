@@ -103,6 +103,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) connect(ctx context.Context, readers int) (writer session, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.disconnect())
+		}
+	}()
 	if writer, err = s.backend.session(ctx, true); err != nil {
 		return nil, err
 	}
@@ -194,11 +199,15 @@ func (s *Store) Close() error {
 		for range cap(s.readers) {
 			<-s.readers
 		}
-		var errs []error
-		for _, c := range slices.Backward(s.sessions) {
-			errs = append(errs, c.close())
-		}
-		err = errors.Join(append(errs, s.backend.close())...)
+		err = errors.Join(s.disconnect(), s.backend.close())
 	})
 	return err
+}
+
+func (s *Store) disconnect() error {
+	var errs []error
+	for _, c := range slices.Backward(s.sessions) {
+		errs = append(errs, c.close())
+	}
+	return errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ func Exercise(t *testing.T, at func(testing.TB) string) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB) string){
 		"IsolatesNeighbours": isolatesNeighbours, "FirstStatementFails": firstStatementFails, "GivenUpWhileQueued": givenUpWhileQueued, "BrokenGroup": brokenGroup, "LaterFails": laterFails,
 		"View": viewIsReadOnlyAndSteady, "NestedSameQuery": nestedSameQuery, "CloseKeeps": closeKeepsWhatWasAccepted,
-		"Migrate": migrate, "MigrateTogether": migrateTogether, "Values": values, "Lists": lists, "Likes": likes, "ManyTexts": manyTexts, "Several": several, "GivenUpQuery": givenUpQuery,
+		"Migrate": migrate, "MigrateTogether": migrateTogether, "Values": values, "Bytes": bytesOrNothing, "OneText": oneText, "Lists": lists, "Likes": likes, "ManyTexts": manyTexts, "Several": several, "GivenUpQuery": givenUpQuery,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, at) })
 	}

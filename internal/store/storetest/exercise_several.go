@@ -75,6 +75,15 @@ func givenUpQuery(t *testing.T, at func(testing.TB) string) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("given up: %v", err)
 	}
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err = s.View(ctx, func(tx *store.Tx) error {
+		return tx.Each(func(store.Rows) error { <-ctx.Done(); return nil },
+			"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000000) SELECT i FROM n")
+	})
+	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		t.Errorf("given up among its rows: %v", err)
+	}
 	if n := count(t, s); n != 0 {
 		t.Errorf("%d things afterwards", n)
 	}

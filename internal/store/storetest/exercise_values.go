@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -97,6 +98,35 @@ func valuesOfQueries(t *testing.T, s *store.Store) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// bytesOrNothing: no bytes are NULL, and none of them are not.
+func bytesOrNothing(t *testing.T, at func(testing.TB) string) {
+	t.Helper()
+	s := open(t, at, things(thingsTable))
+	for how, run := range map[string]func(context.Context, func(*store.Tx) error) error{"View": s.View, "Update": s.Update} {
+		if err := run(t.Context(), func(tx *store.Tx) error {
+			var null, empty int
+			err := tx.Row("SELECT CASE WHEN CAST(?1 AS BYTEA) IS NULL THEN 1 ELSE 0 END, CASE WHEN CAST(?2 AS BYTEA) IS NULL THEN 1 ELSE 0 END", []byte(nil), []byte{}).Scan(&null, &empty)
+			if err == nil && (null != 1 || empty != 0) {
+				t.Errorf("%s: nil is NULL: %d, []byte{} is: %d", how, null, empty)
+			}
+			return err
+		}); err != nil {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+}
+
+// oneText: of two statements in one text the second would not run.
+func oneText(t *testing.T, at func(testing.TB) string) {
+	t.Helper()
+	s := open(t, at, things(thingsTable))
+	for text, works := range map[string]bool{"SELECT 1": true, "SELECT 1;\n": true, "SELECT 1; SELECT 2": false} {
+		if err := s.View(t.Context(), func(tx *store.Tx) error { return tx.Row(text).Scan(new(int)) }); (err == nil) != works {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 
