@@ -305,10 +305,18 @@ func TestGoverned_mixed(t *testing.T) {
 	spans := requestOf(server.Endpoint{Method: "POST", Pattern: "/v1/traces", Request: &struct{}{}}, alice)
 	spans.header[1] = mallory["experiment"]
 	at := func(location string) message {
-		return message{method: "POST", path: "/api/2.0/mlflow/experiments/create", body: fmt.Sprintf(`{"name":"at","artifact_location":%q}`, location)}
+		return message{method: "POST", path: "/api/2.0/mlflow/experiments/create", body: fmt.Sprintf(`{"name":%q,"artifact_location":%q}`, "at "+location, location)}
 	}
+	aRun := strings.TrimSuffix(alice["path"], "/a")
 	cases := map[string]message{
-		"ArtifactsAtARunOfAnother":   at("mlflow-artifacts:/" + strings.TrimSuffix(alice["path"], "/a")),
+		"ArtifactsAtARunOfAnother":   at("mlflow-artifacts:/" + aRun),
+		"ArtifactsInCapitals":        at("MLFLOW-ARTIFACTS:/" + aRun),
+		"ArtifactsOfAVariant":        at("mlflow-artifacts+x:/" + aRun),
+		"ArtifactsWithoutASlash":     at("mlflow-artifacts:" + aRun),
+		"ArtifactsInWhatClimbs":      at("mlflow-artifacts:/x/../" + aRun),
+		"ArtifactsInADot":            at("mlflow-artifacts:/./" + aRun),
+		"ArtifactsInAnEncodedDot":    at("mlflow-artifacts:/%252e/" + aRun),
+		"ArtifactsInNoName":          at("mlflow-artifacts:/x//../" + aRun),
 		"ArtifactsAtAnothersFolder":  at("mlflow-artifacts:/" + alice["experiment"]),
 		"ArtifactsInTheWorkspace":    at("mlflow-artifacts:/workspaces/default/" + alice["experiment"] + "/x"),
 		"ArtifactsInAnother":         at("mlflow-artifacts:/workspaces/team-b/x"),
@@ -337,7 +345,11 @@ func TestGoverned_mixed(t *testing.T) {
 				}
 				return
 			}
-			w.refused(t, m, "mallory", "mixed", http.StatusForbidden)
+			statuses := []int{http.StatusForbidden}
+			if strings.HasPrefix(name, "ArtifactsIn") {
+				statuses = append(statuses, http.StatusBadRequest) // of an address that nobody may give
+			}
+			w.refused(t, m, "mallory", "mixed", statuses...)
 		})
 	}
 }

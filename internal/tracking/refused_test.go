@@ -266,10 +266,10 @@ func (a *attacked) sources(t *testing.T, refuse func(*testing.T, []int, string, 
 			refuse(t, bad, "GET", "/model-versions/get-artifact?version=1&path=x&name="+name, "")
 		}
 	}
-	for _, location := range []string{"runs:/x", "s3://b/x#y", "s3://b/x;y", "http://h/?a=../..", "http://h/?a=%2e%2e", "http://h/?a=%252e%252e", "http://h/?a=%25252e%25252e", strings.Repeat("a", 3000)} {
+	for _, location := range []string{"runs:/x", "s3://b/x#y", "s3://b/x;y", "http://h/?a=../..", "http://h/?a=%2e%2e", "http://h/?a=%252e%252e", "http://h/?a=%25252e%25252e", "mlflow-artifacts:/../..", "mlflow-artifacts:/%2e%2e/x", strings.Repeat("a", 3000)} {
 		refuse(t, bad, "POST", "/api/2.0/mlflow/experiments/create", fmt.Sprintf(`{"name":"l","artifact_location":%q}`, location))
 	}
-	for i, location := range []string{trap.url, "file:///etc", "/etc", a.dir, "file://" + a.dir, "s3://bucket/x", "mlflow-artifacts:/../..", "mlflow-artifacts:/%2e%2e/x", "mlflow-artifacts:/" + a.foreign, "mlflow-artifacts://evil.com/x", "mlflow-artifacts:///etc"} {
+	for i, location := range []string{trap.url, "file:///etc", "/etc", a.dir, "file://" + a.dir, "s3://bucket/x", "mlflow-artifacts:/" + a.foreign, "mlflow-artifacts:///" + a.foreign, "mlflow-artifacts://evil.com/x"} {
 		status, made := a.do("POST", "/api/2.0/mlflow/experiments/create", fmt.Sprintf(`{"name":"at-%d","artifact_location":%q}`, i, location))
 		if status != http.StatusOK {
 			continue // refused at once

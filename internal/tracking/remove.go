@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path"
-	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/tracking/gc"
@@ -13,7 +12,7 @@ import (
 // remover removes folders of artifacts in our own store, and where elsewhere leads.
 func (s *Service) remover(elsewhere func(context.Context, string) (blob.Bucket, string, error)) func(context.Context, string) error {
 	return func(ctx context.Context, uri string) error {
-		if p, ok := strings.CutPrefix(uri, artifactRoot+"/"); ok {
+		if p, ok := s.api.Proxied(uri); ok {
 			if err := blob.CheckKey(p); err != nil {
 				return errors.Join(gc.ErrElsewhere, err)
 			}

@@ -90,7 +90,7 @@ func (s *Service) resolveModels(ctx context.Context, namespace, rest, uri string
 
 // locate fills the addresses.
 func (s *Service) locate(v *ModelVersion, uri string) error {
-	p, ok := strings.CutPrefix(uri, artifactRoot+"/")
+	p, ok := model.Proxied(uri)
 	if !ok {
 		return model.Invalid("the files of the model lie in %s, which the platform does not read; log the model through its artifact store", uri)
 	}

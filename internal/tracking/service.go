@@ -142,7 +142,7 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 		return nil, err
 	}
 	s.traces, err = traces.New(ctx, traces.Options{
-		DB: d.Store, Tracking: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, ArtifactRoot: artifactRoot, Open: s.api.Open, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
+		DB: d.Store, Tracking: st, Blobs: d.Blobs, KeyPrefix: d.KeyPrefix, Open: s.api.Open, Clock: d.Clock, NewID: d.NewID, Logger: d.Logger,
 		Prices: d.Prices,
 	})
 	if err != nil {

@@ -37,12 +37,10 @@ type Artifacts struct {
 
 // below is the path below the root of an address there.
 func (a Artifacts) below(uri string) (path string, ok bool) {
-	const local = "file://"
-	root := strings.TrimRight(strings.TrimPrefix(a.Root, local), "/")
-	if rest, ok := strings.CutPrefix(strings.TrimPrefix(uri, local), root); ok && root != "" && (rest == "" || rest[0] == '/') {
-		return rest, true
+	if path, ok = model.Below(uri, a.Root); ok {
+		return path, true
 	}
-	return strings.CutPrefix(uri, "mlflow-artifacts:")
+	return model.Proxied(uri)
 }
 
 func (c *caller) need(a action, keys ...key) error {
@@ -353,6 +351,10 @@ func (c *caller) mcp(ctx context.Context, a action, m route.Mention) error {
 // location is where a new experiment keeps its artifacts: not among those of
 // another. Folders that are no experiment's are free.
 func (c *caller) location(a action, uri string) error {
+	uri, err := model.ArtifactLocation(uri)
+	if err != nil {
+		return err
+	}
 	if c.artifacts.Whole != nil {
 		whole, err := c.artifacts.Whole(uri)
 		if err != nil {

@@ -11,8 +11,9 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
-// csrf is the cookie whose value a form must repeat: a browser sends a
-// password along with any request, but only a page of ours can read the cookie.
+// csrf is the cookie whose value a form must repeat: a browser sends the
+// password and the cookie along with any request, but only the form of our page
+// has the value; no script and no page of another site can read it.
 const (
 	csrf      = "kiwerk_csrf"
 	csrfField = "csrf_token" // upstream's name, which scripts look for

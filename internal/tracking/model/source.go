@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
 )
 
@@ -169,7 +170,10 @@ func Proxied(uri string) (below string, ok bool) {
 	_, rest, _ := strings.Cut(uri, ":")
 	switch schemeOf(uri) {
 	case "mlflow-artifacts":
-		rest = strings.TrimPrefix(rest, "/")
+		if strings.HasPrefix(rest, "//") && !strings.HasPrefix(rest, "///") {
+			return "", false // a host
+		}
+		rest = strings.TrimLeft(rest, "/")
 	case "http", "https":
 		if _, rest, ok = strings.Cut(rest, proxyRoute); !ok || rest != "" && rest[0] != '/' {
 			return "", false
@@ -179,6 +183,37 @@ func Proxied(uri string) (below string, ok bool) {
 		return "", false
 	}
 	return rest, !strings.HasPrefix(rest, "/")
+}
+
+// ArtifactLocation is the address where an experiment keeps its artifacts in
+// the one way that it is written: what leads to artifacts of this server must
+// not lead elsewhere when it is read again.
+func ArtifactLocation(uri string) (string, error) {
+	below, ok := Proxied(uri)
+	if !ok {
+		return uri, nil
+	}
+	below = strings.TrimRight(below, "/")
+	if below != "" {
+		if err := blob.CheckKey(below); err != nil {
+			return "", Invalid("Invalid artifact_location: '%s'. The path must have no empty and no relative parts: %w", Cut(uri, 500), err)
+		}
+	}
+	if schemeOf(uri) != "mlflow-artifacts" {
+		return uri, nil // it names the host that clients reach
+	}
+	return "mlflow-artifacts:/" + below, nil
+}
+
+// Below is the path of an address below that of a folder; both are whole.
+func Below(uri, folder string) (path string, ok bool) {
+	s, isLocal := localPath(uri)
+	if f, both := localPath(folder); isLocal && both {
+		uri, folder = s, f
+	}
+	folder = strings.TrimRight(folder, "/")
+	path, ok = strings.CutPrefix(uri, folder)
+	return path, ok && folder != "" && (path == "" || path[0] == '/')
 }
 
 // IsProxied tells whether an address leads into the artifacts of any tracking server.

@@ -97,7 +97,8 @@ func TestProxied(t *testing.T) {
 		"https://host/prefix/api/2.0/mlflow-artifacts/artifacts/0/r/a%20b": "0/r/a%20b",
 		"http://host/api/2.0/mlflow-artifacts/artifacts":                   "",
 		"mlflow-artifacts://host/0/r":                                      "no",
-		"mlflow-artifacts:///etc":                                          "no",
+		"mlflow-artifacts:///0/r":                                          "0/r",
+		"MLFLOW-Artifacts+x:0/r":                                           "0/r",
 		"http://host/api/2.0/mlflow-artifacts/artifactsx/0":                "no",
 		"http://host/0/r":                                                  "no",
 		"s3://bucket/api/2.0/mlflow-artifacts/artifacts/0":                 "no",
@@ -110,6 +111,45 @@ func TestProxied(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: %q, want %q", uri, got, want)
+		}
+	}
+}
+
+func TestArtifactLocation(t *testing.T) {
+	for uri, want := range map[string]string{
+		"mlflow-artifacts:/a/b": "mlflow-artifacts:/a/b", "mlflow-artifacts:a/": "mlflow-artifacts:/a", "mlflow-artifacts:///a": "mlflow-artifacts:/a", "MLFLOW-artifacts+x:/a": "mlflow-artifacts:/a",
+		"mlflow-artifacts:": "mlflow-artifacts:/", "mlflow-artifacts://host/a": "mlflow-artifacts://host/a", "": "", "../a": "../a", "s3://b/../x": "s3://b/../x",
+		"http://h/api/2.0/mlflow-artifacts/artifacts/1": "http://h/api/2.0/mlflow-artifacts/artifacts/1",
+		"mlflow-artifacts:/x/../1":                      "refused", "mlflow-artifacts:/./1": "refused", "mlflow-artifacts:/x//1": "refused", "mlflow-artifacts:/%2e/1": "refused", "mlflow-artifacts:/x%252f%252e%252e/1": "refused",
+		`mlflow-artifacts:/x\..\1`: "refused", "mlflow-artifacts+x:/../1": "refused", "http://h/api/2.0/mlflow-artifacts/artifacts/x/../1": "refused", "http://h/api/2.0/mlflow-artifacts/artifacts/x/%2e%2e/1": "refused",
+	} {
+		got, err := ArtifactLocation(uri)
+		if err != nil {
+			got = "refused"
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q (%v)", uri, got, want, err)
+		}
+	}
+}
+
+func TestBelow(t *testing.T) {
+	for _, c := range []struct{ uri, folder, want string }{
+		{"s3://b/x/1/r", "s3://b/x/", "/1/r"},
+		{"s3://b/x", "s3://b/x", ""},
+		{"s3://b/xy", "s3://b/x", "no"},
+		{"/a b/1", "/a b", "/1"},
+		{"file:///a%20b/1", "/a b", "/1"},
+		{"/a b/1", "file:///a%20b", "/1"},
+		{"/a/../b/1", "/b", "/1"},
+		{"/a/1", "", "no"},
+	} {
+		got, ok := Below(c.uri, c.folder)
+		if !ok {
+			got = "no"
+		}
+		if got != c.want {
+			t.Errorf("%s in %s: %q, want %q", c.uri, c.folder, got, c.want)
 		}
 	}
 }

@@ -160,8 +160,8 @@ func (a *API) owned(ctx context.Context, folder string) error {
 
 // ownedElsewhere is owned for what lies below the root that is not in the server's own store.
 func (a *API) ownedElsewhere(ctx context.Context, uri, file string) error {
-	below, ok := strings.CutPrefix(uri, strings.TrimRight(a.o.Root, "/"))
-	if a.o.Root == "" || !ok || below != "" && below[0] != '/' {
+	below, ok := model.Below(uri, a.o.Root)
+	if !ok {
 		return nil
 	}
 	first, _, _ := strings.Cut(strings.TrimLeft(below+"/"+file, "/"), "/")
@@ -204,7 +204,7 @@ func (a *API) placeOf(ctx context.Context, uri, file string) (place, error) {
 	if err := checkFile(file); err != nil {
 		return place{}, err
 	}
-	if _, proxied := a.proxied(uri); a.o.Elsewhere != nil && !proxied {
+	if _, proxied := a.Proxied(uri); a.o.Elsewhere != nil && !proxied {
 		if err := a.ownedElsewhere(ctx, uri, file); err != nil {
 			return place{}, err
 		}
@@ -225,9 +225,9 @@ func (a *API) Open(ctx context.Context, uri, file string) (io.ReadCloser, error)
 	return content, err
 }
 
-// proxied tells whether the server takes and hands out the artifacts at an
+// Proxied tells whether the server takes and hands out the artifacts at an
 // address, and where below its root they lie.
-func (a *API) proxied(uri string) (below string, ok bool) {
+func (a *API) Proxied(uri string) (below string, ok bool) {
 	below, ok = model.Proxied(uri)
 	return below, ok && (!a.o.NoProxy || strings.HasPrefix(uri, a.o.ArtifactRoot+"/"))
 }
@@ -237,7 +237,10 @@ func (a *API) keyOf(ctx context.Context, uri, file string) (string, error) {
 	if err := checkFile(file); err != nil {
 		return "", err
 	}
-	if below, ok := a.proxied(uri); ok {
+	if below, ok := a.Proxied(uri); ok {
+		if err := checkFile(strings.TrimRight(below, "/")); err != nil {
+			return "", err // joined it would be another one
+		}
 		return a.key(ctx, path.Join(below, file))
 	}
 	return "", model.Invalid("The artifacts lie in %s, which the server does not read; clients fetch them from there themselves.", uri)

@@ -434,7 +434,7 @@ func (a *API) presignPlace(ctx context.Context, q *presignIn, what string) (p pl
 		}
 		uri = m.ArtifactURI
 	}
-	if _, proxied := a.proxied(uri); proxied {
+	if _, proxied := a.Proxied(uri); proxied {
 		return p, model.Invalid("%s is not supported for proxied artifact storage (artifact URI scheme: mlflow-artifacts). This endpoint requires a direct cloud storage artifact URI.", what)
 	}
 	p, err = a.placeOf(ctx, uri, q.Path)

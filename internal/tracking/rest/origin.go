@@ -23,7 +23,7 @@ func (a *API) createWithOrigin(ctx context.Context, n store.NewRun) (model.Run, 
 	if err != nil {
 		return r, err
 	}
-	root, ours := a.proxied(r.ArtifactURI)
+	root, ours := a.Proxied(r.ArtifactURI)
 	for _, f := range files {
 		if !ours {
 			break

@@ -76,6 +76,10 @@ func (s *Store) CreateExperiment(ctx context.Context, namespace, name, location 
 	if err := model.CheckExperimentName(name); err != nil {
 		return 0, err
 	}
+	location, err = model.ArtifactLocation(location)
+	if err != nil {
+		return 0, err
+	}
 	if err := model.CheckArtifactLocation(namespace, s.o.DefaultNamespace, location); err != nil {
 		return 0, err
 	}

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"strings"
 
 	"github.com/kiwerk/kiwerk/internal/blob"
 	"github.com/kiwerk/kiwerk/internal/server"
@@ -97,7 +96,7 @@ func (s *Service) open(ctx context.Context, location, name string) (io.ReadClose
 	if s.o.Open != nil {
 		return s.o.Open(ctx, location, name)
 	}
-	below, ok := strings.CutPrefix(location, s.o.ArtifactRoot+"/")
+	below, ok := model.Proxied(location)
 	if !ok {
 		return nil, model.Invalid("The files of the trace lie in %s, which the server does not read; clients fetch them from there themselves.", location)
 	}

@@ -34,10 +34,10 @@ type Tracking interface {
 type Options struct {
 	DB       *db.Store
 	Tracking Tracking
-	// Blobs has the artifacts; KeyPrefix is where they lie (empty is the top), ArtifactRoot how their addresses begin.
-	Blobs                   blob.Bucket
-	KeyPrefix, ArtifactRoot string
-	// Open opens a file below an address that the caller may read; nil reads below ArtifactRoot only.
+	// Blobs has the artifacts; KeyPrefix is where they lie; empty is the top.
+	Blobs     blob.Bucket
+	KeyPrefix string
+	// Open opens a file below an address that the caller may read; nil reads the artifacts of this server only.
 	Open  func(ctx context.Context, uri, file string) (io.ReadCloser, error)
 	Clock func() time.Time
 	// NewID makes ids of 32 hexadecimal digits.
@@ -56,7 +56,7 @@ type Service struct {
 
 // New brings the schema up to date.
 func New(ctx context.Context, o Options) (*Service, error) {
-	if o.Tracking == nil || o.Blobs == nil || o.ArtifactRoot == "" || o.Logger == nil {
+	if o.Tracking == nil || o.Blobs == nil || o.Logger == nil {
 		return nil, errors.New("traces: all options are required")
 	}
 	st, err := store.New(ctx, store.Options{DB: o.DB, Clock: o.Clock, NewID: o.NewID})

@@ -83,7 +83,7 @@ func start(tb testing.TB, d *db.Store) *platform {
 		tb.Fatal(err)
 	}
 	svc, err := traces.New(tb.Context(), traces.Options{
-		DB: d, Prices: known, Tracking: tr, Blobs: blobs, KeyPrefix: "tracking", ArtifactRoot: "mlflow-artifacts:", Clock: time.Now, NewID: newID, Logger: slog.New(slog.DiscardHandler),
+		DB: d, Prices: known, Tracking: tr, Blobs: blobs, KeyPrefix: "tracking", Clock: time.Now, NewID: newID, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		tb.Fatal(err)
