@@ -13,43 +13,26 @@ import (
 	"github.com/kiwerk/kiwerk/internal/tracking/route"
 )
 
-// search looks among what belongs to a server.
-type search struct {
-	ref
-
+// terms of a search.
+type terms struct {
 	Filter  string   `ml:"filter_string"`
 	Max     *int64   `ml:"max_results"`
 	OrderBy []string `ml:"order_by"`
 	Token   string   `ml:"page_token"`
 	Version string   `ml:"server_version"`
 	Alias   string   `ml:"server_alias"`
+}
+
+// search looks among what belongs to a server.
+type search struct {
+	ref
+	terms
 }
 
 // searchAll looks among all that the caller may see.
 type searchAll struct {
 	route.Scope
-
-	Filter  string   `ml:"filter_string"`
-	Max     *int64   `ml:"max_results"`
-	OrderBy []string `ml:"order_by"`
-	Token   string   `ml:"page_token"`
-	Version string   `ml:"server_version"`
-	Alias   string   `ml:"server_alias"`
-}
-
-// terms of either.
-type terms struct {
-	filter, token, version, alias string
-	max                           *int64
-	orderBy                       []string
-}
-
-func (q *search) terms() terms {
-	return terms{q.Filter, q.Token, q.Version, q.Alias, q.Max, q.OrderBy}
-}
-
-func (q *searchAll) terms() terms {
-	return terms{q.Filter, q.Token, q.Version, q.Alias, q.Max, q.OrderBy}
+	terms
 }
 
 // seen selects the servers that a caller may see; nil is all.
@@ -120,16 +103,16 @@ type plan[T any] struct {
 
 // read checks what is asked for; condition makes SQL of one comparison.
 func read[T any](q terms, of string, l *filter.Language, most int64, kind string, condition func(filter.Comparison) (query.Clause, error), order func([]filter.Order) query.Order[T]) (p plan[T], err error) {
-	if p.max, err = route.MaxResults(q.max, pageOf, most); err != nil {
+	if p.max, err = route.MaxResults(q.Max, pageOf, most); err != nil {
 		return p, err
 	}
-	comparisons, err := l.Parse(q.filter)
+	comparisons, err := l.Parse(q.Filter)
 	if err != nil {
 		return p, asInvalid(err)
 	}
 	var orders []filter.Order
 	given := map[string]bool{}
-	for _, text := range q.orderBy {
+	for _, text := range q.OrderBy {
 		o, err := l.ParseOrder(text)
 		if err != nil {
 			return p, asInvalid(err)
@@ -141,7 +124,7 @@ func read[T any](q terms, of string, l *filter.Language, most int64, kind string
 		orders = append(orders, o)
 	}
 	p.order = order(orders)
-	if p.token, err = query.ParseToken(q.token, query.Hash(kind, of, q.filter, q.version, q.alias, strings.Join(q.orderBy, "\x00"))); err != nil {
+	if p.token, err = query.ParseToken(q.Token, query.Hash(kind, of, q.Filter, q.Version, q.Alias, strings.Join(q.OrderBy, "\x00"))); err != nil {
 		return p, err
 	}
 	behind, err := p.order.Behind(p.token)
@@ -225,7 +208,7 @@ func serverCondition(c filter.Comparison) (query.Clause, error) {
 }
 
 func (s *Service) searchServers(ctx context.Context, q *searchAll) (*serversOut, error) {
-	p, err := read(q.terms(), "", &serverLanguage, maxServers, "servers", serverCondition, serverOrder)
+	p, err := read(q.terms, "", &serverLanguage, maxServers, "servers", serverCondition, serverOrder)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +263,7 @@ func versionCondition(c filter.Comparison) (query.Clause, error) {
 }
 
 func (s *Service) searchVersions(ctx context.Context, q *search) (*versionsOut, error) {
-	p, err := read(q.terms(), q.name, &versionLanguage, maxOthers, "versions", versionCondition, versionOrder)
+	p, err := read(q.terms, q.name, &versionLanguage, maxOthers, "versions", versionCondition, versionOrder)
 	if err != nil {
 		return nil, err
 	}
@@ -317,11 +300,11 @@ func endpointCondition(c filter.Comparison) (query.Clause, error) {
 }
 
 func (s *Service) searchEndpoints(ctx context.Context, q *search) (*endpointsOut, error) {
-	return s.findEndpoints(ctx, q.terms(), q.name, query.Of("s.name = ?", q.name))
+	return s.findEndpoints(ctx, q.terms, q.name, query.Of("s.name = ?", q.name))
 }
 
 func (s *Service) searchAllEndpoints(ctx context.Context, q *searchAll) (*endpointsOut, error) {
-	return s.findEndpoints(ctx, q.terms(), "", seen(q.Visible))
+	return s.findEndpoints(ctx, q.terms, "", seen(q.Visible))
 }
 
 // findEndpoints looks among the endpoints of one server, or of all that may be seen.
@@ -332,11 +315,11 @@ func (s *Service) findEndpoints(ctx context.Context, q terms, of string, among q
 	}
 	namespace := server.NamespaceOf(ctx)
 	where := query.All(query.Of("s.namespace = ?", namespace), among, p.where)
-	if q.alias != "" {
-		where = query.All(where, query.Of("e.alias = ?", q.alias))
+	if q.Alias != "" {
+		where = query.All(where, query.Of("e.alias = ?", q.Alias))
 	}
-	if q.version != "" {
-		where = query.All(where, query.Of("e.version IS NOT NULL AND v.version = ?", q.version))
+	if q.Version != "" {
+		where = query.All(where, query.Of("e.version IS NOT NULL AND v.version = ?", q.Version))
 	}
 	list, next, err := run(ctx, s, p, func(t *db.Tx, tail string, args ...any) ([]endpointRow, error) {
 		return endpoints(t, namespace, where, tail, args...)

@@ -25,10 +25,10 @@ type Custom interface{ SetJSON(value any) bool }
 // field is one `ml:"name,required"` of a request struct.
 type field struct {
 	name, camel string
-	index       int
+	index       []int
 	required    bool
-	// alias is the field that may stand in for a missing one.
-	alias int
+	// alias is the field that may stand in for a missing one; nil is none.
+	alias []int
 }
 
 var layouts sync.Map // reflect.Type → []field
@@ -38,13 +38,13 @@ func layoutOf(t reflect.Type) []field {
 		return l.([]field) //nolint:forcetypeassert // Nothing else is stored.
 	}
 	var list []field
-	for i := range t.NumField() { // what is embedded comes from the path
-		tag := t.Field(i).Tag.Get("ml")
+	for _, f := range reflect.VisibleFields(t) { // those of embedded structs, too
+		tag := f.Tag.Get("ml")
 		if tag == "" {
 			continue
 		}
 		name, opts, _ := strings.Cut(tag, ",")
-		list = append(list, field{name: name, camel: Camel(name), index: i, required: opts == "required", alias: -1})
+		list = append(list, field{name: name, camel: Camel(name), index: f.Index, required: opts == "required"})
 	}
 	for i, f := range list {
 		for _, other := range list {
@@ -70,9 +70,9 @@ func Camel(s string) string {
 func require(req any) error {
 	v := reflect.ValueOf(req).Elem()
 	for _, f := range layoutOf(v.Type()) {
-		fv := v.Field(f.index)
-		if f.alias >= 0 && fv.IsZero() {
-			fv.Set(v.Field(f.alias))
+		fv := v.FieldByIndex(f.index)
+		if f.alias != nil && fv.IsZero() {
+			fv.Set(v.FieldByIndex(f.alias))
 		}
 		if f.required && empty(fv) {
 			return Missing(f.name)
@@ -100,7 +100,7 @@ func setQuery(req any, q url.Values) error {
 		if len(values) == 0 {
 			continue
 		}
-		fv := v.Field(f.index)
+		fv := v.FieldByIndex(f.index)
 		var value any = values[0]
 		switch base := indirectType(fv.Type()); base.Kind() {
 		case reflect.Slice:
@@ -150,7 +150,7 @@ func setStruct(v reflect.Value, object map[string]any, path string) error {
 		if value == nil {
 			continue // absent or null
 		}
-		if err := set(v.Field(f.index), value, join(path, f.name)); err != nil {
+		if err := set(v.FieldByIndex(f.index), value, join(path, f.name)); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func setStruct(v reflect.Value, object map[string]any, path string) error {
 		return nil // the caller checks, after the path values are in
 	}
 	for _, f := range layoutOf(v.Type()) {
-		if f.required && empty(v.Field(f.index)) {
+		if f.required && empty(v.FieldByIndex(f.index)) {
 			return Missing(join(path, f.name))
 		}
 	}

@@ -21,6 +21,25 @@ type inner struct {
 	Value *float64 `ml:"value,required"`
 }
 
+type page struct {
+	Max int64 `ml:"max_results,required"`
+}
+
+// found has its fields from what it embeds.
+type found struct {
+	page
+}
+
+func TestCodec_embedded(t *testing.T) {
+	for query, want := range map[string]int64{"max_results=3": 3, "": 0} {
+		var got found
+		err := mlwire.Codec{}.Decode(httptest.NewRequest(http.MethodGet, "/x?"+query, nil), &got)
+		if got.Max != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %+v, %v", query, got, err)
+		}
+	}
+}
+
 type request struct {
 	ID    string   `ml:"run_id,required"`
 	UUID  string   `ml:"run_uuid"`
