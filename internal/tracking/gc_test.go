@@ -2,11 +2,14 @@ package tracking_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/kiwerk/kiwerk/internal/server"
+	"github.com/kiwerk/kiwerk/internal/tracking"
 )
 
 func (p *platform) gc(body string) (int, []any) {
@@ -141,4 +144,22 @@ func TestGC_isRefused(t *testing.T) {
 		t.Errorf("another project: %d", status)
 	}
 	p.must("GET", "runs/get?run_id="+run, "") // and the run is still there
+}
+
+// TestGC_leavesALine in a log that has errors only.
+func TestGC_leavesALine(t *testing.T) {
+	var log strings.Builder
+	dir := t.TempDir()
+	p := startAt(t, filepath.Join(dir, "kiwerk.db"), dir, nil, func(d *tracking.Deps) {
+		d.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})).With("component", "tracking")
+	})
+	run, _ := p.newRun()
+	if status, _ := p.gc(fmt.Sprintf(`{"run_ids":[%q],"erase":true}`, run)); status != 200 {
+		t.Fatal(status)
+	}
+	for _, want := range []string{"audit=true", "project=default", "kind=run", "id=" + run, "component=tracking"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in %q", want, log.String())
+		}
+	}
 }

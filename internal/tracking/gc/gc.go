@@ -186,7 +186,7 @@ func (s *Service) remove(ctx context.Context, namespace string, d store.Doomed, 
 	if err != nil {
 		return err
 	}
-	s.o.Logger.InfoContext(ctx, "removed for good", "audit", true, "user", server.UserOf(ctx).Name, "project", namespace,
+	server.Audit(ctx, s.o.Logger, "removed for good", "project", namespace,
 		"kind", d.Kind, "id", d.ID, "artifacts", d.ArtifactURI, "artifactsKept", r.Kept, "traces", r.Traces, "erasure", erase)
 	return nil
 }
