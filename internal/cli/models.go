@@ -252,7 +252,7 @@ func (s *trackers) pullModel() *cobra.Command {
 		if to == "" {
 			to = fmt.Sprintf("%s-%s", strings.ReplaceAll(v.Name, "/", "_"), v.Version)
 		}
-		files, err := workbench.Pull(c.Context(), server, folder, to, s.pulled)
+		files, err := workbench.PullModel(c.Context(), server, folder, to, s.pulled)
 		if err != nil {
 			return err
 		}

@@ -145,6 +145,7 @@ func (s *trackers) failure(server *client.Client, err error) error {
 	var known *Failure
 	var several *workbench.AmbiguousError
 	var noModel *workbench.NoModelError
+	var nothing *workbench.NothingError
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
@@ -154,6 +155,8 @@ func (s *trackers) failure(server *client.Client, err error) error {
 		return &Failure{Code: ExitUsage, What: text.S(text.RunAmbiguous, several.ID, strings.Join(several.Runs, ", ")), Try: text.S(text.Verbatim, "kiwerk runs show "+several.Runs[0])}
 	case errors.As(err, &noModel):
 		return withoutModel(noModel)
+	case errors.As(err, &nothing):
+		return &Failure{Code: ExitNotFound, What: text.S(text.ModelNothing, nothing.Address), Try: text.S(text.Verbatim, "kiwerk models list")}
 	case errors.Is(err, workbench.ErrModel):
 		return usage(text.S(text.ModelReference), "kiwerk models list")
 	case errors.Is(err, client.ErrElsewhere):

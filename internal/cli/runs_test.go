@@ -243,7 +243,7 @@ func TestRuns_life(t *testing.T) {
 		{2, "--model-id m-", "Version"},
 		{0, "Version 1 of model third", ""},
 		{0, "Version 2 of model third", ""},
-		{0, "mlflow-artifacts:/1/r1", "2   "},
+		{0, "mlflow-artifacts:/1/r1", "2         READY"},
 		{0, "champion", "1   READY"},
 		{4, "9", ""},
 		{0, "", ""},
@@ -393,6 +393,33 @@ func TestModels_lineage(t *testing.T) {
 	}
 	if r[2].code != ExitNotFound {
 		t.Errorf("got %+v", r[2])
+	}
+}
+
+// TestModels_pull fetches a source that is one file; a source at which nothing lies is a failure.
+func TestModels_pull(t *testing.T) {
+	t.Chdir(t.TempDir())
+	r := runWith(
+		t, nil,
+		"models register one --run r2 --source mlflow-artifacts:/1/r2/artifacts/model/MLmodel",
+		"models register none --run r2 --source mlflow-artifacts:/1/r2/artifacts/nope",
+		"models register folder --run r2 --source mlflow-artifacts:/1/r2/artifacts/no/folder",
+		"models pull one/1 --to one", "models pull none --to none", "models pull folder --to none",
+	)
+	content, err := os.ReadFile("one/MLmodel")
+	if err != nil || string(content) != "flavors: {}\n" || r[3].code != ExitOK {
+		t.Errorf("%q, %v, %+v", content, err, r[3])
+	}
+	if entries, err := os.ReadDir("one"); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	for _, x := range r[4:] {
+		if x.code != ExitNotFound || !strings.Contains(x.err, "no file lies at mlflow-artifacts:/1/r2/artifacts/no") {
+			t.Errorf("%+v", x)
+		}
+	}
+	if _, err := os.Stat("none"); err == nil {
+		t.Error("a folder was made for nothing")
 	}
 }
 

@@ -72,6 +72,7 @@ const (
 	ModelApproved       Key = "models.approved"
 	ModelRejected       Key = "models.rejected"
 	ModelPulled         Key = "models.pulled"
+	ModelNothing        Key = "models.nothing"
 	ModelReference      Key = "models.reference"
 
 	TrackingURI         Key = "tracking.uri"
@@ -183,6 +184,7 @@ var runsTexts = map[Key]entry{
 	ModelApproved:       {"Version %s of model %s is approved.\nNext: kiwerk models show %s", "Version %s des Modells %s ist freigegeben.\nWeiter: kiwerk models show %s"},
 	ModelRejected:       {"Version %s of model %s is rejected.\nNext: kiwerk models show %s", "Version %s des Modells %s ist abgelehnt.\nWeiter: kiwerk models show %s"},
 	ModelPulled:         {"Version %[2]s of model %[1]s lies in %[3]s.", "Version %[2]s des Modells %[1]s liegt in %[3]s."},
+	ModelNothing:        {"no file lies at %s, so there is nothing to download", "unter %s liegt keine Datei, also gibt es nichts herunterzuladen"},
 	ModelReference:      {"a model version is written MODEL/VERSION, MODEL@ALIAS, or MODEL for its newest", "eine Modellversion heißt MODELL/VERSION, MODELL@ALIAS, oder MODELL für die neueste"},
 
 	TrackingURI:         {"%q is no address of a tracking server; it begins with http:// or https://", "%q ist keine Adresse eines Tracking-Servers; sie beginnt mit http:// oder https://"},

@@ -34,10 +34,56 @@ const partial = ".kiwerk-partial"
 // ErrDamaged: what came is not what the server says it has.
 var ErrDamaged = errors.New("the download is damaged")
 
+// NothingError is the address of a model at which there is no file.
+type NothingError struct{ Address string }
+
+// Error names the address.
+func (e *NothingError) Error() string { return "no file lies at " + e.Address }
+
+// PullModel downloads a model: a folder as [Pull] does, or the one file that its address names.
+func PullModel(ctx context.Context, c *client.Client, f client.Folder, dir string, progress func(Pulled)) ([]Pulled, error) {
+	inside, err := c.List(ctx, f, "")
+	if err != nil && !client.IsNotFound(err) {
+		return nil, err
+	}
+	if len(inside) > 0 {
+		return Pull(ctx, c, f, dir, progress)
+	}
+	above, file, err := fileOf(ctx, c, f)
+	if err != nil {
+		return nil, err
+	}
+	return pull(ctx, c, above, dir, func(visit func(client.File) error) error { return visit(file) }, progress)
+}
+
+// fileOf takes the address of a folder as that of a file; above is the folder that it lies in.
+func fileOf(ctx context.Context, c *client.Client, f client.Folder) (above client.Folder, file client.File, err error) {
+	p, proxied := f.Proxied()
+	if !proxied || p == "" {
+		return above, file, &NothingError{f.URI}
+	}
+	above.URI = "mlflow-artifacts:/" + strings.TrimPrefix(path.Dir(p), ".")
+	list, err := c.List(ctx, above, "")
+	if err != nil && !client.IsNotFound(err) {
+		return above, file, err
+	}
+	for _, file := range list {
+		if !file.Folder && file.Path == path.Base(p) {
+			return above, file, nil
+		}
+	}
+	return above, file, &NothingError{f.URI}
+}
+
 // Pull downloads all files of a folder into dir. Files lie there whole or not
 // at all; what was broken off goes on where it was, what is there is kept when
 // it has the server's size and hash.
 func Pull(ctx context.Context, c *client.Client, f client.Folder, dir string, progress func(Pulled)) ([]Pulled, error) {
+	return pull(ctx, c, f, dir, func(visit func(client.File) error) error { return c.Walk(ctx, f, "", visit) }, progress)
+}
+
+// pull downloads those files of a folder that each visits.
+func pull(ctx context.Context, c *client.Client, f client.Folder, dir string, each func(visit func(client.File) error) error, progress func(Pulled)) ([]Pulled, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // As a user's own folder is.
 		return nil, err
 	}
@@ -47,7 +93,7 @@ func Pull(ctx context.Context, c *client.Client, f client.Folder, dir string, pr
 	}
 	defer root.Close()
 	list := []Pulled{}
-	err = c.Walk(ctx, f, "", func(file client.File) error {
+	err = each(func(file client.File) error {
 		p, err := pullFile(ctx, c, f, root, file)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file.Path, err)
