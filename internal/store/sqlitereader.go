@@ -130,7 +130,7 @@ func (r *sqliteReader) check(rc int32) error {
 }
 
 func (r *sqliteReader) frame(_ context.Context, f frame) error {
-	for _, text := range map[frame][]string{snapshot: {"BEGIN"}, commit: {"COMMIT"}, rollback: {"ROLLBACK"}}[f] {
+	for _, text := range sqliteFrames[f] {
 		if err := r.run(text); err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func (r *sqliteReader) query(ctx context.Context, query string, args []any) (cur
 		r.release(query, st)
 		return nil, fmt.Errorf("store: %d arguments for %d placeholders in %q", len(args), st.args, query)
 	}
-	for i, a := range args {
+	for i, a := range sqliteArgs(args) {
 		if err := r.bind(st, int32(i+1), a); err != nil { //nolint:gosec // Few.
 			r.release(query, st)
 			return nil, err
@@ -224,10 +224,6 @@ func (r *sqliteReader) release(query string, st *readStatement) {
 const copied = ^uintptr(0)
 
 func (r *sqliteReader) bind(st *readStatement, i int32, arg any) error {
-	switch list := arg.(type) {
-	case []int64, []string, []float64:
-		arg = jsonList(list)
-	}
 	switch v := plainValue(arg, 0).(type) {
 	case nil:
 		return r.check(lib.Xsqlite3_bind_null(r.tls, st.handle, i))
