@@ -130,7 +130,7 @@ func (s *Store) connect(ctx context.Context, readers int) (writer session, err e
 // instead of adding to them. An error of fn is returned as it is, after its
 // writes were taken back.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
-	r := &request{ctx: ctx, fn: fn, done: make(chan error, 1)}
+	r := &request{ctx: ctx, fn: guarded(ctx, fn), done: make(chan error, 1)}
 	select {
 	case <-s.closing:
 		return ErrClosed

@@ -31,6 +31,9 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 		err = s.removeEmpty(r.Context(), name)
 	case setDefault:
 		err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
+			if err := lock(t, name); err != nil {
+				return err
+			}
 			if err := s.o.Contents.Move(t, name, server.DefaultNamespace); err != nil {
 				return err
 			}
@@ -54,6 +57,9 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 // removeEmpty deletes a workspace in which nothing lies.
 func (s *Service) removeEmpty(ctx context.Context, name string) error {
 	return s.o.DB.Update(ctx, func(t *db.Tx) error {
+		if err := lock(t, name); err != nil {
+			return err
+		}
 		held, err := s.o.Contents.Held(t, name)
 		if err != nil {
 			return err
@@ -83,6 +89,11 @@ func (s *Service) removeAll(ctx context.Context, name string) (err error) {
 		}
 	}
 	return err
+}
+
+// lock waits for those who write into a workspace; who comes later finds it gone.
+func lock(t *db.Tx, name string) error {
+	return t.Hold("SELECT name FROM workspaces WHERE name = ?", name)
 }
 
 func (s *Service) drop(t *db.Tx, name string) error {

@@ -106,7 +106,8 @@ func (s *Service) enabled() error {
 	return server.Errorf(http.StatusBadRequest, "FEATURE_DISABLED", "Workspace APIs are not available: workspaces are not enabled on this server; start it with --enable-workspaces")
 }
 
-// Wrap refuses requests for a workspace that does not exist. Who has not
+// Wrap refuses requests for a workspace that does not exist, and what they
+// write once it does no longer. Who has not
 // logged in does not learn which ones do: next refuses those.
 func (s *Service) Wrap(next http.Handler, login server.Authenticator) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,9 +132,30 @@ func (s *Service) Wrap(next http.Handler, login server.Authenticator) http.Handl
 			return
 		}
 		r.Header.Set(server.WorkspaceHeader, name)
+		if name != server.DefaultNamespace {
+			r = r.WithContext(db.WithGuard(r.Context(), func(t *db.Tx) error { return stays(t, name) }))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
+
+// stays makes sure that a workspace is there until the update ends. A request
+// may write long after it has found its workspace, and what it made in one that
+// is gone would belong to whoever makes the next one of that name.
+func stays(t *db.Tx, name string) error {
+	query := "SELECT 1 FROM workspaces WHERE name = ?"
+	if t.Dialect() == db.Postgres {
+		query += " FOR KEY SHARE" // keeps other copies from deleting it
+	}
+	var one int64
+	err := t.Row(query, name).Scan(&one)
+	if db.IsNoRows(err) {
+		return notFound(name)
+	}
+	return err
+}
+
+func notFound(name string) error { return model.Missing("Workspace '%s' not found", name) }
 
 // workspace on the wire.
 type workspace struct {
@@ -169,7 +191,7 @@ func (s *Service) find(ctx context.Context, name string) (workspace, error) {
 			return nil
 		}
 		if db.IsNoRows(err) {
-			return model.Missing("Workspace '%s' not found", name)
+			return notFound(name)
 		}
 		return err
 	})
@@ -290,6 +312,11 @@ func (s *Service) change(w http.ResponseWriter, r *http.Request) error {
 		ws.Description = q.Description
 	}
 	err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
+		if ws.Name != server.DefaultNamespace { // which needs no row
+			if err := stays(t, ws.Name); err != nil {
+				return err
+			}
+		}
 		_, err := t.Exec("INSERT INTO workspaces(name, description) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET description = excluded.description", ws.Name, ws.Description)
 		return err
 	})
