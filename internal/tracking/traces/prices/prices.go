@@ -19,7 +19,8 @@ const Variable = "MLFLOW_MODEL_CATALOG_URI"
 // Tokens are how many there were of each kind. Input counts those of the caches, too.
 type Tokens struct{ Input, Output, CacheRead, CacheWrite, CacheWriteHour float64 }
 
-// price of a model in US dollars for a million tokens; nil is not known.
+// price of a model in US dollars for a million tokens. As with MLflow, tokens of a
+// kind without one cost nothing, those of the caches what other input costs.
 type price struct {
 	Input     *float64 `json:"input_per_million_tokens"`
 	Output    *float64 `json:"output_per_million_tokens"`

@@ -51,6 +51,7 @@ func TestCost(t *testing.T) {
 		"Prefix":        {"alpha/big", "", Tokens{Output: 1e6}, 0, 10, true},
 		"Caches":        {"big", "alpha", Tokens{Input: 10e6, CacheRead: 2e6, CacheWrite: 4e6, CacheWriteHour: 1e6}, 4*2 + 2*.5 + 3*3 + 4, 0, true},
 		"CachesPlain":   {"plain", "alpha", Tokens{Input: 3e6, CacheRead: 1e6, CacheWrite: 1e6, CacheWriteHour: 9e6}, 3, 0, true},
+		"InputOnly":     {"big", "beta", Tokens{Input: 1e6, Output: 1e6}, 100, 0, true},
 		"NoTokens":      {"big", "alpha", Tokens{}, 0, 0, false},
 		"NoPrice":       {"none", "alpha", Tokens{Input: 1}, 0, 0, false},
 		"Unknown":       {"x", "../alpha", Tokens{Input: 1}, 0, 0, false},
