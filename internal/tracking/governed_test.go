@@ -451,10 +451,33 @@ func TestGoverned_scorers(t *testing.T) {
 
 // mildDeletes are calls that delete something and need no right to delete,
 // because what they take away is a part of an object that is changed thereby.
-var mildDeletes = regexp.MustCompile(`/tags(/|$)|-tag$|/alias(es)?(/|$)|/records$|/assessments/|/mcp-servers/\{name\}/(versions|endpoints)/`)
+var mildDeletes = regexp.MustCompile(`/tags(/|$)|-tag$|/alias(es)?(/|$)|/records$|/assessments/|/mcp-servers/\{(name|plain)\}/(versions|endpoints)/`)
 
 // readingPosts are calls that change nothing although their method could.
 var readingPosts = regexp.MustCompile(`/search(-datasets)?$|/get-latest-versions$|/batchGetInfos$|/calculate-filter-correlation$|/traces/metrics$|/graphql$|presigned-download-url$`)
+
+// TestGoverned_plainNames: however the slash in the name of an MCP server is
+// written, who has EDIT may do all but delete.
+func TestGoverned_plainNames(t *testing.T) {
+	w := govern(t)
+	w.must("POST", "users/create", `{"username":"editor","password":"password of editor"}`, "User", "admin")
+	w.v3("POST", "users/permissions/grant", fmt.Sprintf(`{"username":"editor","resource_type":"mcp_server","resource_id":%q,"permission":"EDIT"}`, w.own["alice"]["mcp_server"]), "admin")
+	n := 0
+	for _, e := range w.endpoints {
+		if !strings.Contains(e.Pattern, "/api/3.0/mlflow/mcp-servers/{") {
+			continue
+		}
+		n++
+		m := requestOf(e, w.own["alice"])
+		status, answer := w.ask(m, "editor")
+		if refused := status == http.StatusForbidden; refused != (e.Permission.Verb == "delete") {
+			t.Errorf("%s: %d %v", m.call, status, answer)
+		}
+	}
+	if n < 40 {
+		t.Errorf("only %d calls", n)
+	}
+}
 
 // TestGoverned_verbs: the permission of each route is as strong as what it
 // does; beside Kubernetes it is all that counts.

@@ -63,6 +63,7 @@ func govern(t *testing.T) *world {
 	}
 	w := &world{platform: p, dir: dir, endpoints: slices.Concat(p.Endpoints(), spaces.Endpoints()), own: map[string]map[string]string{}}
 	w.governed = users.Govern(w.endpoints, p.Service, access.Artifacts{})
+	w.endpoints = withPlainNames(w.endpoints)
 	w.users = users.Endpoints()
 	p.handler, err = server.New(server.Options{Authenticator: byHeader{}, Authorizer: users, Logger: slog.New(slog.DiscardHandler), Endpoints: append(slices.Clip(w.governed), w.users...), Hosts: []string{"example.com"}})
 	if err != nil {
@@ -76,6 +77,22 @@ func govern(t *testing.T) *world {
 		w.v3("POST", "users/permissions/grant", fmt.Sprintf(`{"username":"reader","resource_type":%q,"resource_id":%q,"permission":"READ"}`, kind, id), "admin")
 	}
 	return w
+}
+
+// withPlainNames puts the calls of MCP servers with a plain slash in the name
+// in place of the route that takes them all.
+func withPlainNames(list []server.Endpoint) (out []server.Endpoint) {
+	for _, e := range list {
+		if strings.HasSuffix(e.Pattern, "/mcp-servers/{path...}") {
+			continue
+		}
+		out = append(out, e)
+		if before, after, ok := strings.Cut(e.Pattern, "/mcp-servers/{name}"); ok {
+			e.Pattern = before + "/mcp-servers/{plain}" + after
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // v3 is a call of version 3 of the API that works.
@@ -228,7 +245,7 @@ func ofMCP(method, path string, own map[string]string) map[string]any {
 		return map[string]any{"name": own["new mcp_server"]}
 	case method == http.MethodPost && last == "versions":
 		return map[string]any{"server_json": map[string]any{"name": own["mcp_server"], "version": "9.0.0"}}
-	case method == http.MethodPost && (strings.HasSuffix(last, "tags") || path == "/{path...}"):
+	case method == http.MethodPost && strings.HasSuffix(last, "tags"):
 		return map[string]any{"key": "x", "value": "y"}
 	case method == http.MethodPost && last == "aliases":
 		return map[string]any{"alias": "x", "version": "1.0.0"}
@@ -240,7 +257,7 @@ func ofMCP(method, path string, own map[string]string) map[string]any {
 	return map[string]any{}
 }
 
-var places = map[string]string{"model_id": "logged_model", "trace_id": "trace", "request_id": "trace", "workspace_name": "workspace", "path...": "path", "assessment_id": "assessment", "name": "mcp_server", "endpoint_id": "endpoint"}
+var places = map[string]string{"model_id": "logged_model", "trace_id": "trace", "request_id": "trace", "workspace_name": "workspace", "path...": "path", "assessment_id": "assessment", "name": "mcp_server", "plain": "mcp_server", "endpoint_id": "endpoint"}
 
 // message is a request on its way.
 type message struct {
@@ -270,9 +287,6 @@ func requestOf(e server.Endpoint, own map[string]string) message {
 		id := own[places[name]]
 		if name == "id" {
 			id = own[kind]
-		}
-		if strings.Contains(m.call, "/mcp-servers/{path...}") {
-			id = own["mcp_server"] + map[string]string{http.MethodPost: "/tags"}[m.method]
 		}
 		if name == "version" {
 			id = "1.0.0"
@@ -328,7 +342,7 @@ func jsonText(v any) string {
 func (w *world) ask(m message, user string) (int, map[string]any) {
 	w.t.Helper()
 	path := (&url.URL{Path: m.path}).EscapedPath()
-	if !strings.Contains(m.call, "{path...}") {
+	if !strings.Contains(m.call, "{plain}") {
 		path = strings.Replace(path, "/com.example/", "/com.example%2F", 1)
 	}
 	if m.query != "" {

@@ -317,6 +317,9 @@ func TestRefused_withoutRights(t *testing.T) {
 			continue
 		}
 		path, method := e.Pattern, e.Method
+		if method == http.MethodPost { // x alone names no call of those behind it
+			path = strings.Replace(path, "/mcp-servers/{path...}", "/mcp-servers/x/y/tags", 1)
+		}
 		for strings.Contains(path, "{") {
 			from, rest, _ := strings.Cut(path, "{")
 			_, rest, _ = strings.Cut(rest, "}")

@@ -66,7 +66,8 @@ func (s *Service) Govern(list []server.Endpoint, objects Objects, artifacts Arti
 }
 
 func (s *Service) guard(e server.Endpoint, about governed) http.Handler {
-	judged, act, declared := declaration(e)
+	judged, declared := e.Handler.(server.Judged)
+	declared = declared && route.Declared(e.Request)
 	codec := e.Codec
 	if codec == nil {
 		codec = server.JSONCodec{}
@@ -83,6 +84,14 @@ func (s *Service) guard(e server.Endpoint, about governed) http.Handler {
 		default:
 			c := &caller{s.policy, about, who, workspaceOf(r)}
 			judged(w, r, func(ctx context.Context, req any) error {
+				meant := e
+				if b, ok := req.(route.Behind); ok {
+					meant, req = b.Endpoint, b.Request
+				}
+				act, known := actionOf(meant)
+				if !known {
+					return errForbidden
+				}
 				err := c.judge(ctx, act, req)
 				if model.IsMissing(err) {
 					return errForbidden // who may not see a thing does not hear whether it exists
@@ -91,13 +100,6 @@ func (s *Service) guard(e server.Endpoint, about governed) http.Handler {
 			})
 		}
 	})
-}
-
-// declaration is how an endpoint asks its judge, and for what.
-func declaration(e server.Endpoint) (judged server.Judged, act action, ok bool) {
-	judged, ok = e.Handler.(server.Judged)
-	act, known := actionOf(e)
-	return judged, act, ok && known && route.Declared(e.Request)
 }
 
 // others are calls that need another permission than their verb says.

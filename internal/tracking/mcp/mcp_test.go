@@ -362,13 +362,7 @@ func testSearch(t *testing.T, p *platform) {
 
 // TestPlainNames: a name is found whether or not its slash is written as %2F.
 func TestPlainNames(t *testing.T) {
-	asked := 0
-	p := start(t, storetest.Open(t), func(perm server.Permission) bool {
-		if perm.Verb == "delete" {
-			asked++
-		}
-		return perm.Verb != "delete" || asked == 1
-	})
+	p := start(t, storetest.Open(t), func(perm server.Permission) bool { return perm.Verb != "delete" })
 	p.version("1.0.0", "")
 	for _, call := range []string{"GET /com.example/files", "GET /com.example/files/", "GET /com.example/files/versions", "GET /com.example/files/versions/1.0.0", "GET /com.example/files/aliases/latest", "GET /com.example/files/endpoints"} {
 		method, path, _ := strings.Cut(call, " ")
@@ -376,11 +370,7 @@ func TestPlainNames(t *testing.T) {
 	}
 	p.must("POST", "/com.example/files/versions/1.0.0/tags", `{"key":"a","value":"b"}`)
 	p.must("DELETE", "/com.example/files/versions/1.0.0/tags/a", "")
-	asked = 0
-	p.refuses("DELETE", "/com.example/files", "", http.StatusForbidden, "") // its own route asks, too
-	if asked != 2 {
-		t.Errorf("asked %d times", asked)
-	}
+	p.refuses("DELETE", "/com.example/files", "", http.StatusForbidden, "")
 	for _, path := range []string{"/a", "/a/b/c", "/a/b/versions/1/x/y/z"} {
 		if status, _ := p.do("GET", path, ""); status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, status)

@@ -158,12 +158,15 @@ func (s *Service) plainNames(list []server.Endpoint) (out []server.Endpoint) {
 				return
 			}
 			judge, _ := r.Context().Value(judgeKey{}).(server.Judge)
-			e.Handler.(server.Judged)(w, r, judge) //nolint:forcetypeassert // Typed makes nothing else.
+			//nolint:forcetypeassert // Typed makes nothing else.
+			e.Handler.(server.Judged)(w, r, func(ctx context.Context, req any) error {
+				return judge(ctx, route.Behind{Endpoint: e, Request: req})
+			})
 		})
 	}
-	for _, m := range []struct{ method, verb string }{{"GET", "get"}, {"POST", "update"}, {"PATCH", "update"}, {"DELETE", "delete"}} {
+	for _, method := range []string{"GET", "POST", "PATCH", "DELETE"} {
 		out = append(out, server.Endpoint{
-			Method: m.method, Pattern: root + "/{path...}", Permission: server.Can(m.verb, Resource), Codec: s.codec, MaxBody: route.Batch,
+			Method: method, Pattern: root + "/{path...}", Permission: server.Known("the call that is meant asks for its own permission"), Codec: s.codec, MaxBody: route.Batch,
 			Summary: "MCP servers whose names are written with a plain slash", Request: &ref{},
 			Handler: server.Judged(func(w http.ResponseWriter, r *http.Request, judge server.Judge) {
 				mux.ServeHTTP(w, joined(r.WithContext(context.WithValue(r.Context(), judgeKey{}, judge))))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
 )
 
@@ -98,6 +99,13 @@ func (s *Scope) Narrow(v *model.Visible) { s.Visible = v }
 // the caller may not read are left out. Sift tells whether something is left to answer.
 type Sifted interface {
 	Sift(keep func(experiment string) bool) (answerable bool)
+}
+
+// Behind is what a judge gets of a request to a route that stands for several
+// calls: the call that is meant, whose verb counts, and its request.
+type Behind struct {
+	Endpoint server.Endpoint
+	Request  any
 }
 
 // step leads to ids in one field.
