@@ -129,6 +129,7 @@ func (t *tree) trackingImport() *cobra.Command {
 			"  kiwerk tracking import sqlite:///mlflow.db --artifacts-from ./mlartifacts --to sqlite:///kiwerk.db\n" +
 			"  kiwerk tracking import postgresql://mlflow@db/mlflow --artifacts reference --to postgresql://kiwerk@db/kiwerk\n" +
 			"  kiwerk tracking import ./mlruns\n" +
+			"  kiwerk tracking import sqlite:///kiwerk.db --artifacts reference --to postgresql://kiwerk@db/kiwerk\n" +
 			"  kiwerk tracking import https://mlflow.example --to sqlite:///kiwerk.db",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Source = args[0]

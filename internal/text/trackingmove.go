@@ -20,6 +20,7 @@ const (
 	ImportArtifactsUsage Key = "tracking.import.artifacts"
 	ImportTakenTry       Key = "tracking.import.taken.try"
 	ImportNoSource       Key = "tracking.import.noSource"
+	ImportItself         Key = "tracking.import.itself"
 	FlagImportTo         Key = "flag.import.to"
 	FlagImportArtifacts  Key = "flag.import.artifacts"
 	FlagImportFrom       Key = "flag.import.from"
@@ -40,8 +41,8 @@ const (
 var trackingMoveTexts = map[Key]entry{
 	ImportShort: {"Bring experiments, runs and models over from MLflow", "Experimente, Läufe und Modelle von MLflow übernehmen"},
 	ImportLong: {
-		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2), from a running server (http://… or https://…, with the environment variables of MLflow's clients) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts, traces with spans and assessments; from a database also evaluation datasets, scorers and issues; with their ids, times and states. Webhooks, review queues, users and permissions stay behind.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
-		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2), von einem laufenden Server (http://… oder https://…, mit den Umgebungsvariablen der MLflow-Clients) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts, Traces mit Spans und Bewertungen; aus einer Datenbank auch Datensätze, Scorer und Probleme der Evaluation; mit ihren Kennungen, Zeiten und Zuständen. Webhooks, Prüflisten, Benutzer und Rechte bleiben zurück.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
+		"Brings over what MLflow has, from its database (sqlite:///FILE or postgresql://…, MLflow 2.0 to 3.17.2), from a running server (http://… or https://…, with the environment variables of MLflow's clients) or from a folder mlruns: experiments, runs, metrics with their history, parameters, tags, data sets, logged models, registered models with versions and aliases, prompts, traces with spans and assessments; from a database also evaluation datasets, scorers and issues; with their ids, times and states. Webhooks, review queues, users and permissions stay behind. A database of Kiwerk can be the source, too, as on the way from SQLite to PostgreSQL.\nThe source is only read. An import that was interrupted goes on when it is started again, and nothing is there twice. At the end both sides are read and compared.",
+		"Übernimmt, was MLflow hat, aus seiner Datenbank (sqlite:///DATEI oder postgresql://…, MLflow 2.0 bis 3.17.2), von einem laufenden Server (http://… oder https://…, mit den Umgebungsvariablen der MLflow-Clients) oder aus einem Ordner mlruns: Experimente, Läufe, Metriken mit ihrem Verlauf, Parameter, Tags, Datensätze, protokollierte Modelle, registrierte Modelle mit Versionen und Aliasnamen, Prompts, Traces mit Spans und Bewertungen; aus einer Datenbank auch Datensätze, Scorer und Probleme der Evaluation; mit ihren Kennungen, Zeiten und Zuständen. Webhooks, Prüflisten, Benutzer und Rechte bleiben zurück. Auch eine Datenbank von Kiwerk kann die Quelle sein, so auf dem Weg von SQLite zu PostgreSQL.\nDie Quelle wird nur gelesen. Eine unterbrochene Übernahme geht weiter, wenn sie erneut gestartet wird, und nichts ist doppelt vorhanden. Am Ende werden beide Seiten gelesen und verglichen.",
 	},
 	ImportSame:           {"yes", "ja"},
 	ImportDiffers:        {"NO", "NEIN"},
@@ -59,6 +60,7 @@ var trackingMoveTexts = map[Key]entry{
 	ImportArtifactsUsage: {"--artifacts %q: it is copy or reference", "--artifacts %q: möglich sind copy und reference"},
 	ImportTakenTry:       {"kiwerk tracking import SOURCE --to sqlite:///another.db", "kiwerk tracking import QUELLE --to sqlite:///eine-andere.db"},
 	ImportNoSource:       {"databases of %q cannot be the source; SQLite, PostgreSQL, servers and folders mlruns can", "Datenbanken von %q können nicht die Quelle sein, SQLite, PostgreSQL, Server und Ordner mlruns schon"},
+	ImportItself:         {"%s is source and target; name another database with --to", "%s ist Quelle und Ziel; mit --to eine andere Datenbank nennen"},
 	FlagImportTo:         {"database that is filled, as kiwerk tracking serve --backend-store-uri takes it", "Datenbank, die gefüllt wird, wie bei kiwerk tracking serve --backend-store-uri"},
 	FlagImportArtifacts:  {"copy files that lie on this machine, or reference them where they are", "copy kopiert Dateien auf diesem Rechner, reference lässt sie, wo sie sind"},
 	FlagImportFrom:       {"folder that MLflow's server had as --artifacts-destination", "Ordner, den MLflows Server als --artifacts-destination hatte"},

@@ -92,10 +92,39 @@ func openSource(ctx context.Context, o cli.ImportOptions) (migrate.Source, func(
 		return f, f.Close, nil
 	}
 	d, err := migrate.OpenDatabase(ctx, source)
+	if errors.Is(err, migrate.ErrKiwerk) {
+		return openKiwerk(ctx, o)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	return d, d.Close, nil
+}
+
+// openKiwerk opens a database of ours as the source.
+func openKiwerk(ctx context.Context, o cli.ImportOptions) (migrate.Source, func() error, error) {
+	uri := o.Source
+	if driver, rest, found := strings.Cut(uri, "://"); !found {
+		uri = "sqlite:///" + uri
+	} else if driver == "file" {
+		uri = "sqlite://" + rest
+	}
+	if name(o.To) == name(uri) {
+		return nil, nil, &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ImportItself, alone.Redact(o.To)), Try: text.S(text.ImportTakenTry)}
+	}
+	d, st, err := openStore(ctx, uri, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	ts, err := traces.New(ctx, traces.Options{DB: d, Clock: time.Now, NewID: tracking.RandomID})
+	if err != nil {
+		return nil, nil, errors.Join(err, d.Close())
+	}
+	src, err := migrate.KiwerkDatabase(ctx, d, st, ts)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.Close())
+	}
+	return src, d.Close, nil
 }
 
 func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.Imported, err error) {

@@ -2,6 +2,7 @@ package trackcmd
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -40,6 +41,33 @@ func TestMove_addresses(t *testing.T) {
 				t.Error("a database was made")
 			}
 		})
+	}
+}
+
+// TestMove_kiwerk: a database of ours is a source, by its address and by its path, but not for itself.
+func TestMove_kiwerk(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := cli.Session{Err: io.Discard, Text: text.For("en"), Quiet: true}
+	d, st, err := openStore(t.Context(), "sqlite:///kiwerk.db", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.CreateExperiment(t.Context(), "default", "digits", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for n, source := range []string{"sqlite:///kiwerk.db", "kiwerk.db"} {
+		to := fmt.Sprintf("sqlite:///other%d.db", n)
+		r, err := bring(t.Context(), s, cli.ImportOptions{Source: source, To: to, Artifacts: "reference"})
+		if err != nil || !r.Same || r.Lines[0].Here != 2 {
+			t.Errorf("%s: %+v, %v", source, r, err)
+		}
+		var f *cli.Failure
+		if _, err := bring(t.Context(), s, cli.ImportOptions{Source: source, To: "sqlite:///kiwerk.db", Artifacts: "reference"}); !errors.As(err, &f) || f.Code != cli.ExitUsage {
+			t.Errorf("%s into itself: %v", source, err)
+		}
 	}
 }
 

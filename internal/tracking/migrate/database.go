@@ -31,6 +31,9 @@ const (
 		"6f8d9c3b2a1e 1971f2d9a75b 17e22815139b b7e2c1a4d9f3 75868b020152 dc11669786a5" // 2.0 to 3.17.2
 )
 
+// ErrKiwerk is a database of ours, which [KiwerkDatabase] reads.
+var ErrKiwerk = errors.New("is a database of Kiwerk")
+
 // Database is MLflow's own database. It is only read.
 type Database struct {
 	db       *sql.DB
@@ -40,7 +43,7 @@ type Database struct {
 	Revision string
 }
 
-// OpenDatabase opens sqlite:///FILE, a file's path, or postgresql://….
+// OpenDatabase opens sqlite:///FILE, a file's path, or postgresql://…. One that is ours is [ErrKiwerk].
 func OpenDatabase(ctx context.Context, uri string) (d *Database, err error) {
 	d = &Database{columns: map[string][]string{}}
 	scheme, _, found := strings.Cut(uri, "://")
@@ -78,6 +81,9 @@ func (d *Database) check(ctx context.Context) error {
 		return err
 	}
 	if err := d.db.QueryRowContext(ctx, "SELECT version_num FROM alembic_version").Scan(&d.Revision); err != nil {
+		if d.ours(ctx) {
+			return ErrKiwerk
+		}
 		return fmt.Errorf("%w: the database has no table alembic_version with a revision, so it is none of MLflow 2.0 or later: %w", ErrUnsupported, err)
 	}
 	if slices.Contains(strings.Fields(tooOld), d.Revision) {
@@ -97,6 +103,11 @@ func (d *Database) check(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (d *Database) ours(ctx context.Context) bool {
+	var n int64
+	return d.db.QueryRowContext(ctx, "SELECT count(*) FROM kiwerk_migrations").Scan(&n) == nil
 }
 
 // note learns the columns of a table; one that is missing came with a later revision.

@@ -183,7 +183,12 @@ func (d *Database) issues(ctx context.Context, fn func(genai.Whole) error) error
 	})
 }
 
-// here is our own database as an import compares it.
+// KiwerkDatabase is a database of ours with all that an import brings to another one.
+func KiwerkDatabase(ctx context.Context, d *db.Store, s *store.Store, t *traces.Store) (Source, error) {
+	return here{kiwerk{s}, d, t}, d.Migrate(ctx, genai.Migrations())
+}
+
+// here is our own database as an import reads and compares it.
 type here struct {
 	kiwerk
 	db     *db.Store
