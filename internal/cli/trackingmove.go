@@ -49,6 +49,8 @@ type ImportedKind struct {
 	Here   int64  `json:"here"`
 	Sum    string `json:"sum"`
 	Same   bool   `json:"same"`
+	// Unread: the source may have some, but does not tell them.
+	Unread bool `json:"unread,omitempty"`
 }
 
 // Table implements [Tabler].
@@ -56,6 +58,10 @@ func (i *Imported) Table(w io.Writer, p *text.Printer) {
 	rows := [][]string{p.Labels("KIND", "SOURCE", "HERE", "SUM", "SAME")}
 	for _, l := range i.Lines {
 		same := p.T(text.ImportSame)
+		if l.Unread {
+			rows = append(rows, []string{p.Label(l.Kind), "–", "–", "–", p.T(text.ImportUnread)})
+			continue
+		}
 		switch {
 		case i.DryRun:
 			same = "–"

@@ -202,7 +202,7 @@ func imported(r *migrate.Report) *cli.Imported {
 		Source: r.Source, DryRun: r.DryRun, Same: !r.DryRun && r.Same(), Copied: r.Artifacts.Copied, Bytes: r.Artifacts.Bytes, Elsewhere: r.Artifacts.Elsewhere, Missing: r.Artifacts.Missing, Refused: r.Artifacts.Refused, Scorers: r.Scorers,
 	}
 	for _, l := range r.Lines {
-		i.Lines = append(i.Lines, cli.ImportedKind{Kind: l.Kind, Source: l.Source.Count, Here: l.Here.Count, Sum: fmt.Sprintf("%016x", l.Source.Sum), Same: l.Same})
+		i.Lines = append(i.Lines, cli.ImportedKind{Kind: l.Kind, Source: l.Source.Count, Here: l.Here.Count, Sum: fmt.Sprintf("%016x", l.Source.Sum), Same: l.Same, Unread: l.Unread})
 	}
 	return i
 }

@@ -1,7 +1,7 @@
 // Package migrate brings tracking from MLflow to Kiwerk and back.
 //
 //	database.go  MLflow's SQLite or PostgreSQL ─┐ (with traces.go, evaluation.go)
-//	server.go    a running server           ────┤ (with servertraces.go)
+//	server.go    a running server           ────┤ (with servertraces.go, serverevaluation.go)
 //	files.go     MLflow's folder mlruns ────────┼─ Source ─┬─ import.go  our database, in batches
 //	source.go    our own database ──────────────┘          └─ export.go  a folder mlruns (traces: filetraces.go; what is there: conflict.go)
 //

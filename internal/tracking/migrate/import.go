@@ -65,7 +65,7 @@ func Import(ctx context.Context, o ImportOptions) (*Report, error) {
 	if o.DryRun {
 		s, err := take(ctx, o.Source, newOnly(), true)
 		if err == nil {
-			i.report.Lines = linesOf(s, nil)
+			i.report.Lines = linesOf(o.Source, s, nil)
 		}
 		return i.report, err
 	}
@@ -240,6 +240,6 @@ func (i *importer) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.report.Lines = linesOf(source, ours)
+	i.report.Lines = linesOf(i.Source, source, ours)
 	return nil
 }

@@ -205,6 +205,14 @@ type Line struct {
 	Source Tally  `json:"source"`
 	Here   Tally  `json:"here"`
 	Same   bool   `json:"same"`
+	// Unread: the source may have more of them than it tells; nothing was compared.
+	Unread bool `json:"unread,omitempty"`
+}
+
+// Partial is a source that does not tell all kinds.
+type Partial interface {
+	// Unread are those of [Kinds] that it does not tell.
+	Unread() []string
 }
 
 // Report is what an import did.
@@ -231,20 +239,24 @@ type ArtifactReport struct {
 	Refused []string `json:"refused,omitempty"`
 }
 
-// Same tells whether both sides have the same.
+// Same tells whether both sides have the same of all that was read.
 func (r *Report) Same() bool {
 	for _, l := range r.Lines {
-		if !l.Same {
+		if !l.Same && !l.Unread {
 			return false
 		}
 	}
 	return true
 }
 
-func linesOf(source, here side) (list []Line) {
+func linesOf(src Source, source, here side) (list []Line) {
+	var unread []string
+	if p, ok := src.(Partial); ok {
+		unread = p.Unread()
+	}
 	for _, k := range Kinds {
-		l := Line{Kind: k, Source: *source[k]}
-		if here != nil {
+		l := Line{Kind: k, Source: *source[k], Unread: slices.Contains(unread, k)}
+		if here != nil && !l.Unread {
 			l.Here, l.Same = *here[k], *here[k] == *source[k]
 		}
 		list = append(list, l)

@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -8,8 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,14 +74,17 @@ func TestImport_server(t *testing.T) {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		want := counts(first)
-		for _, kind := range []string{"evaluation datasets", "evaluation records", "scorers", "issues"} {
+		for _, kind := range []string{"scorers", "issues"} {
 			want[kind] = 0 // only from a database
 		}
 		if diff := cmp.Diff(want, counts(r)); diff != "" {
 			t.Error(diff)
 		}
 		for i, l := range r.Lines {
-			if (l.Kind == "traces" || l.Kind == "assessments") && l.Source.Sum != first.Lines[i].Source.Sum {
+			if unread := l.Kind == "scorers" || l.Kind == "issues"; l.Unread != unread || l.Same == unread {
+				t.Errorf("%+v", l)
+			}
+			if slices.Contains([]string{"traces", "assessments", "evaluation datasets", "evaluation records"}, l.Kind) && l.Source.Sum != first.Lines[i].Source.Sum {
 				t.Errorf("%s: the server tells something else than the database", l.Kind)
 			}
 		}
@@ -178,6 +184,36 @@ func TestImport_serverBefore3(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, counts(r)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestImport_serverFolder: MLflow's server says of a folder that it keeps no datasets.
+func TestImport_serverFolder(t *testing.T) {
+	d, _ := target(t)
+	behind, err := url.Parse(serve(t, d, folder(t)).URI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/3.0/mlflow/datasets/") {
+			http.Error(w, `{"error_code": "FEATURE_DISABLED", "message": "no"}`, http.StatusInternalServerError)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	c, err := client.New(client.Options{URI: front.URL, Pause: func(context.Context, time.Duration) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := migrate.OpenServer(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d2, s2 := target(t)
+	if r, err := migrate.Import(t.Context(), migrate.ImportOptions{Name: "y", Source: src, DB: d2, Store: s2, Traces: tracesOf(t, d2)}); err != nil || !r.Same() {
+		t.Fatalf("%+v, %v", r, err)
 	}
 }
 
