@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,50 @@ func want(t *testing.T, status int, method, url string, body any, who []string) 
 		t.Errorf("%s %s: %d %s, want %d", method, url, got, answer, status)
 	}
 	return answer
+}
+
+// TestAccess_leavesLines of failed logins and approvals in a log that has errors only.
+func TestAccess_leavesLines(t *testing.T) {
+	var log lines
+	url, alice, _ := guardedWith(t, "", func(o *Options) {
+		o.Database, o.Logger = DefaultDatabase, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+	})
+	want(t, 401, "GET", url+"/api/2.0/mlflow/users/current", nil, login("mallory", "a guessed password"))
+	want(t, 200, "POST", url+"/api/2.0/mlflow/registered-models/create", object{"name": "m"}, alice)
+	want(t, 200, "POST", url+"/api/2.0/mlflow/model-versions/create", object{"name": "m", "source": "s3://b/m"}, alice)
+	want(t, 200, "POST", url+"/api/2.0/mlflow/model-versions/set-tag", object{"name": "m", "version": "1", "key": "kiwerk.approval.by", "value": "the queen"}, alice)
+	want(t, 200, "POST", url+"/api/2.0/mlflow/model-versions/set-tag", object{"name": "m", "version": "1", "key": "kiwerk.approval", "value": "approved"}, alice)
+	want(t, 200, "DELETE", url+"/api/2.0/mlflow/model-versions/delete-tag", object{"name": "m", "version": "1", "key": "kiwerk.approval"}, alice)
+	said := log.String()
+	for _, part := range []string{
+		`msg="login failed" audit=true user="" name=mallory peer=127.0.0.1`,
+		`msg=approval component=tracking audit=true user=alice project=default model=m version=1 verdict=approved`, "verdict=withdrawn",
+	} {
+		if !strings.Contains(said, part) {
+			t.Errorf("no %s in %s", part, said)
+		}
+	}
+	if strings.Contains(said, "guessed") || strings.Count(said, "audit=true") != 3 {
+		t.Errorf("said %s", said)
+	}
+}
+
+// lines is a log that requests write and a test reads.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestAccess_objects(t *testing.T) { onBoth(t, testAccessObjects) }

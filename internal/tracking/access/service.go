@@ -200,6 +200,9 @@ func (s *Service) Authenticate(r *http.Request) (server.User, error) {
 		return server.User{}, err
 	}
 	if !right || u.Admin && password == legacyPassword {
+		if log := s.o.Codec.Log; log != nil {
+			server.Audit(r.Context(), log, "login failed", "name", name, "peer", peerOf(r))
+		}
 		return server.User{}, unauthenticated("the name or the password is wrong")
 	}
 	return server.User{Name: u.Name}, nil

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
@@ -44,6 +45,16 @@ type versionTag struct {
 	Value   string `ml:"value"`
 }
 
+// approval is the tag with the verdict of `kiwerk models approve`.
+const approval = "kiwerk.approval"
+
+// decided keeps who set a version's approval: the tags beside it hold what the caller says of himself.
+func (a *API) decided(ctx context.Context, err error, name, version, tag, verdict string) {
+	if err == nil && tag == approval {
+		server.Audit(ctx, a.o.Logger, "approval", "project", server.NamespaceOf(ctx), "model", name, "version", version, "verdict", verdict)
+	}
+}
+
 // maxVersions is also what clients get that name no page size.
 const maxVersions = 200_000
 
@@ -69,6 +80,9 @@ func (a *API) versions() []server.Endpoint {
 				Name: q.Name, Source: q.Source, RunID: q.RunID, RunLink: q.RunLink, ModelID: q.ModelID,
 				User: server.UserOf(ctx).Name, Description: &q.Description, Tags: route.PairsIn(q.Tags),
 			})
+			for _, tag := range q.Tags {
+				a.decided(ctx, err, q.Name, strconv.FormatInt(v.Version, 10), tag.Key, tag.Value)
+			}
 			return answer(v, a.changed(ctx, err, q.Name))
 		}),
 		call(a, "GET", "/model-versions/get", "get", route.Registered, "one version", route.Small, func(ctx context.Context, q *versionRef) (*route.One[versionJSON], error) {
@@ -90,10 +104,14 @@ func (a *API) versions() []server.Endpoint {
 			return &route.Text{Name: "artifact_uri", Value: v.StorageLocation}, err
 		}),
 		call(a, "POST", "/model-versions/set-tag", "update", route.Registered, "set a tag of a version", route.Small, func(ctx context.Context, q *versionTag) (*route.Empty, error) {
-			return route.Done(a.changed(ctx, a.store.SetModelVersionTag(ctx, server.NamespaceOf(ctx), q.Name, q.Version, model.Pair{Key: q.Key, Value: q.Value}), q.Name))
+			err := a.store.SetModelVersionTag(ctx, server.NamespaceOf(ctx), q.Name, q.Version, model.Pair{Key: q.Key, Value: q.Value})
+			a.decided(ctx, err, q.Name, q.Version, q.Key, q.Value)
+			return route.Done(a.changed(ctx, err, q.Name))
 		}),
 		call(a, "DELETE", "/model-versions/delete-tag", "update", route.Registered, "delete a tag of a version", route.Small, func(ctx context.Context, q *versionTag) (*route.Empty, error) {
-			return route.Done(a.changed(ctx, a.store.DeleteModelVersionTag(ctx, server.NamespaceOf(ctx), q.Name, q.Version, q.Key), q.Name))
+			err := a.store.DeleteModelVersionTag(ctx, server.NamespaceOf(ctx), q.Name, q.Version, q.Key)
+			a.decided(ctx, err, q.Name, q.Version, q.Key, "withdrawn")
+			return route.Done(a.changed(ctx, err, q.Name))
 		}),
 	)
 }
