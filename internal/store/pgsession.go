@@ -22,7 +22,9 @@ type pgSession struct {
 	conn   *pgconn.PgConn // nil or closed: to be made by the next transaction
 	types  *pgtype.Map
 	stmts  map[string]*pgStatement
-	named  int
+	// who is pgWho prepared: to parse it at each transaction is most of its cost.
+	who   *pgStatement
+	named int
 	// pending is what has to be sent before the next statement.
 	pending []pgPending
 	// xid is the number of the transaction, once the server has told it.
@@ -171,7 +173,7 @@ func (s *pgSession) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn, s.stmts, s.active = conn, map[string]*pgStatement{}, nil
+	s.conn, s.stmts, s.who, s.active = conn, map[string]*pgStatement{}, nil, nil
 	if !s.writes {
 		return nil
 	}
@@ -188,6 +190,10 @@ func (s *pgSession) connect(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.who, err = s.prepared(ctx, pgWho); err != nil {
+		return err
+	}
+	delete(s.stmts, pgWho) // it is not dropped with the others
 	if err = s.row(ctx, pgLife, &s.life); err != nil && !s.lost() {
 		s.failed, s.life = false, "" // a standby does not tell, nor do some services
 		return nil
@@ -269,7 +275,7 @@ func (s *pgSession) broken(err error) error {
 	var e *pgconn.PgError
 	if errors.As(err, &e) && (e.Code == "0A000" || e.Code == "26000") {
 		// Statements that were prepared before a change of the schema.
-		s.stmts = map[string]*pgStatement{}
+		s.stmts, s.who = map[string]*pgStatement{}, nil
 	}
 	if s.lost() && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, errAgain, err)
@@ -425,10 +431,13 @@ func (s *pgSession) queries(ctx context.Context, list []Query) ([]cursor, error)
 
 func (s *pgSession) sendPending(p *pgconn.Pipeline) {
 	for _, w := range s.pending {
-		if w.st == nil {
-			p.SendQueryParams(w.text, nil, nil, nil, nil)
-		} else {
+		switch {
+		case w.st != nil:
 			p.SendQueryStatement(w.st.StatementDescription, w.values, w.formats, nil)
+		case w.text == pgWho && s.who != nil:
+			p.SendQueryStatement(s.who.StatementDescription, nil, nil, nil)
+		default:
+			p.SendQueryParams(w.text, nil, nil, nil, nil)
 		}
 	}
 }
