@@ -13,6 +13,7 @@ const (
 	ImportRefused        Key = "tracking.import.refused"
 	ImportScorer         Key = "tracking.import.scorer"
 	ImportProgress       Key = "tracking.import.progress"
+	ImportLinks          Key = "tracking.import.links"
 	ImportServe          Key = "tracking.import.serve"
 	ImportNotSame        Key = "tracking.import.notSame"
 	ImportNotSameWhy     Key = "tracking.import.notSame.why"
@@ -53,6 +54,7 @@ var trackingMoveTexts = map[Key]entry{
 	ImportElsewhere:      {"Files of %d {run, model or trace|runs, models and traces} lie elsewhere and stay there; with --artifacts-from DIR those of mlflow-artifacts: are copied", "Dateien von %d {Lauf, Modell oder Trace|Läufen, Modellen und Traces} liegen anderswo und bleiben dort; mit --artifacts-from ORDNER werden die von mlflow-artifacts: kopiert"},
 	ImportRefused:        {"left behind: %s", "zurückgelassen: %s"},
 	ImportScorer:         {"The scorer %s stays behind: it is Python source, which runs where it is loaded, or asks a model of the AI gateway", "Der Scorer %s bleibt zurück: er ist Python-Quelltext, der läuft, wo man ihn lädt, oder fragt ein Modell des AI-Gateways"},
+	ImportLinks:          {"the server is asked which traces are linked to each run: %d of %d runs", "der Server wird zu jedem Lauf nach verknüpften Traces gefragt: %d von %d Läufen"},
 	ImportProgress:       {"%d {run|runs}, %d metric {point|points}, %d {trace|traces}", "%d {Lauf|Läufe}, %d {Metrikpunkt|Metrikpunkte}, %d {Trace|Traces}"},
 	ImportServe:          {"Start it with:  %s", "Starten mit:  %s"},
 	ImportNotSame:        {"both sides differ after the import", "nach der Übernahme unterscheiden sich beide Seiten"},

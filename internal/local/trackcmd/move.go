@@ -133,6 +133,9 @@ func bring(ctx context.Context, s cli.Session, o cli.ImportOptions) (done *cli.I
 		return nil, moveFailed(text.ImportFailed, err)
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
+	if server, ok := src.(*migrate.Server); ok && !s.Quiet {
+		server.Asked = func(runs, all int) { _ = s.Text.Fprintln(s.Err, text.ImportLinks, runs, all) } // talk only
+	}
 	options := migrate.ImportOptions{Name: sourceName(o), Source: src, DryRun: o.DryRun, Progress: func(runs, points, traces int64) {
 		if !s.Quiet {
 			_ = s.Text.Fprintln(s.Err, text.ImportProgress, runs, points, traces) // talk only

@@ -22,6 +22,10 @@ type Server struct {
 	// prompts are NAME/VERSION of those that were seen.
 	prompts map[string]bool
 	links   *links
+	// oldTraces: it knows version 2 of their API only.
+	oldTraces bool
+	// Asked hears now and then of how many of the runs the linked traces are known; nil is nobody.
+	Asked func(runs, all int)
 }
 
 // OpenServer reads from a server; workspace is the project of the client that its things go to.

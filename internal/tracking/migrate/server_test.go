@@ -64,6 +64,8 @@ func TestImport_server(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var asked []int
+	src.Asked = func(runs, all int) { asked = append(asked, runs, all) }
 	d2, s2 := target(t)
 	again := folder(t)
 	for n := range 2 {
@@ -91,6 +93,9 @@ func TestImport_server(t *testing.T) {
 		if copied := []int64{1, 0}[n]; r.Artifacts.Copied != copied {
 			t.Errorf("round %d copied %d files", n, r.Artifacts.Copied)
 		}
+	}
+	if want := []int{0, 603, 500, 603}; !slices.Equal(asked, want) {
+		t.Errorf("told %v, want %v", asked, want)
 	}
 	if _, err := again.Stat(t.Context(), weights); err != nil {
 		t.Error(err)
@@ -161,6 +166,9 @@ func TestImport_serverBefore3(t *testing.T) {
 		if strings.HasPrefix(r.URL.Path, "/api/3.0/") {
 			http.NotFound(w, r)
 			return
+		}
+		if filter := r.URL.Query().Get("filter"); strings.Contains(filter, "run_id") {
+			t.Errorf("a search for links that there cannot be: %s", filter)
 		}
 		proxy.ServeHTTP(w, r)
 	}))

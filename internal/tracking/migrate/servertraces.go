@@ -49,6 +49,7 @@ func (s *Server) tracesOf(ctx context.Context, q client.Query) iter.Seq2[client.
 	return func(yield func(client.Trace, error) bool) {
 		for t, err := range s.c.Traces(ctx, q) {
 			if client.IsUnknownRoute(err) {
+				s.oldTraces = true
 				s.c.OldTraces(ctx, q)(yield)
 				return
 			}
@@ -94,15 +95,22 @@ func noData(err error) bool {
 	return refused.Status == http.StatusInternalServerError && refused.Code == "INVALID_STATE"
 }
 
-// findLinks asks for the traces of each run and each version of a prompt.
+// findLinks asks for the traces of each run and each version of a prompt: no
+// other search tells. Servers that know version 2 only have no such links.
 func (s *Server) findLinks(ctx context.Context) (*links, error) {
 	l := &links{map[string][]string{}, map[string][]string{}}
+	if s.oldTraces {
+		return l, nil
+	}
 	portions, err := s.experimentIDs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	all := slices.Concat(portions...)
-	for _, run := range slices.Sorted(maps.Keys(s.keys)) {
+	for n, run := range slices.Sorted(maps.Keys(s.keys)) {
+		if s.Asked != nil && n%pageOfRuns == 0 {
+			s.Asked(n, len(s.keys))
+		}
 		if err := s.eachFound(ctx, all, "run_id = "+client.QuoteFilter(run), func(t client.Trace) error {
 			i, err := wire.ParseInfo(t.Raw)
 			if i.Metadata[traces.MetaRun] != run { // what its metadata says is no link
