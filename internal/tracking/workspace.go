@@ -46,6 +46,30 @@ func (s *Service) Held(t *db.Tx, workspace string) (string, error) {
 	return strings.Join(held, ", "), nil
 }
 
+// Holds implements workspaces.Contents. Scorers follow their experiments.
+func (s *Service) Holds(t *db.Tx, o model.Owned) (bool, error) {
+	var id any = o.ID
+	query := ""
+	switch o.Kind {
+	case model.OwnedExperiment, model.OwnedScorer:
+		number, _, _ := strings.Cut(o.ID, "/")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return false, nil //nolint:nilerr // It names no experiment, "*" for one.
+		}
+		id, query = n, "SELECT count(*) FROM experiments WHERE namespace = ? AND id = ?"
+	case model.OwnedModel, model.OwnedPrompt:
+		query = "SELECT count(*) FROM registered_models WHERE namespace = ? AND name = ?"
+	case model.OwnedMCPServer:
+		query = "SELECT count(*) FROM mcp_servers WHERE namespace = ? AND name = ?"
+	default:
+		return false, nil
+	}
+	var n int64
+	err := t.Row(query, o.Namespace, id).Scan(&n)
+	return n > 0, err
+}
+
 // Move implements workspaces.Contents.
 func (s *Service) Move(t *db.Tx, from, to string) error {
 	if err := renameDefault(t, from, to); err != nil {

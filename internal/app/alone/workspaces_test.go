@@ -85,3 +85,30 @@ func testWorkspacesOfUsers(t *testing.T, database string) {
 		t.Error(answer)
 	}
 }
+
+// Who made an object in a workspace still manages it after it has moved to the
+// standard one; what was granted on other names there does not count here.
+func TestWorkspaces_ofUsersMoved(t *testing.T) {
+	onBoth(t, func(t *testing.T, database string) {
+		url, alice, bob := guardedIn(t, database, "[mlflow]\ndefault_permission = NO_PERMISSIONS\n", true)
+		spaces, v2, v3 := url+"/api/3.0/mlflow/workspaces", url+"/api/2.0/mlflow/", url+"/api/3.0/mlflow/"
+		in := func(who []string) []string { return append(slices.Clone(who), "X-MLFLOW-WORKSPACE", "team") }
+		want(t, 201, "POST", spaces, object{"name": "team"}, admin)
+		role := field(t, want(t, 200, "POST", v3+"roles/create", object{"name": "members", "workspace": "team"}, admin), "role", "id")
+		want(t, 200, "POST", v3+"roles/permissions/add", object{"role_id": role, "resource_type": "workspace", "resource_pattern": "*", "permission": "USE"}, admin)
+		want(t, 200, "POST", v3+"roles/assign", object{"role_id": role, "username": "alice"}, admin)
+		exp := field(t, want(t, 200, "POST", v2+"experiments/create", object{"name": "x"}, in(alice)), "experiment_id")
+		want(t, 200, "POST", v2+"registered-models/create", object{"name": "m"}, in(alice))
+		want(t, 200, "POST", v2+"registered-models/create", object{"name": "other"}, admin)
+		for _, model := range []string{"m", "other"} { // there is no other in team
+			want(t, 200, "POST", v3+"users/permissions/grant", object{"username": "bob", "resource_type": "registered_model", "resource_id": model, "permission": "READ"}, in(admin))
+		}
+		want(t, 204, "DELETE", spaces+"/team?mode=SET_DEFAULT", nil, admin)
+		want(t, 200, "POST", v2+"experiments/update", object{"experiment_id": exp, "new_name": "y"}, alice)
+		want(t, 200, "PATCH", v2+"registered-models/update", object{"name": "m", "description": "d"}, alice)
+		want(t, 200, "GET", v2+"registered-models/get?name=m", nil, bob)
+		want(t, 403, "GET", v2+"registered-models/get?name=other", nil, bob)
+		want(t, 403, "GET", v2+"experiments/get?experiment_id="+exp, nil, bob)
+		want(t, 403, "POST", v2+"experiments/create", object{"name": "z"}, alice)
+	})
+}

@@ -30,15 +30,7 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 	case "", restrict:
 		err = s.removeEmpty(r.Context(), name)
 	case setDefault:
-		err = s.o.DB.Update(r.Context(), func(t *db.Tx) error {
-			if err := lock(t, name); err != nil {
-				return err
-			}
-			if err := s.o.Contents.Move(t, name, server.DefaultNamespace); err != nil {
-				return err
-			}
-			return s.drop(t, name)
-		})
+		err = s.o.DB.Update(r.Context(), func(t *db.Tx) error { return s.move(t, name, server.DefaultNamespace) })
 	case cascade:
 		err = s.removeAll(r.Context(), name)
 	default:
@@ -52,6 +44,22 @@ func (s *Service) remove(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// move deletes a workspace after all that lies in it was given to another.
+func (s *Service) move(t *db.Tx, name, to string) error {
+	if err := lock(t, name); err != nil {
+		return err
+	}
+	if s.o.Roles != nil {
+		if err := s.o.Roles.Moved(t, name, to, s.o.Contents.Holds); err != nil {
+			return err
+		}
+	}
+	if err := s.o.Contents.Move(t, name, to); err != nil {
+		return err
+	}
+	return s.drop(t, name)
 }
 
 // removeEmpty deletes a workspace in which nothing lies.

@@ -26,6 +26,8 @@ func Migrations() db.Migrations { return db.Migrations{Owner: "tracking-workspac
 type Contents interface {
 	// Held says what lies in one, for people; empty is nothing.
 	Held(t *db.Tx, workspace string) (string, error)
+	// Holds tells whether an object lies in its namespace.
+	Holds(t *db.Tx, o model.Owned) (bool, error)
 	// Move gives all of it to another.
 	Move(t *db.Tx, from, to string) error
 	// Clear removes all of it for good, files as well. One that was broken off goes on when it is called again.
@@ -44,6 +46,9 @@ type Options struct {
 
 // Roles are what users have in workspaces.
 type Roles interface {
+	// Moved is called before the contents of a workspace move to another, in the
+	// same transaction. Holds tells whether an object is among them.
+	Moved(t *db.Tx, from, to string, holds func(*db.Tx, model.Owned) (bool, error)) error
 	// Closed is called in the transaction that deletes a workspace.
 	Closed(t *db.Tx, workspace string) error
 	// Settled is called when it is on the disk.
