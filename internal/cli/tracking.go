@@ -134,6 +134,8 @@ func (o *ServeOptions) check(app string, given *pflag.FlagSet) error {
 		return usage(text.S(text.UsageAppName, app), "kiwerk tracking serve --app-name basic-auth")
 	case o.Port < 0 || o.Port > math.MaxUint16:
 		return usage(text.S(text.UsagePort, strconv.Itoa(o.Port)), "kiwerk tracking serve --port 5000")
+	case !slices.Contains([]string{"SAMEORIGIN", "DENY", "NONE"}, strings.ToUpper(o.FrameOptions)):
+		return usage(text.S(text.UsageFrame, o.FrameOptions), "kiwerk tracking serve --x-frame-options DENY")
 	case o.ArtifactsOnly && app == "" && given.Changed("backend-store-uri"):
 		return usage(text.S(text.UsageArtifactsOnly), "kiwerk tracking serve --artifacts-only --artifacts-destination "+text.Quote(o.Artifacts))
 	}
@@ -148,14 +150,26 @@ func (t *tree) fromEnvironment(f *pflag.FlagSet) error {
 		if v == "" || f.Changed(flag) || flag == "serve-artifacts" && f.Changed("no-serve-artifacts") {
 			continue
 		}
+		set := v
 		if f.Lookup(flag).Value.Type() == "bool" {
-			v = strconv.FormatBool(slices.Contains([]string{"1", "true", "yes", "on", "t", "y"}, strings.ToLower(v)))
+			set = pythonBool(v)
 		}
-		if err := f.Set(flag, v); err != nil {
+		if err := f.Set(flag, set); err != nil {
 			return usage(text.S(text.UsageEnvironment, name, v), "kiwerk tracking serve --help")
 		}
 	}
 	return nil
+}
+
+// pythonBool is a word that `mlflow server` takes for a boolean as one of Go's; others stay as they are.
+func pythonBool(word string) string {
+	switch strings.ToLower(word) {
+	case "1", "true", "yes", "on", "t", "y":
+		return "true"
+	case "0", "false", "no", "off", "f", "n":
+		return "false"
+	}
+	return word
 }
 
 // certificates finds those that are meant for mlflow's web servers, and tells in which flag.

@@ -53,7 +53,20 @@ func TestTrackingServe_environment(t *testing.T) {
 	if diff := cmp.Diff(want, o); r.code != ExitOK || diff != "" {
 		t.Errorf("code %d, %s%s", r.code, r.err, diff)
 	}
-	if r, _ := serveWith(t, map[string]string{"MLFLOW_PORT": "many"}); r.code != ExitUsage || !strings.Contains(r.err, "MLFLOW_PORT") {
+	for name, value := range map[string]string{
+		"MLFLOW_PORT": "many", "MLFLOW_SERVE_ARTIFACTS": "yess", "MLFLOW_ENABLE_WORKSPACES": "maybe", "MLFLOW_ARTIFACTS_ONLY": "treu",
+		"MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "maybe",
+	} {
+		if r, _ := serveWith(t, map[string]string{name: value}); r.code != ExitUsage || !strings.Contains(r.err, name) || !strings.Contains(r.err, value) {
+			t.Errorf("%s: code %d, %s", name, r.code, r.err)
+		}
+	}
+	for _, word := range []string{"0", "no", "Off", "F", "n"} {
+		if r, o := serveWith(t, map[string]string{"MLFLOW_SERVE_ARTIFACTS": word}); r.code != ExitOK || o.ServeArtifacts {
+			t.Errorf("%s: code %d, %s", word, r.code, r.err)
+		}
+	}
+	if r, _ := serveWith(t, nil, "--x-frame-options=foo"); r.code != ExitUsage || !strings.Contains(r.err, "SAMEORIGIN") {
 		t.Errorf("code %d, %s", r.code, r.err)
 	}
 }

@@ -33,6 +33,8 @@ const (
 
 	UsageAppName     Key = "usage.appName"
 	UsageEnvironment Key = "usage.environment"
+	ServeLevel       Key = "serve.level"
+	UsageFrame       Key = "usage.frame"
 
 	FlagServeHost            Key = "flag.serve.host"
 	FlagServePort            Key = "flag.serve.port"
@@ -95,6 +97,8 @@ var trackingTexts = map[Key]entry{
 
 	UsageAppName:     {"--app-name %q is not known; only basic-auth is", "--app-name %q ist unbekannt; es gibt nur basic-auth"},
 	UsagePort:        {"--port %s: a port is a number from 0 to 65535, and 0 takes a free one", "--port %s: ein Port ist eine Zahl von 0 bis 65535, und 0 nimmt einen freien"},
+	ServeLevel:       {"%s is %q; there are DEBUG, INFO, WARNING, ERROR and CRITICAL", "%s ist %q; es gibt DEBUG, INFO, WARNING, ERROR und CRITICAL"},
+	UsageFrame:       {"--x-frame-options %q is not known; there are SAMEORIGIN, DENY and NONE", "--x-frame-options %q ist unbekannt; es gibt SAMEORIGIN, DENY und NONE"},
 	UsageEnvironment: {"the environment variable %s has the value %q, which its flag does not take", "Die Umgebungsvariable %s hat den Wert %q, den ihre Option nicht annimmt"},
 
 	FlagServeHost:            {"address to listen on", "Adresse, an der gelauscht wird"},

@@ -47,7 +47,12 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 	if len(o.Ignored) > 0 {
 		say(text.ServeIgnored, strings.Join(o.Ignored, ", "))
 	}
-	server, err := alone.Open(ctx, options(o, dir, getenv, slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: logLevel(getenv("MLFLOW_LOGGING_LEVEL"))}))))
+	const levelName = "MLFLOW_LOGGING_LEVEL"
+	level, ok := logLevel(getenv(levelName))
+	if !ok {
+		return &cli.Failure{Code: cli.ExitUsage, What: text.S(text.ServeLevel, levelName, getenv(levelName)), Try: text.S(text.Verbatim, levelName+"=INFO kiwerk tracking serve")}
+	}
+	server, err := alone.Open(ctx, options(o, dir, getenv, slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: level}))))
 	if err != nil {
 		return explain(o, err)
 	}
@@ -82,12 +87,13 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 }
 
 // logLevel is that of upstream's variable, in Python's words.
-func logLevel(name string) slog.Level {
-	levels := map[string]slog.Level{"DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "ERROR": slog.LevelError, "CRITICAL": slog.LevelError}
-	if l, ok := levels[strings.ToUpper(name)]; ok {
-		return l
+func logLevel(name string) (level slog.Level, known bool) {
+	levels := map[string]slog.Level{
+		"": slog.LevelWarn, "DEBUG": slog.LevelDebug, "INFO": slog.LevelInfo, "WARNING": slog.LevelWarn, "WARN": slog.LevelWarn,
+		"ERROR": slog.LevelError, "CRITICAL": slog.LevelError, "FATAL": slog.LevelError, "NOTSET": slog.LevelDebug,
 	}
-	return slog.LevelWarn
+	level, known = levels[strings.ToUpper(name)]
+	return level, known
 }
 
 func options(o cli.ServeOptions, dir string, getenv func(string) string, log *slog.Logger) alone.Options {

@@ -63,6 +63,16 @@ func TestServe_saysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestServe_refusesALevel(t *testing.T) {
+	t.Chdir(t.TempDir())
+	o := cli.ServeOptions{Host: "127.0.0.1", BackendStore: "sqlite:///mlflow.db", Artifacts: "./mlartifacts", ServeArtifacts: true}
+	err := serve(t.Context(), cli.Session{Err: io.Discard, Text: text.For("en")}, o, func(k string) string { return map[string]string{"MLFLOW_LOGGING_LEVEL": "foo"}[k] })
+	var f *cli.Failure
+	if !errors.As(err, &f) || f.Code != cli.ExitUsage || f.What.Key != text.ServeLevel {
+		t.Errorf("got %v", err)
+	}
+}
+
 // older makes a database whose first migration is not the one of this build.
 func older(t *testing.T, file string) {
 	t.Helper()
