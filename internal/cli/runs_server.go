@@ -201,8 +201,14 @@ func refusedByServer(server *client.Client, e *client.Error) error {
 		}
 	case http.StatusUnauthorized:
 		f.Why, f.Try = text.S(text.TrackingLogin, server.URI()), text.S(text.Verbatim, "export MLFLOW_TRACKING_TOKEN=…")
+		if e.Basic {
+			f.Try = text.S(text.Verbatim, "export MLFLOW_TRACKING_USERNAME=… MLFLOW_TRACKING_PASSWORD=…")
+		}
 	case http.StatusForbidden:
 		f.Why = text.S(text.TrackingForbidden)
+	}
+	if e.Remedy != "" {
+		f.Try = text.S(text.Verbatim, e.Remedy)
 	}
 	return f
 }

@@ -431,6 +431,27 @@ func TestAge(t *testing.T) {
 	}
 }
 
+// TestTracking_login: the server says what it wants; one that says nothing and asks for Basic wants a name.
+func TestTracking_login(t *testing.T) {
+	for name, c := range map[string]struct{ body, try string }{
+		"Stock":  {`You are not authenticated.`, "export MLFLOW_TRACKING_USERNAME=… MLFLOW_TRACKING_PASSWORD=…"},
+		"Remedy": {`{"error":{"code":"UNAUTHENTICATED","message":"Wrong.","remedy":"send a name and a password"}}`, "send a name and a password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("WWW-Authenticate", `Basic realm="mlflow"`)
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer s.Close()
+			r, _ := run(t, nil, "runs", "list", "--tracking-uri", s.URL)
+			if r.code != ExitNotAllowed || !strings.HasSuffix(r.err, ": "+c.try+"\n") || strings.Contains(r.err, "TOKEN") || strings.Contains(r.err, ".;") {
+				t.Errorf("%d %s", r.code, r.err)
+			}
+		})
+	}
+}
+
 func TestTracking_failures(t *testing.T) {
 	refuse := func(status int) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -214,6 +214,9 @@ type Error struct {
 	// Status of HTTP, Code of MLflow (RESOURCE_DOES_NOT_EXIST …) and Message of the server.
 	Status        int
 	Code, Message string
+	// Remedy is what the server says to do; Basic that it asks for a name and a password.
+	Remedy string
+	Basic  bool
 	// Method and Path of the call.
 	Method, Path string
 	// RetryAfter is how long the server asks to wait.
@@ -222,7 +225,11 @@ type Error struct {
 
 // Error is the server's message with the call.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s %s: %d %s: %s", e.Method, e.Path, e.Status, e.Code, e.Message)
+	said := fmt.Sprintf("%s %s: %d %s: %s", e.Method, e.Path, e.Status, e.Code, e.Message)
+	if e.Remedy != "" {
+		said = strings.TrimSuffix(said, ".") + "; " + e.Remedy
+	}
+	return said
 }
 
 // IsNotFound tells whether what was asked for does not exist.
@@ -239,7 +246,8 @@ func IsUnknownRoute(err error) bool {
 }
 
 func refusal(resp *http.Response, q Request) error {
-	e := &Error{Status: resp.StatusCode, Method: q.Method, Path: q.Path}
+	scheme, _, _ := strings.Cut(resp.Header.Get("WWW-Authenticate"), " ")
+	e := &Error{Status: resp.StatusCode, Method: q.Method, Path: q.Path, Basic: strings.EqualFold(scheme, "Basic")}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		e.RetryAfter = time.Duration(s) * time.Second
 	}
@@ -256,10 +264,7 @@ func refusal(resp *http.Response, q Request) error {
 	e.Code, e.Message = said.Code, said.Message
 	var ours struct{ Code, Message, Remedy string }
 	if e.Message == "" && json.Unmarshal(said.Error, &ours) == nil {
-		e.Code, e.Message = ours.Code, ours.Message
-		if ours.Remedy != "" {
-			e.Message += "; " + ours.Remedy
-		}
+		e.Code, e.Message, e.Remedy = ours.Code, ours.Message, ours.Remedy
 	}
 	if e.Message == "" {
 		e.Message = resp.Status
