@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -166,9 +168,12 @@ func (s *trackers) exportRun() *cobra.Command {
 		}
 		var out workbench.Exported
 		var err error
-		if strings.HasSuffix(target, ".tar.gz") || strings.HasSuffix(target, ".tgz") {
+		switch ext := filepath.Ext(target); {
+		case strings.HasSuffix(target, ".tar.gz") || ext == ".tgz":
 			out, err = s.archive(c.Context(), server, run, target)
-		} else {
+		case slices.Contains([]string{".zip", ".7z", ".tar", ".gz", ".bz2", ".xz", ".zst"}, ext):
+			return usage(text.S(text.RunsArchive, target), "kiwerk runs export "+run.Info.ID+" --to "+strings.TrimSuffix(strings.TrimSuffix(target, ext), ".tar")+".tar.gz")
+		default:
 			out, err = workbench.Export(c.Context(), server, run, target, s.pulled)
 		}
 		if err != nil {

@@ -88,12 +88,35 @@ func (s *trackers) removes(q gc.Request) func(c *cobra.Command, server *client.C
 		if q.Runs, err = workbench.RunIDs(c.Context(), server, runs); err != nil {
 			return err
 		}
+		unknown, err := unknownRuns(c, server, q.Runs)
+		if err != nil {
+			return err
+		}
 		list, err := s.removeRuns(c, server, q)
 		if err != nil {
 			return err
 		}
-		return s.print(list)
+		if len(unknown) == 0 || len(list.Removed) > 0 {
+			err = s.print(list)
+		}
+		if err != nil || len(unknown) == 0 {
+			return err
+		}
+		return &Failure{Code: ExitNotFound, What: text.S(text.RunsUnknown, strings.Join(unknown, ", ")), Try: text.S(text.Verbatim, "kiwerk runs list --deleted")}
 	}
+}
+
+// unknownRuns are those that the server does not have. They are asked for all
+// the same: a call that was broken off may have left something of theirs.
+func unknownRuns(c *cobra.Command, server *client.Client, ids []string) (unknown []string, err error) {
+	for _, id := range ids {
+		if _, err := server.Run(c.Context(), id); client.IsNotFound(err) {
+			unknown = append(unknown, id)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return unknown, nil
 }
 
 // removeRuns repeats the call until nothing is left. What was removed is told also when a later call fails.

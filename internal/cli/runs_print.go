@@ -184,6 +184,10 @@ func (r *RunComparison) table(w io.Writer, p *text.Printer, cut func(string) str
 			s := "–"
 			if value != nil {
 				s = cut(strings.ReplaceAll(*value, "\n", " "))
+				var seconds float64
+				if _, err := fmt.Sscanf(s, "%f s", &seconds); err == nil && v.Section == workbench.SectionRun && v.Key == "duration" {
+					s = p.T(text.Seconds, seconds)
+				}
 			}
 			row = append(row, s)
 		}

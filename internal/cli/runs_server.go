@@ -146,6 +146,7 @@ func (s *trackers) failure(server *client.Client, err error) error {
 	var several *workbench.AmbiguousError
 	var noModel *workbench.NoModelError
 	var nothing *workbench.NothingError
+	var short *workbench.ShortError
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
@@ -155,6 +156,8 @@ func (s *trackers) failure(server *client.Client, err error) error {
 		return &Failure{Code: ExitUsage, What: text.S(text.RunAmbiguous, several.ID, strings.Join(several.Runs, ", ")), Try: text.S(text.Verbatim, "kiwerk runs show "+several.Runs[0])}
 	case errors.As(err, &noModel):
 		return withoutModel(noModel)
+	case errors.As(err, &short):
+		return &Failure{Code: ExitNotFound, What: text.S(text.RunShort, short.ID), Try: text.S(text.Verbatim, "kiwerk runs list")}
 	case errors.As(err, &nothing):
 		return &Failure{Code: ExitNotFound, What: text.S(text.ModelNothing, nothing.Address), Try: text.S(text.Verbatim, "kiwerk models list")}
 	case errors.Is(err, workbench.ErrModel):

@@ -423,6 +423,49 @@ func TestModels_pull(t *testing.T) {
 	}
 }
 
+func TestRuns_namedWrongly(t *testing.T) {
+	t.Chdir(t.TempDir())
+	unknown := strings.Repeat("f", 32)
+	own := ownTracking(t)
+	c, err := client.New(client.Options{URI: own.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"r1", "r2"} {
+		if err := c.Do(t.Context(), client.Request{Method: "POST", Path: client.MLflow("runs/update"), Body: json.RawMessage(`{"run_id":"` + id + `","status":"FINISHED","end_time":1764144000101}`)}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := runAt(
+		t, own, nil,
+		"runs gc --run-ids "+unknown, "runs show 7d", "runs export r1 --to x.zip", "runs compare r1 r2 --lang de --all",
+		"runs delete r2", "runs gc --run-ids r2,"+unknown,
+	)
+	for i, want := range []struct {
+		code int
+		says []string
+	}{
+		{ExitNotFound, []string{unknown}},
+		{ExitNotFound, []string{"7d", "four letters"}},
+		{ExitUsage, []string{"x.tar.gz"}},
+		{ExitOK, []string{"0,1 s"}},
+		{ExitOK, nil},
+		{ExitNotFound, []string{"1 removed", unknown}},
+	} {
+		for _, says := range want.says {
+			if !strings.Contains(r[i].out+r[i].err, says) {
+				t.Errorf("call %d: %q is missing in %+v", i, says, r[i])
+			}
+		}
+		if r[i].code != want.code {
+			t.Errorf("call %d: %+v", i, r[i])
+		}
+	}
+	if _, err := os.Stat("x.zip"); err == nil {
+		t.Error("a folder x.zip was made")
+	}
+}
+
 func TestAge(t *testing.T) {
 	for s, want := range map[string]time.Duration{"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "d": -1, "-1d": -1, "x": -1, "1d1d": -1} {
 		if got, err := age(s); (err != nil) != (want < 0) || err == nil && got != want {

@@ -21,6 +21,9 @@ const (
 	RunsRemovedSome     Key = "runs.removedSome"
 	RunsWouldRemove     Key = "runs.wouldRemove"
 	RunsKept            Key = "runs.kept"
+	RunsUnknown         Key = "runs.unknown"
+	RunShort            Key = "runs.short"
+	RunsArchive         Key = "runs.archive"
 	RunsSpared          Key = "runs.spared"
 	RunsNoGC            Key = "runs.noGC"
 	ReproduceShort      Key = "runs.reproduce"
@@ -133,6 +136,9 @@ var runsTexts = map[Key]entry{
 	RunsRemovedSome:     {"%d {was|were} removed before the failure; call it again.", "%d {wurde|wurden} vor dem Fehler entfernt; bitte noch einmal aufrufen."},
 	RunsWouldRemove:     {"%d would be removed for good.\nNext: kiwerk runs gc", "%d {würde|würden} endgültig entfernt.\nWeiter: kiwerk runs gc"},
 	RunsKept:            {"(files stay there)", "(Dateien bleiben dort)"},
+	RunsUnknown:         {"these runs do not exist: %s", "diese Läufe gibt es nicht: %s"},
+	RunShort:            {"no run has the id %s; of a longer one the first four letters are needed at least", "kein Lauf hat die Kennung %s; von einer längeren sind mindestens die ersten vier Zeichen nötig"},
+	RunsArchive:         {"%s: an archive is written as .tar.gz or .tgz; other names mean a folder", "%s: ein Archiv wird als .tar.gz oder .tgz geschrieben; andere Namen meinen einen Ordner"},
 	RunsSpared:          {"The logged model %s stays, as versions of registered models use it: %s.\nNext: kiwerk models show %s", "Das protokollierte Modell %s bleibt, weil Versionen registrierter Modelle es nutzen: %s.\nWeiter: kiwerk models show %s"},
 	RunsNoGC:            {"the tracking server at %s has no route that removes for good", "der Tracking-Server unter %s bietet kein endgültiges Entfernen an"},
 	ReproduceShort:      {"Start a run again and compare its metrics", "Einen Lauf noch einmal starten und seine Metriken vergleichen"},

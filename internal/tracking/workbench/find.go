@@ -22,15 +22,29 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("several runs begin with %s: %s", e.ID, strings.Join(e.Runs, ", "))
 }
 
+// ShortError is a word that is no run's id and too short for the begin of one.
+type ShortError struct{ ID string }
+
+// Error says how much is needed.
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("no run has the id %s; the begin of one has four letters at least", e.ID)
+}
+
 // wholeID is an id as servers make them; shortID is long enough to look for.
 var (
 	wholeID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	shortID = regexp.MustCompile(`^[0-9a-zA-Z][\w-]{3,31}$`)
 )
 
+// shortest begin of an id that is looked for.
+const shortest = 4
+
 // FindRun finds a run by its id or the begin of it, deleted or not.
 func FindRun(ctx context.Context, c *client.Client, id string) (client.Run, error) {
 	run, err := c.Run(ctx, id)
+	if client.IsNotFound(err) && len(id) < shortest {
+		return run, &ShortError{id}
+	}
 	if !client.IsNotFound(err) || wholeID.MatchString(id) || !shortID.MatchString(id) {
 		return run, err
 	}
