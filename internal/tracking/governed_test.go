@@ -1,6 +1,8 @@
 package tracking_test
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -61,7 +63,7 @@ func TestGoverned_everyRouteDeclares(t *testing.T) {
 			t.Errorf("%s does not say what it is about: give the fields of its request tags (see route.Mentions), or list it in forAdmins with a reason", call)
 			continue
 		}
-		undeclared(t, call, reflect.TypeOf(e.Request).Elem(), map[reflect.Type]bool{})
+		undeclared(t, call, bare(reflect.TypeOf(e.Request)), map[looked]bool{})
 	}
 	for call := range forAdmins {
 		if !seen[call] {
@@ -70,38 +72,97 @@ func TestGoverned_everyRouteDeclares(t *testing.T) {
 	}
 }
 
-func undeclared(t *testing.T, call string, typ reflect.Type, seen map[reflect.Type]bool) {
-	t.Helper()
-	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
-		typ = typ.Elem()
+// looked is what was looked into; blind is what lies in maps, arrays and
+// interfaces, where route.Mentions does not look.
+type looked struct {
+	typ   reflect.Type
+	blind bool
+}
+
+// bare is a type without what route.Mentions looks through, or else what lies inside.
+func bare(typ reflect.Type) looked {
+	l := looked{typ, false}
+	for {
+		switch l.typ.Kind() {
+		case reflect.Map, reflect.Array:
+			l.blind = true
+		case reflect.Interface:
+			l.blind = true
+			return l
+		case reflect.Pointer, reflect.Slice:
+		default:
+			return l
+		}
+		l.typ = l.typ.Elem()
 	}
-	if typ.Kind() != reflect.Struct || seen[typ] {
+}
+
+func undeclared(t *testing.T, call string, in looked, seen map[looked]bool) {
+	t.Helper()
+	if in.typ.Kind() != reflect.Struct || seen[in] {
 		return
 	}
-	seen[typ] = true
-	for i := range typ.NumField() {
-		f := typ.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("ml"), ",")
-		about := f.Tag.Get("about")
-		base := f.Type
-		for base.Kind() == reflect.Pointer || base.Kind() == reflect.Slice {
-			base = base.Elem()
-		}
-		if words := strings.Split(about, ","); about != "" && about[0] != '-' {
-			for _, w := range words[1:] {
-				if of, ok := strings.CutPrefix(w, "of "); ok && slices.Contains([]string{route.AboutRun, route.AboutLoggedModel, route.AboutTrace, route.AboutQueue, route.AboutScorer, route.AboutAssessment}, of) || slices.Contains([]string{"read", "update", "maybe", "zero"}, w) {
-					continue
-				}
-				t.Errorf("%s: field %s (%s.%s): the tag about has the unknown option %q", call, name, typ, f.Name, w)
-			}
-		}
+	seen[in] = true
+	for i := range in.typ.NumField() {
+		f := in.typ.Field(i)
+		name, _, _ := strings.Cut(cmp.Or(f.Tag.Get("ml"), f.Tag.Get("json")), ",")
+		about, base := f.Tag.Get("about"), bare(f.Type)
+		base.blind = base.blind || in.blind
+		at := fmt.Sprintf("%s: field %s (%s.%s)", call, name, in.typ, f.Name)
 		switch {
-		case about == "" && base.Kind() == reflect.String && looksLikeID.MatchString(name):
-			t.Errorf("%s: field %s (%s.%s) does not say whether it names an object: give it a tag about", call, name, typ, f.Name)
-		case strings.HasPrefix(about, "-") && len(about) < 5:
-			t.Errorf("%s: field %s (%s.%s) does not say why it names no object", call, name, typ, f.Name)
+		case about == "" && looksLikeID.MatchString(name) && holdsText(base.typ):
+			t.Errorf("%s does not say whether it names an object: give it a tag about", at)
 		case about == "":
-			undeclared(t, call, f.Type, seen)
+			undeclared(t, call, base, seen)
+		case about[0] == '-' && len(about) < 5:
+			t.Errorf("%s does not say why it names no object", at)
+		case about[0] != '-':
+			if _, hasID := idOf(base.typ); base.blind || base.typ.Kind() != reflect.String && !hasID {
+				t.Errorf("%s has a tag about where route.Mentions finds no id: in a map, an array or an interface, or in a struct without a field id", at)
+			}
+			knownOptions(t, at, about)
+		}
+	}
+}
+
+// holdsText tells whether a field can hold an id itself: structs hold it in
+// their fields, but for those that read JSON on their own, like mcp.opt.
+func holdsText(typ reflect.Type) bool {
+	switch typ.Kind() {
+	case reflect.String, reflect.Interface:
+		return true
+	case reflect.Struct:
+		return reflect.PointerTo(typ).Implements(reflect.TypeFor[json.Unmarshaler]())
+	default:
+		return false
+	}
+}
+
+func idOf(typ reflect.Type) (reflect.StructField, bool) {
+	if typ.Kind() != reflect.Struct {
+		return reflect.StructField{}, false
+	}
+	return typ.FieldByName("id")
+}
+
+func knownOptions(t *testing.T, at, about string) {
+	t.Helper()
+	tiers := []string{route.AboutRun, route.AboutLoggedModel, route.AboutTrace, route.AboutQueue, route.AboutScorer, route.AboutAssessment}
+	for _, w := range strings.Split(about, ",")[1:] {
+		of, ok := strings.CutPrefix(w, "of ")
+		if (!ok || !slices.Contains(tiers, of)) && !slices.Contains([]string{"read", "update", "maybe", "zero"}, w) {
+			t.Errorf("%s: the tag about has the unknown option %q", at, w)
+		}
+	}
+}
+
+// TestBare: what lies in maps, arrays and interfaces is not looked into.
+func TestBare(t *testing.T) {
+	for typ, blind := range map[reflect.Type]bool{
+		reflect.TypeFor[*[]string](): false, reflect.TypeFor[map[string]string](): true, reflect.TypeFor[[]any](): true, reflect.TypeFor[[2]*string](): true,
+	} {
+		if got := bare(typ); got.blind != blind {
+			t.Errorf("%s: %v", typ, got)
 		}
 	}
 }

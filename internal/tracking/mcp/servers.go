@@ -98,7 +98,7 @@ func (s *Service) getServer(ctx context.Context, q *ref) (out *serverRow, err er
 type updateServer struct {
 	ref
 
-	DisplayName opt[string] `json:"display_name"`
+	DisplayName opt[string] `json:"display_name" about:"- what people read"`
 	Description opt[string] `json:"description"`
 	Icons       opt[any]    `json:"icons"`
 	Latest      opt[any]    `json:"latest_version"`

@@ -85,7 +85,7 @@ type createVersion struct {
 	name    string                 `about:"new mcp_server_version"`
 	Doc     opt[object]            `json:"server_json"`
 	Status  opt[string]            `json:"status"`
-	Source  opt[string]            `json:"source"`
+	Source  opt[string]            `json:"source" about:"- where it is from, for people only"`
 	Tools   opt[[]object]          `json:"tools"`
 	Options opt[map[string]option] `json:"connect_options"`
 }
