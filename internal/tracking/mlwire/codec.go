@@ -156,7 +156,8 @@ func Write(w http.ResponseWriter, status int, v Appender) {
 // Error implements server.Codec.
 func (c Codec) Error(w http.ResponseWriter, r *http.Request, err error) {
 	e := server.AsError(err)
-	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented && c.Log != nil && r.Context().Err() == nil {
+	answered := e.Code == "INTERNAL_ERROR" && e.Cause == nil // upstream's status for a mistake of the caller's
+	if e.Status >= http.StatusInternalServerError && !answered && e.Status != http.StatusNotImplemented && c.Log != nil && r.Context().Err() == nil {
 		c.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", e)
 	}
 	status, code, message := e.Status, e.Code, e.Message

@@ -2,6 +2,8 @@ package mlwire_test
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -224,4 +226,24 @@ func FuzzScanner_Float(f *testing.F) {
 			t.Errorf("%q: got %v, encoding/json %v, %v", s, got, want, err)
 		}
 	})
+}
+
+// TestCodec_logsCauses and not what upstream calls an internal error for a mistake of the caller's.
+func TestCodec_logsCauses(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		logs bool
+	}{
+		"Fault":   {errors.New("disk on fire"), true},
+		"Mistake": {server.Errorf(http.StatusInternalServerError, "INTERNAL_ERROR", "not a valid remote uri"), false},
+		"State":   {server.Errorf(http.StatusInternalServerError, "INVALID_STATE", "another key"), true},
+	} {
+		var log strings.Builder
+		codec := mlwire.Codec{Log: slog.New(slog.NewTextHandler(&log, nil))}
+		w := httptest.NewRecorder()
+		codec.Error(w, httptest.NewRequest(http.MethodPost, "/x", nil), c.err)
+		if w.Code != http.StatusInternalServerError || (log.Len() > 0) != c.logs {
+			t.Errorf("%s: %d, log %q", name, w.Code, log.String())
+		}
+	}
 }
