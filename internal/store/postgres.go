@@ -111,11 +111,12 @@ func (d *postgres) session(ctx context.Context, writes bool) (session, error) {
 
 // refuseForeign takes an empty schema or one that has our table of migrations.
 func (d *postgres) refuseForeign(ctx context.Context, s *pgSession) error {
-	var ours, mlflow bool
+	var ours, mlflow, may bool
 	var tables int64
 	var name string
 	if err := s.row(ctx, `SELECT to_regclass('kiwerk_migrations') IS NOT NULL, to_regclass('alembic_version') IS NOT NULL,
-		(SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()), coalesce(current_schema(), '')`, &ours, &mlflow, &tables, &name); err != nil {
+		(SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()), coalesce(current_schema(), ''),
+		coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)`, &ours, &mlflow, &tables, &name, &may); err != nil {
 		return err
 	}
 	switch {
@@ -127,9 +128,14 @@ func (d *postgres) refuseForeign(ctx context.Context, s *pgSession) error {
 		return errors.New("the search_path names no schema that exists; make one with CREATE SCHEMA")
 	case tables > 0:
 		return fmt.Errorf("%w: its schema %q has %d tables of something else; make an empty database, or a schema and add ?search_path=NAME to the URI", ErrForeign, name, tables)
+	case !may:
+		return fmt.Errorf("the role %q may not make tables in schema %q; an administrator of the database allows it with GRANT USAGE, CREATE ON SCHEMA %s TO %s", d.config.User, name, quoted(name), quoted(d.config.User))
 	}
 	return nil
 }
+
+// quoted is a name as SQL writes it.
+func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // dial makes a connection. After a failure the next attempt waits, longer each time.
 func (d *postgres) dial(ctx context.Context) (*pgconn.PgConn, error) {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -228,6 +229,37 @@ func TestOpen_refusesForeignSchemas(t *testing.T) {
 		if _, err := store.Open(t.Context(), store.Options{Path: uri}); !errors.Is(err, store.ErrForeign) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", table, err)
 		}
+	}
+}
+
+// TestOpen_saysWhatToGrant to a role that may not make tables.
+func TestOpen_saysWhatToGrant(t *testing.T) {
+	uri := postgres.URI(t)
+	c, err := pgconn.Connect(t.Context(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := fmt.Sprintf("guest-%d", time.Now().UnixNano())
+	for _, sql := range []string{`CREATE ROLE "` + role + `" LOGIN`, `DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), '` + role + `'); END $$`} {
+		if _, err := c.Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		_, err := c.Exec(context.Background(), `DROP OWNED BY "`+role+`"; DROP ROLE "`+role+`"`).ReadAll()
+		if err := errors.Join(err, c.Close(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("user", role)
+	u.RawQuery = q.Encode()
+	if _, err := store.Open(t.Context(), store.Options{Path: u.String()}); err == nil || !strings.Contains(err.Error(), `TO "`+role+`"`) {
+		t.Errorf("got %v", err)
 	}
 }
 
