@@ -134,7 +134,7 @@ func (o *ServeOptions) check(app string, given *pflag.FlagSet) error {
 		return usage(text.S(text.UsageAppName, app), "kiwerk tracking serve --app-name basic-auth")
 	case o.Port < 0 || o.Port > math.MaxUint16:
 		return usage(text.S(text.UsagePort, strconv.Itoa(o.Port)), "kiwerk tracking serve --port 5000")
-	case !slices.Contains([]string{"SAMEORIGIN", "DENY", "NONE"}, strings.ToUpper(o.FrameOptions)):
+	case !slices.Contains([]string{"sameorigin", "deny", "none"}, strings.ToLower(o.FrameOptions)):
 		return usage(text.S(text.UsageFrame, o.FrameOptions), "kiwerk tracking serve --x-frame-options DENY")
 	case o.ArtifactsOnly && app == "" && given.Changed("backend-store-uri"):
 		return usage(text.S(text.UsageArtifactsOnly), "kiwerk tracking serve --artifacts-only --artifacts-destination "+text.Quote(o.Artifacts))
