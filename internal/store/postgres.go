@@ -167,6 +167,10 @@ func (o *once) Error() string {
 			lines = append(lines, line)
 		}
 	}
+	// Behind the first line, which says where: the attempt without TLS went further.
+	if told := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasSuffix(l, "server refused TLS connection") }); len(told) > 1 {
+		lines = told
+	}
 	return strings.Join(lines, " ")
 }
 
