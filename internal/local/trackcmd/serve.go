@@ -1,12 +1,14 @@
 package trackcmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -59,7 +61,10 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 	if o.Insecure && !o.BasicAuth {
 		say(text.ServeEverybody, server.Addr().String())
 	}
-	ready := text.ServeReady
+	ready, artifacts := text.ServeReady, o.Artifacts
+	if !o.ServeArtifacts && !o.ArtifactsOnly { // clients reach them without the server
+		artifacts = cmp.Or(o.ArtifactRoot, "./mlruns")
+	}
 	switch {
 	case o.ArtifactsOnly && o.BasicAuth:
 		say(text.ServeUsers, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
@@ -68,7 +73,7 @@ func serve(ctx context.Context, s cli.Session, o cli.ServeOptions, getenv func(s
 		say(text.ServeArtifactsIn, alone.Redact(o.Artifacts))
 		ready = text.ServeArtifactsReady
 	default:
-		say(text.ServeData, alone.Redact(o.BackendStore), alone.Redact(o.Artifacts))
+		say(text.ServeData, alone.Redact(o.BackendStore), alone.Redact(artifacts))
 	}
 	_, place, _ := strings.Cut(server.URL(), "://")
 	say(ready, time.Since(begun).Round(time.Millisecond).String(), server.URL(), place)
@@ -106,6 +111,16 @@ func options(o cli.ServeOptions, dir string, getenv func(string) string, log *sl
 	}
 }
 
+// beside is a database of our own for one that is MLflow's: of the same kind.
+func beside(uri string) string {
+	u, err := url.Parse(alone.Redact(uri))
+	if err != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+		return "sqlite:///kiwerk.db"
+	}
+	u.Path = "/kiwerk"
+	return u.String()
+}
+
 // explain tells a person what to do about a start that failed.
 func explain(o cli.ServeOptions, err error) error {
 	port := strconv.Itoa(o.Port)
@@ -124,7 +139,7 @@ func explain(o cli.ServeOptions, err error) error {
 	case errors.Is(err, store.ErrMLflow):
 		return &cli.Failure{
 			What: text.S(text.ServeForeign, alone.Redact(o.BackendStore)), Why: text.S(text.ServeForeignWhy), Cause: err,
-			Try: verbatim("kiwerk tracking import %s --to sqlite:///kiwerk.db && kiwerk tracking serve --backend-store-uri sqlite:///kiwerk.db", text.Quote(alone.Redact(o.BackendStore))),
+			Try: verbatim("kiwerk tracking import %s --to %[2]s && kiwerk tracking serve --backend-store-uri %[2]s", text.Quote(alone.Redact(o.BackendStore)), text.Quote(beside(o.BackendStore))),
 		}
 	case errors.Is(err, store.ErrForeign):
 		return &cli.Failure{What: text.S(text.ServeForeign, alone.Redact(o.BackendStore)), Cause: err, Try: verbatim("kiwerk tracking serve --backend-store-uri sqlite:///kiwerk.db")}

@@ -63,6 +63,33 @@ func TestServe_saysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestBeside(t *testing.T) {
+	for uri, want := range map[string]string{
+		"sqlite:///mlflow.db": "sqlite:///kiwerk.db",
+		"postgresql+psycopg2://me:secret@db:5432/mlflow?sslmode=disable": "postgresql+psycopg2://me:xxxxx@db:5432/kiwerk?sslmode=disable",
+	} {
+		if got := beside(uri); got != want {
+			t.Errorf("%s: %s", uri, got)
+		}
+	}
+}
+
+// TestServe_namesTheArtifacts that clients reach, also where the server has none.
+func TestServe_namesTheArtifacts(t *testing.T) {
+	t.Chdir(t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var said strings.Builder
+	o := cli.ServeOptions{Host: "127.0.0.1", BackendStore: "sqlite:///mlflow.db", Artifacts: "./mlartifacts"}
+	w := io.MultiWriter(&said, whenWritten(cancel))
+	if err := serve(ctx, cli.Session{Err: w, Text: text.For("en")}, o, func(string) string { return "" }); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "artifacts ./mlruns") {
+		t.Errorf("said %s", said.String())
+	}
+}
+
 func TestServe_refusesALevel(t *testing.T) {
 	t.Chdir(t.TempDir())
 	o := cli.ServeOptions{Host: "127.0.0.1", BackendStore: "sqlite:///mlflow.db", Artifacts: "./mlartifacts", ServeArtifacts: true}
