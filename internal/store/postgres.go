@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"regexp"
@@ -22,12 +23,15 @@ import (
 // postgres is a database on a PostgreSQL server.
 type postgres struct {
 	config *pgconn.Config
+	// log hears when an outage begins and when it ends.
+	log *slog.Logger
 	// settleWithin bounds how long the writer asks what has become of a commit.
 	settleWithin time.Duration
 	// shut is true for a while after a connection could not be made: what comes meanwhile fails at once.
 	shut atomic.Bool
 
 	mu     sync.Mutex
+	had    bool // a connection, once
 	wait   time.Duration
 	reopen *time.Timer
 }
@@ -89,7 +93,7 @@ func newPostgres(o Options) (*postgres, error) {
 		// A caller that gives up ends its query, not the connection.
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: pc, DeadlineDelay: 2 * time.Second}
 	}
-	return &postgres{config: c, settleWithin: outcomeWithin}, nil
+	return &postgres{config: c, log: o.Logger, settleWithin: outcomeWithin}, nil
 }
 
 func (*postgres) dialect() Dialect { return Postgres }
@@ -140,20 +144,35 @@ func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""
 // dial makes a connection. After a failure the next attempt waits, longer each time.
 func (d *postgres) dial(ctx context.Context) (*pgconn.PgConn, error) {
 	if d.shut.Load() {
-		return nil, fmt.Errorf("%w: the last attempt to connect failed a moment ago", ErrUnavailable)
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, outage{errors.New("the last attempt to connect failed a moment ago")})
 	}
 	conn, err := pgconn.ConnectConfig(ctx, d.config.Copy())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil {
-		d.wait = 0
+		if d.wait > 0 {
+			d.log.Warn("the database can be reached again")
+		}
+		d.wait, d.had = 0, true
 		return conn, nil
+	}
+	if d.had && d.wait == 0 {
+		d.log.Error("the database cannot be reached; requests are answered 503 until it can", "error", &once{err})
 	}
 	d.wait = min(max(2*d.wait, firstWait), lastWait)
 	d.shut.Store(true)
 	d.reopen = time.AfterFunc(d.wait, func() { d.shut.Store(false) })
-	return nil, fmt.Errorf("%w: %w", ErrUnavailable, &once{err})
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, outage{&once{err}})
 }
+
+// outage is what requests hear while no connection can be made.
+type outage struct{ error }
+
+// Told says that the log has it already: a line per request would bury the rest.
+func (outage) Told() bool { return true }
+
+// Unwrap gives the cause.
+func (o outage) Unwrap() error { return o.error }
 
 // once says each line of an error a single time: an attempt with TLS and one
 // without it usually fail alike.

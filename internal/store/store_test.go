@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -106,11 +107,21 @@ func TestStore_Update_durable(t *testing.T) {
 // come again, afterwards everything goes on, and what was acknowledged is there.
 func TestPostgres_restarts(t *testing.T) {
 	server := postgres.Start(t)
-	s, err := store.Open(t.Context(), store.Options{Path: server.URI(), Migrations: []store.Migrations{things}})
+	var said bytes.Buffer
+	s, err := store.Open(t.Context(), store.Options{Path: server.URI(), Migrations: []store.Migrations{things}, Logger: slog.New(slog.NewTextHandler(&said, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, text := range []string{"the database cannot be reached;", "the database can be reached again"} {
+			if n := strings.Count(said.String(), text); n != 2 {
+				t.Errorf("%q stands %d times in the log of two outages:\n%s", text, n, said.String())
+			}
+		}
+	}()
 	stored := map[string]bool{}
 	put := func(name string) error {
 		err := s.Update(t.Context(), insert(name))
