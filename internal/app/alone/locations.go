@@ -189,7 +189,13 @@ func (p *places) Open(ctx context.Context, uri string) (blob.Bucket, string, err
 	if !p.any {
 		return nil, "", model.Invalid("The artifacts lie in %s, which is outside of the folders that the server reads; start it with --default-artifact-root at or above it.", uri)
 	}
-	return p.folder(folder)
+	above, name := filepath.Split(folder)
+	if name == "" {
+		return p.folder(folder)
+	}
+	// From the folder above it, so that gc, which removes no whole bucket, can remove this one.
+	b, below, err := p.folder(filepath.Clean(above))
+	return b, path.Join(below, name), err
 }
 
 func key(rel string) string {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -231,6 +232,34 @@ func TestServer_bucket(t *testing.T) {
 		if status, body := call(t, "GET", url+"/api/2.0/mlflow/artifacts/list?run_id="+newRun(location), nil); status != 400 {
 			t.Errorf("%s: %d %s", location, status, body)
 		}
+	}
+}
+
+// TestServer_erasesWhereItReads: where the server reads because the caller is its own user, erasing takes the files, too.
+func TestServer_erasesWhereItReads(t *testing.T) {
+	url, _ := start(t, nil)
+	place := t.TempDir()
+	_, body := call(t, "POST", url+"/api/2.0/mlflow/experiments/create", object{"name": "e", "artifact_location": place})
+	_, body = call(t, "POST", url+"/api/2.0/mlflow/runs/create", object{"experiment_id": field(t, body, "experiment_id"), "start_time": 1})
+	run := field(t, body, "run", "info", "run_id")
+	folder := filepath.Join(place, run, "artifacts")
+	for _, f := range []string{filepath.Join(folder, "f.txt"), filepath.Join(place, "neighbour")} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(f), 0o700), os.WriteFile(f, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, body := call(t, "GET", url+"/get-artifact?path=f.txt&run_id="+run, nil); status != 200 || body != "x" {
+		t.Errorf("download: %d %s", status, body)
+	}
+	status, body := call(t, "POST", url+"/kiwerk/v1/tracking/gc", object{"run_ids": []string{run}, "erase": true})
+	if status != 200 || strings.Contains(body, "artifacts_kept") {
+		t.Errorf("erase: %d %s", status, body)
+	}
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the files are there still: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(place, "neighbour")); err != nil {
+		t.Error(err)
 	}
 }
 
