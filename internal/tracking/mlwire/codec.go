@@ -157,7 +157,7 @@ func Write(w http.ResponseWriter, status int, v Appender) {
 func (c Codec) Error(w http.ResponseWriter, r *http.Request, err error) {
 	e := server.AsError(err)
 	answered := e.Code == "INTERNAL_ERROR" && e.Cause == nil // upstream's status for a mistake of the caller's
-	var told interface{ Told() bool } // an outage, which the store logs when it begins
+	var told interface{ Told() bool }                        // an outage, which the store logs when it begins
 	if e.Status >= http.StatusInternalServerError && !answered && e.Status != http.StatusNotImplemented && c.Log != nil && r.Context().Err() == nil && !errors.As(err, &told) {
 		c.Log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", e)
 	}
