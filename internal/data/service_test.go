@@ -456,7 +456,7 @@ func testSweep(t *testing.T, f *fixture) {
 	if err := f.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := f.Sweep(t.Context()); n != 1 || err != nil {
+	if n, err := f.Sweep(t.Context()); n > 1 || err != nil { // the sweep at the start may just have been faster
 		t.Errorf("swept %d, %v", n, err)
 	}
 	if _, err := f.Get(t.Context(), "default", "old"); code(err) != "NOT_FOUND" {
