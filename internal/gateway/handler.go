@@ -226,7 +226,15 @@ func (x *exchange) deliver(ctx context.Context, to choice, a *answer, answered f
 	} else {
 		_, _ = io.Copy(x.w, a.body) // as above
 	}
-	x.g.metrics.done(x.target.key, to.revision.name, a.status, x.g.deps.Clock.Since(x.begun).Seconds())
+	x.count(to.revision.name, a.status)
+}
+
+// count notes how the request ended.
+func (x *exchange) count(revision string, status int) {
+	x.g.metrics.done(x.target.key, revision, status, x.g.deps.Clock.Since(x.begun).Seconds())
+	if x.g.table.get(x.target.key) == nil { // the endpoint went meanwhile, and its series must not come back
+		x.g.metrics.forget(x.target.key)
+	}
 }
 
 func (x *exchange) fail(err error) {
@@ -234,7 +242,7 @@ func (x *exchange) fail(err error) {
 	if x.g.table.get(x.target.key) == nil {
 		return // a name that anybody can make up is no series
 	}
-	x.g.metrics.done(x.target.key, "", server.AsError(err).Status, x.g.deps.Clock.Since(x.begun).Seconds())
+	x.count("", server.AsError(err).Status)
 }
 
 // has tells whether a version gets requests.
