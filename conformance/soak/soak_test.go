@@ -119,7 +119,7 @@ func TestPostgresRestart(t *testing.T) {
 	for range restarts {
 		time.Sleep(500 * time.Millisecond) // load between two restarts
 		pg.Stop()
-		time.Sleep(300 * time.Millisecond) // the database is away
+		time.Sleep(4 * time.Second) // the database is away for longer than the server waits to learn what became of a commit
 		if err := pg.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
