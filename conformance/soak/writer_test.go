@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -22,9 +23,11 @@ type writer struct {
 	// patient repeats what failed for want of a server; an impatient writer
 	// takes any failure for an error.
 	patient bool
-	// rounds that were acknowledged, failures that were waited out, 503 among them.
-	rounds, failures, unavailable int
-	err                           error
+	// rounds that were acknowledged, failures that were waited out.
+	rounds, failures int
+	// unavailable are the failures that were a 503; the test watches them grow.
+	unavailable atomic.Int64
+	err         error
 }
 
 // team is what a number of writers did.
@@ -54,6 +57,14 @@ func (w team) work(ctx context.Context) *sync.WaitGroup {
 		})
 	}
 	return &wg
+}
+
+// refused is how often writers have heard 503.
+func (w team) refused() (n int64) {
+	for _, one := range w {
+		n += one.unavailable.Load()
+	}
+	return n
 }
 
 // round writes a batch, a single point, a param and a tag, each until it is acknowledged.
@@ -94,7 +105,7 @@ func (w *writer) send(ctx context.Context, path string, body any) error {
 		}
 		w.failures++
 		if refused {
-			w.unavailable++
+			w.unavailable.Add(1)
 		}
 		time.Sleep(2 * time.Millisecond) // a client's pause between two attempts
 	}
@@ -114,7 +125,7 @@ func (w team) check(ctx context.Context, t *testing.T) (total sums) {
 		}
 		total.rounds += one.rounds
 		total.failures += one.failures
-		total.unavailable += one.unavailable
+		total.unavailable += int(one.unavailable.Load())
 		for key, per := range map[string]int{"batch": perBatch, "single": 1} {
 			points, err := one.s.history(ctx, one.run, key)
 			if err != nil {
