@@ -157,11 +157,10 @@ func (s *pgSession) begin(ctx context.Context, text string) error {
 	return nil
 }
 
-// left waits for the end of the view before. What it read was read, and a
-// connection that broke shows.
+// left waits for the end of the view before.
 func (s *pgSession) left() {
 	if s.leaving != nil {
-		_ = s.leaving.Close()
+		_ = s.leaving.Close() // what the view read was read, and a connection that broke shows
 		s.leaving = nil
 	}
 }
