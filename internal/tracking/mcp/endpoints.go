@@ -150,11 +150,7 @@ func (s *Service) updateEndpoint(ctx context.Context, q *writeEndpoint) (out *en
 		if q.Transport.ptr() != nil {
 			set, args = set+", transport = ?", append(args, q.Transport.value)
 		}
-		n, err := t.Exec("UPDATE mcp_endpoints SET "+set+" WHERE id = ? AND server = ?", append(args, q.endpoint, row)...)
-		if err == nil && n == 0 {
-			err = noEndpoint(q.endpoint, q.name)
-		}
-		if err != nil {
+		if err := change(t, noEndpoint(q.endpoint, q.name), "UPDATE mcp_endpoints SET "+set+" WHERE id = ? AND server = ?", append(args, q.endpoint, row)...); err != nil {
 			return err
 		}
 		out, err = endpoint(t, namespace, q.name, q.endpoint)
@@ -164,15 +160,7 @@ func (s *Service) updateEndpoint(ctx context.Context, q *writeEndpoint) (out *en
 }
 
 func (s *Service) deleteEndpoint(ctx context.Context, q *ref) (*none, error) {
-	return done(s.db.Update(ctx, func(t *db.Tx) error {
-		row, err := find(t, server.NamespaceOf(ctx), q.name)
-		if err != nil {
-			return err
-		}
-		n, err := t.Exec("DELETE FROM mcp_endpoints WHERE id = ? AND server = ?", q.endpoint, row)
-		if err == nil && n == 0 {
-			err = noEndpoint(q.endpoint, q.name)
-		}
-		return err
+	return done(s.onServer(ctx, q.name, func(t *db.Tx, server int64) error {
+		return change(t, noEndpoint(q.endpoint, q.name), "DELETE FROM mcp_endpoints WHERE id = ? AND server = ?", q.endpoint, server)
 	}))
 }

@@ -22,6 +22,26 @@ func find(t *db.Tx, namespace, name string) (row int64, err error) {
 	return row, err
 }
 
+// onServer runs fn on a server of the project.
+func (s *Service) onServer(ctx context.Context, name string, fn func(t *db.Tx, server int64) error) error {
+	return s.db.Update(ctx, func(t *db.Tx) error {
+		row, err := find(t, server.NamespaceOf(ctx), name)
+		if err != nil {
+			return err
+		}
+		return fn(t, row)
+	})
+}
+
+// change runs a statement on something that has to be there.
+func change(t *db.Tx, missing error, statement string, args ...any) error {
+	n, err := t.Exec(statement, args...)
+	if err == nil && n == 0 {
+		err = missing
+	}
+	return err
+}
+
 func noServer(name string) error {
 	return model.Missing("MCP server '%s' not found", model.Cut(name, 100))
 }
@@ -207,26 +227,15 @@ func (s *Service) setTag(ctx context.Context, q *setTag) (*none, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
-	return done(s.db.Update(ctx, func(t *db.Tx) error {
-		row, err := find(t, server.NamespaceOf(ctx), q.name)
-		if err != nil {
-			return err
-		}
-		_, err = t.Exec("INSERT INTO mcp_server_tags(server, key, value) VALUES(?, ?, ?) ON CONFLICT(server, key) DO UPDATE SET value = excluded.value", row, q.Key.value, q.Value.value)
+	return done(s.onServer(ctx, q.name, func(t *db.Tx, server int64) error {
+		_, err := t.Exec("INSERT INTO mcp_server_tags(server, key, value) VALUES(?, ?, ?) ON CONFLICT(server, key) DO UPDATE SET value = excluded.value", server, q.Key.value, q.Value.value)
 		return err
 	}))
 }
 
 func (s *Service) deleteTag(ctx context.Context, q *ref) (*none, error) {
-	return done(s.db.Update(ctx, func(t *db.Tx) error {
-		row, err := find(t, server.NamespaceOf(ctx), q.name)
-		if err != nil {
-			return err
-		}
-		n, err := t.Exec("DELETE FROM mcp_server_tags WHERE server = ? AND key = ?", row, q.key)
-		if err == nil && n == 0 {
-			err = model.Missing("Tag '%s' not found on MCP server '%s'", model.Cut(q.key, 100), q.name)
-		}
-		return err
+	return done(s.onServer(ctx, q.name, func(t *db.Tx, server int64) error {
+		return change(t, model.Missing("Tag '%s' not found on MCP server '%s'", model.Cut(q.key, 100), q.name),
+			"DELETE FROM mcp_server_tags WHERE server = ? AND key = ?", server, q.key)
 	}))
 }

@@ -328,11 +328,8 @@ func (s *Service) setVersionTag(ctx context.Context, q *setVersionTag) (*none, e
 
 func (s *Service) deleteVersionTag(ctx context.Context, q *versionRef) (*none, error) {
 	return done(s.onVersion(ctx, q.name, q.version, func(t *db.Tx, _, version int64) error {
-		n, err := t.Exec("DELETE FROM mcp_version_tags WHERE version = ? AND key = ?", version, q.key)
-		if err == nil && n == 0 {
-			err = model.Missing("Tag '%s' not found on MCP server version '%s' version '%s'", model.Cut(q.key, 100), q.name, q.version)
-		}
-		return err
+		return change(t, model.Missing("Tag '%s' not found on MCP server version '%s' version '%s'", model.Cut(q.key, 100), q.name, q.version),
+			"DELETE FROM mcp_version_tags WHERE version = ? AND key = ?", version, q.key)
 	}))
 }
 
@@ -395,19 +392,12 @@ func (s *Service) setAlias(ctx context.Context, q *setAlias) (*none, error) {
 
 // deleteAlias removes an alias with the endpoints that are reached by it.
 func (s *Service) deleteAlias(ctx context.Context, q *ref) (*none, error) {
-	return done(s.db.Update(ctx, func(t *db.Tx) error {
-		row, err := find(t, server.NamespaceOf(ctx), q.name)
-		if err != nil {
+	return done(s.onServer(ctx, q.name, func(t *db.Tx, server int64) error {
+		if err := change(t, model.Missing("Alias '%s' not found on MCP server '%s'", model.Cut(q.alias, 100), q.name),
+			"DELETE FROM mcp_aliases WHERE server = ? AND alias = ?", server, q.alias); err != nil {
 			return err
 		}
-		n, err := t.Exec("DELETE FROM mcp_aliases WHERE server = ? AND alias = ?", row, q.alias)
-		if err == nil && n == 0 {
-			err = model.Missing("Alias '%s' not found on MCP server '%s'", model.Cut(q.alias, 100), q.name)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = t.Exec("DELETE FROM mcp_endpoints WHERE server = ? AND alias = ?", row, q.alias)
+		_, err := t.Exec("DELETE FROM mcp_endpoints WHERE server = ? AND alias = ?", server, q.alias)
 		return err
 	}))
 }
