@@ -40,21 +40,29 @@ func (byHeader) Authenticate(r *http.Request) (server.User, error) {
 	return server.User{Name: r.Header.Get("User")}, nil
 }
 
-func govern(t *testing.T) *world {
+// usersAt opens a database with the users of basic-auth.
+func usersAt(t *testing.T, dir string) (database string, db *store.Store, users *access.Service) {
 	t.Helper()
-	dir := t.TempDir()
-	database := filepath.Join(dir, "kiwerk.db")
-	db, err := store.Open(t.Context(), store.Options{Path: database})
+	database = filepath.Join(dir, "kiwerk.db")
+	var err error
+	db, err = store.Open(t.Context(), store.Options{Path: database})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() }) // it was only read in the end
-	users, err := access.New(t.Context(), access.Options{
+	users, err = access.New(t.Context(), access.Options{
 		DB: db, Clock: time.Now, Rounds: 1, Config: access.Config{Standard: access.None, Admin: "admin", Password: "a long password"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return database, db, users
+}
+
+func govern(t *testing.T) *world {
+	t.Helper()
+	dir := t.TempDir()
+	database, db, users := usersAt(t, dir)
 	p := startAt(t, database, dir, nil, func(d *tracking.Deps) { d.Store, d.Owners = db, users })
 	p.db = db
 	spaces, err := workspaces.New(t.Context(), workspaces.Options{DB: db, Contents: p.Service, Enabled: true})

@@ -8,9 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store"
@@ -94,19 +92,9 @@ func TestOwners_killed(t *testing.T) {
 // ownedAt is tracking with the user anna, whose death comes at a step.
 func ownedAt(t *testing.T, dir, death string) *platform {
 	t.Helper()
-	database := filepath.Join(dir, "kiwerk.db")
-	db, err := store.Open(t.Context(), store.Options{Path: database})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() }) // it was only read in the end
-	users, err := access.New(t.Context(), access.Options{
-		DB: db, Clock: time.Now, Rounds: 1, Config: access.Config{Standard: access.None, Admin: "admin", Password: "a long password"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	database, db, users := usersAt(t, dir)
 	p := startAt(t, database, dir, nil, func(d *tracking.Deps) { d.Store, d.Owners = db, killed{users, death} })
+	var err error
 	p.handler, err = server.New(server.Options{
 		Authenticator: byHeader{}, Authorizer: users, Hosts: []string{"example.com"}, Logger: slog.New(slog.DiscardHandler),
 		Endpoints: append(users.Govern(p.Endpoints(), p.Service, access.Artifacts{}), users.Endpoints()...),
