@@ -226,9 +226,11 @@ func (s *Server) tracking(ctx context.Context, db *store.Store, users *access.Se
 			return nil, err
 		}
 		d.ArtifactRoot = strings.TrimRight(d.ArtifactRoot, "/") // ids follow with a slash of their own
-		if folder, local, _ := localFolder(root, s.o.Dir); local {
+		if folder, local, err := localFolder(root, s.o.Dir); err != nil {
+			return nil, err
+		} else if local {
 			elsewhere.roots = append(elsewhere.roots, folder)
-		} else if !local {
+		} else {
 			elsewhere.bucket = strings.TrimSuffix(root, "/")
 		}
 	}
