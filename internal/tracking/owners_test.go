@@ -94,6 +94,7 @@ func ownedAt(t *testing.T, dir, death string) *platform {
 	t.Helper()
 	database, db, users := usersAt(t, dir)
 	p := startAt(t, database, dir, nil, func(d *tracking.Deps) { d.Store, d.Owners = db, killed{users, death} })
+	p.db = db
 	var err error
 	p.handler, err = server.New(server.Options{
 		Authenticator: byHeader{}, Authorizer: users, Hosts: []string{"example.com"}, Logger: slog.New(slog.DiscardHandler),
@@ -113,4 +114,18 @@ func makeAndDie(t *testing.T, dir, at, call string) {
 	p := ownedAt(t, dir, at)
 	p.must("POST", call, `{"name":"m","new_name":"n"}`, "User", "anna")
 	t.Fatal("the program lives")
+}
+
+// TestGoverned_withoutDatabase: who cannot be looked up is not refused: a client comes again after 5xx, not after 403.
+func TestGoverned_withoutDatabase(t *testing.T) {
+	p := ownedAt(t, t.TempDir(), "")
+	p.must("POST", "users/create", `{"username":"anna","password":"password of anna"}`, "User", "admin")
+	if err := p.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"registered-models/get?name=m", "users/get?username=anna"} {
+		if status, body := p.do("GET", "/api/2.0/mlflow/"+path, "", "User", "anna"); status < 500 {
+			t.Errorf("%s: %d %v", path, status, body)
+		}
+	}
 }

@@ -73,10 +73,10 @@ func (s *Service) guard(e server.Endpoint, about governed) http.Handler {
 		codec = server.JSONCodec{}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.subject(r.Context(), userName(r))
+		who, err := s.asking(r)
 		switch {
 		case err != nil:
-			codec.Error(w, r, errForbidden)
+			codec.Error(w, r, err)
 		case who.Admin:
 			e.Handler.ServeHTTP(w, r)
 		case !declared:

@@ -141,9 +141,9 @@ func Elsewhere(codec mlwire.Codec) []server.Endpoint {
 // handler answers a call. These routes judge for themselves, so they are not governed again.
 func (s *Service) handler(f answerer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.subject(r.Context(), userName(r))
+		who, err := s.asking(r)
 		if err != nil {
-			s.o.Codec.Error(w, r, errForbidden)
+			s.o.Codec.Error(w, r, err)
 			return
 		}
 		a := &ask{s: s, Request: r, who: who, workspace: workspaceOf(r)}

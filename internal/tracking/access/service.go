@@ -223,6 +223,15 @@ func unauthenticated(why string) error {
 	return e
 }
 
+// asking is who asks. Who has no account is refused; who cannot be looked up is not.
+func (s *Service) asking(r *http.Request) (subject, error) {
+	who, err := s.subject(r.Context(), userName(r))
+	if model.IsMissing(err) {
+		err = errForbidden
+	}
+	return who, err
+}
+
 // Authorize implements server.Authorizer: the users of endpoints that went
 // through [Service.Govern] are judged there, with the request at hand.
 func (*Service) Authorize(_ context.Context, u server.User, _ server.Permission, _ string) error {
