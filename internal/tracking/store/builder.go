@@ -12,45 +12,21 @@ import (
 
 // clause is a piece of SQL with its arguments. Texts are constants of this
 // package; everything that a caller sent is an argument.
-type clause struct {
-	sql  string
-	args []any
-}
-
-func sqlf(text string, args ...any) clause { return clause{text, args} }
+type clause = query.Clause
 
 // thisRun stands in conditions of runs for the column with the run's number.
 const thisRun = "{run}"
 
 // of puts a column for [thisRun]. What is known of a run without its row is
 // looked at before the row is read.
-func (c clause) of(run string) clause {
-	return clause{strings.ReplaceAll(c.sql, thisRun, run), c.args}
+func of(run string, c clause) clause {
+	return query.Of(strings.ReplaceAll(c.SQL, thisRun, run), c.Args...)
 }
 
 var (
-	always = sqlf("1 = 1")
-	never  = sqlf("1 = 0")
+	always = query.Of("1 = 1")
+	never  = query.Of("1 = 0")
 )
-
-// all joins conditions by AND.
-func all(list []clause) clause {
-	if len(list) == 0 {
-		return always
-	}
-	var texts []string
-	var args []any
-	for _, c := range list {
-		texts = append(texts, "("+c.sql+")")
-		args = append(args, c.args...)
-	}
-	return clause{strings.Join(texts, " AND "), args}
-}
-
-// textCondition compares a column with what a filter says.
-func textCondition(column string, c filter.Comparison) clause { return plain(query.Text(column, c)) }
-
-func plain(c query.Clause) clause { return clause{c.SQL, c.Args} }
 
 // by names the index that SQLite has to take; PostgreSQL's planner knows its statistics.
 func (t *tx) by(index string) string {
@@ -77,26 +53,21 @@ func (t *tx) runOf(column string) string {
 	return " CROSS JOIN runs r ON r.id = " + column
 }
 
-// numberCondition compares a column of whole numbers.
-func numberCondition(column string, c filter.Comparison) clause {
-	return plain(query.Number(column, c))
-}
-
 // metricCondition compares the value of a metric. NaN, which is stored as 0
 // with a mark, differs from every number and is neither less nor greater.
 func metricCondition(c filter.Comparison) clause {
 	if c.Op == filter.Ne {
-		return sqlf("(c.value <> ? OR c.nan = 1)", c.Number)
+		return query.Of("(c.value <> ? OR c.nan = 1)", c.Number)
 	}
-	return sqlf("c.value "+string(c.Op)+" ? AND c.nan = 0", c.Number)
+	return query.Of("c.value "+string(c.Op)+" ? AND c.nan = 0", c.Number)
 }
 
 // has is "a row of a side table fits".
 func has(not bool, text string, args ...any) clause {
 	if not {
-		return sqlf("NOT EXISTS("+text+")", args...)
+		return query.Of("NOT EXISTS("+text+")", args...)
 	}
-	return sqlf("EXISTS("+text+")", args...)
+	return query.Of("EXISTS("+text+")", args...)
 }
 
 // tagCondition looks into a table of key and value.
@@ -105,8 +76,8 @@ func tagCondition(table, owner string, c filter.Comparison) clause {
 	if c.Op == filter.IsNull || c.Op == filter.IsNotNull {
 		return has(c.Op == filter.IsNull, from, c.Key)
 	}
-	v := textCondition("c.value", c)
-	return has(false, from+" AND "+v.sql, append([]any{c.Key}, v.args...)...)
+	v := query.Text("c.value", c)
+	return has(false, from+" AND "+v.SQL, append([]any{c.Key}, v.Args...)...)
 }
 
 // parse reads a filter and orders; their faults are the caller's.

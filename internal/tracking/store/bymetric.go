@@ -7,6 +7,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // Runs in the order of a metric come in three parts: those with a number, those
@@ -33,7 +34,7 @@ func partOf(r model.Run, key string) (part int, value float64) {
 
 // findByMetric walks the value index of one experiment; a driver, if there is one, gives the few runs that fit.
 func (rs *runSearch) findByMetric(driver clause) (found []model.RunInfo, err error) {
-	if driver.sql != "" && rs.atMost < rs.limit && rs.token.ID == "" && rs.token.Offset == 0 {
+	if driver.SQL != "" && rs.atMost < rs.limit && rs.token.ID == "" && rs.token.Offset == 0 {
 		return rs.findFew(driver)
 	}
 	k, err := rs.t.keyID(rs.orders[0].Key)
@@ -85,7 +86,7 @@ func (rs *runSearch) findFew(driver clause) ([]model.RunInfo, error) {
 func (rs *runSearch) limits() (list []clause) {
 	for _, c := range rs.comparisons {
 		if rs.bounds(c) {
-			list = append(list, sqlf("o.value "+string(c.Op)+" ?", c.Number))
+			list = append(list, query.Of("o.value "+string(c.Op)+" ?", c.Number))
 		}
 	}
 	return list
@@ -108,29 +109,29 @@ func (rs *runSearch) metricPart(part int, k int64, driver clause, limits []claus
 	}
 	run := "o.run"
 	switch {
-	case part == without && driver.sql == "":
+	case part == without && driver.SQL == "":
 		run = "r.id"
 	case part == without:
 		run = "d.run"
 	}
-	args := slices.Clone(driver.args)
+	args := slices.Clone(driver.Args)
 	from := " FROM run_latest o" + rs.t.by("run_latest_value") + " " + rs.t.then() + " runs r ON r.id = o.run"
 	switch {
-	case part == without && driver.sql == "":
+	case part == without && driver.SQL == "":
 		from = " FROM runs r"
 	case part == without:
-		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d" + rs.t.runOf("d.run")
-	case driver.sql != "":
-		from = " FROM (SELECT DISTINCT run FROM (" + driver.sql + ") c) d " + rs.t.then() + " run_latest o ON o.run = d.run" + rs.t.runOf("o.run")
+		from = " FROM (SELECT DISTINCT run FROM (" + driver.SQL + ") c) d" + rs.t.runOf("d.run")
+	case driver.SQL != "":
+		from = " FROM (SELECT DISTINCT run FROM (" + driver.SQL + ") c) d " + rs.t.then() + " run_latest o ON o.run = d.run" + rs.t.runOf("o.run")
 	}
-	where := all(conditions).of(run)
+	where := of(run, query.All(conditions...))
 	if part == without {
-		args = append(append(args, rs.experiments[0], k), where.args...)
+		args = append(append(args, rs.experiments[0], k), where.Args...)
 		return "SELECT " + runColumns + from + " WHERE r.exp = ? AND NOT EXISTS(SELECT 1 FROM run_latest o WHERE o.run = r.id AND o.k = ?) AND " +
-			where.sql + newestFirst + " LIMIT ? OFFSET ?", args
+			where.SQL + newestFirst + " LIMIT ? OFFSET ?", args
 	}
-	args = append(append(args, rs.experiments[0], k), where.args...)
-	return "SELECT " + runColumns + from + fmt.Sprintf(" WHERE o.exp = ? AND o.k = ? AND o.nan = %d AND ", part-numbers) + where.sql +
+	args = append(append(args, rs.experiments[0], k), where.Args...)
+	return "SELECT " + runColumns + from + fmt.Sprintf(" WHERE o.exp = ? AND o.k = ? AND o.nan = %d AND ", part-numbers) + where.SQL +
 		" ORDER BY o.value" + direction(desc) + ", o.start DESC, r.uuid LIMIT ? OFFSET ?", args
 }
 
@@ -142,9 +143,9 @@ func (t token) behindValue(desc bool) clause {
 	case t.Part == notNumbers:
 		return t.behind("o.start")
 	case desc: // a range of the index
-		return sqlf("(o.value, o.start) <= (?, ?) AND NOT (o.value = ? AND o.start = ? AND r.uuid <= ?)", t.Value, t.Start, t.Value, t.Start, t.ID)
+		return query.Of("(o.value, o.start) <= (?, ?) AND NOT (o.value = ? AND o.start = ? AND r.uuid <= ?)", t.Value, t.Start, t.Value, t.Start, t.ID)
 	default:
-		return sqlf("o.value >= ? AND NOT (o.value = ? AND o.start > ?) AND NOT (o.value = ? AND o.start = ? AND r.uuid <= ?)", t.Value, t.Value, t.Start, t.Value, t.Start, t.ID)
+		return query.Of("o.value >= ? AND NOT (o.value = ? AND o.start > ?) AND NOT (o.value = ? AND o.start = ? AND r.uuid <= ?)", t.Value, t.Value, t.Start, t.Value, t.Start, t.ID)
 	}
 }
 

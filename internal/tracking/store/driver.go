@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // fewRows bounds the counting of what a condition selects.
@@ -58,7 +59,7 @@ func choose(candidates []candidate, ordered bool, page, total float64) (text *ca
 	if text != nil {
 		walk = min(walk, float64(text.n))
 	}
-	if best.sql == "" || walk < float64(fewest) {
+	if best.SQL == "" || walk < float64(fewest) {
 		return text, clause{}
 	}
 	return nil, best
@@ -81,14 +82,14 @@ func (rs *runSearch) count(candidates []candidate) (total int, err error) {
 	counted := map[int]string{}
 	for i := range candidates {
 		c := &candidates[i]
-		what := fmt.Sprint(c.sql, c.args)
+		what := fmt.Sprint(c.SQL, c.Args)
 		if rs.t.s.many.has(what, now) {
 			c.n = fewRows
 			continue
 		}
 		counted[i] = what
-		text += ", (SELECT count(*) FROM (" + c.sql + " LIMIT ?) n" + strconv.Itoa(i) + ")"
-		args = append(append(args, c.args...), fewRows)
+		text += ", (SELECT count(*) FROM (" + c.SQL + " LIMIT ?) n" + strconv.Itoa(i) + ")"
+		args = append(append(args, c.Args...), fewRows)
 		counts = append(counts, &c.n)
 	}
 	if err := rs.t.Row(text, args...).Scan(counts...); err != nil {
@@ -132,7 +133,7 @@ func (rs *runSearch) candidates() (list []candidate, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if q.sql != "" {
+		if q.SQL != "" {
 			list = append(list, candidate{c, q, i, 0})
 		}
 	}
@@ -151,8 +152,8 @@ func (rs *runSearch) indexed(c filter.Comparison) (clause, error) {
 	}
 	exps := rs.experiments
 	if metric {
-		return sqlf("SELECT run FROM run_latest"+rs.t.by("run_latest_value")+" WHERE exp IN (??) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
+		return query.Of("SELECT run FROM run_latest"+rs.t.by("run_latest_value")+" WHERE exp IN (??) AND k = ? AND nan = 0 AND value "+string(c.Op)+" ?", exps, k, c.Number), nil
 	}
 	table := runTables[c.Entity]
-	return sqlf("SELECT run FROM "+table+rs.t.by(table+"_value")+" WHERE exp IN (??) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
+	return query.Of("SELECT run FROM "+table+rs.t.by(table+"_value")+" WHERE exp IN (??) AND k = ? AND substr(v, 1, 100) = substr(?, 1, 100)", exps, k, c.Text), nil
 }

@@ -120,7 +120,7 @@ func (rs *runSearch) find() ([]model.RunInfo, error) {
 		return rs.findByText(text)
 	}
 	rs.keyset()
-	if driver.sql != "" {
+	if driver.SQL != "" {
 		return rs.findFrom(driver)
 	}
 	return rs.findByStart()
@@ -187,10 +187,10 @@ func (rs *runSearch) condition(c filter.Comparison) (clause, error) {
 	}
 	if c.Entity == filter.Metric {
 		v := metricCondition(c)
-		return rs.has(false, "SELECT 1 FROM run_latest c WHERE c.run = "+thisRun+" AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
+		return rs.has(false, "SELECT 1 FROM run_latest c WHERE c.run = "+thisRun+" AND c.k = ? AND "+v.SQL, append([]any{k}, v.Args...)...), nil
 	}
-	v := textCondition("c.v", c)
-	return rs.has(false, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = "+thisRun+" AND c.k = ? AND "+v.sql, append([]any{k}, v.args...)...), nil
+	v := query.Text("c.v", c)
+	return rs.has(false, "SELECT 1 FROM "+runTables[c.Entity]+" c WHERE c.run = "+thisRun+" AND c.k = ? AND "+v.SQL, append([]any{k}, v.Args...)...), nil
 }
 
 var runAttributes = map[string]string{
@@ -200,10 +200,10 @@ var runAttributes = map[string]string{
 
 func runAttribute(c filter.Comparison) clause {
 	if runLanguage.Attributes[c.Key] == filter.Number {
-		return numberCondition(runAttributes[c.Key], c)
+		return query.Number(runAttributes[c.Key], c)
 	}
 	if c.Key != "status" {
-		return textCondition(runAttributes[c.Key], c)
+		return query.Text(runAttributes[c.Key], c)
 	}
 	var fits []int64
 	fit, err := c.Matcher()
@@ -212,20 +212,20 @@ func runAttribute(c filter.Comparison) clause {
 			fits = append(fits, int64(st))
 		}
 	}
-	return sqlf("r.status IN (??)", fits)
+	return query.Of("r.status IN (??)", fits)
 }
 
 func (rs *runSearch) datasetCondition(c filter.Comparison) clause {
 	if c.Key == "context" {
-		v := textCondition("c.value", c)
-		return rs.has(false, "SELECT 1 FROM run_input_tags c WHERE c.run = "+thisRun+" AND c.key = ? AND "+v.sql, append([]any{model.TagContext}, v.args...)...)
+		v := query.Text("c.value", c)
+		return rs.has(false, "SELECT 1 FROM run_input_tags c WHERE c.run = "+thisRun+" AND c.key = ? AND "+v.SQL, append([]any{model.TagContext}, v.Args...)...)
 	}
 	column := "d.name"
 	if c.Key == "digest" {
 		column = "d.digest"
 	}
-	v := textCondition(column, c)
-	return rs.has(false, "SELECT 1 FROM run_inputs c JOIN run_datasets d ON d.id = c.dataset WHERE c.run = "+thisRun+" AND "+v.sql, v.args...)
+	v := query.Text(column, c)
+	return rs.has(false, "SELECT 1 FROM run_inputs c JOIN run_datasets d ON d.id = c.dataset WHERE c.run = "+thisRun+" AND "+v.SQL, v.Args...)
 }
 
 func (rs *runSearch) byStart() bool {
@@ -246,7 +246,7 @@ func (rs *runSearch) keyset() {
 }
 
 func (t token) behind(start string) clause {
-	return sqlf(start+" <= ? AND NOT ("+start+" = ? AND r.uuid <= ?)", t.Start, t.Start, t.ID)
+	return query.Of(start+" <= ? AND NOT ("+start+" = ? AND r.uuid <= ?)", t.Start, t.Start, t.ID)
 }
 
 func (rs *runSearch) next(page []model.Run) string {
@@ -269,22 +269,22 @@ const newestFirst = " ORDER BY r.start DESC, r.uuid"
 
 // findFrom starts from the few runs of a driver.
 func (rs *runSearch) findFrom(driver clause) ([]model.RunInfo, error) {
-	where := all(append(rs.conditions, rs.stage())).of("o.run")
-	args := append(slices.Clone(driver.args), where.args...)
-	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.sql+") c) o"+rs.t.runOf("o.run")+" WHERE "+where.sql+newestFirst+" LIMIT ? OFFSET ?",
+	where := of("o.run", query.All(append(rs.conditions, rs.stage())...))
+	args := append(slices.Clone(driver.Args), where.Args...)
+	return rs.query("SELECT "+runColumns+" FROM (SELECT DISTINCT run FROM ("+driver.SQL+") c) o"+rs.t.runOf("o.run")+" WHERE "+where.SQL+newestFirst+" LIMIT ? OFFSET ?",
 		append(args, rs.limit, rs.token.Offset)...)
 }
 
 func (rs *runSearch) stage() clause {
-	return sqlf("r.stage IN (??)", rs.stages)
+	return query.Of("r.stage IN (??)", rs.stages)
 }
 
 // scope is the experiments and stages; a single list can be walked in order.
 func (rs *runSearch) scope() clause {
 	if len(rs.experiments) == 1 && len(rs.stages) == 1 {
-		return sqlf("r.exp = ? AND r.stage = ?", rs.experiments[0], rs.stages[0])
+		return query.Of("r.exp = ? AND r.stage = ?", rs.experiments[0], rs.stages[0])
 	}
-	return all([]clause{rs.stage(), sqlf("r.exp IN (??)", rs.experiments)})
+	return query.All(rs.stage(), query.Of("r.exp IN (??)", rs.experiments))
 }
 
 // manyLists is where merging the lists of experiments becomes dearer than sorting.
@@ -295,13 +295,13 @@ func (rs *runSearch) findByStart() ([]model.RunInfo, error) {
 	if len(rs.experiments)*len(rs.stages) > manyLists {
 		return rs.findSorted(clause{})
 	}
-	where := all(rs.conditions).of("r.id")
+	where := of("r.id", query.All(rs.conditions...))
 	var parts []string
 	var args []any
 	for _, e := range rs.experiments {
 		for _, st := range rs.stages {
-			parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM runs r"+rs.t.by("runs_list")+" WHERE r.exp = ? AND r.stage = ? AND "+where.sql+newestFirst+" LIMIT ?) p"+strconv.Itoa(len(parts)))
-			args = append(append(append(args, e, st), where.args...), rs.limit+rs.token.Offset)
+			parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM runs r"+rs.t.by("runs_list")+" WHERE r.exp = ? AND r.stage = ? AND "+where.SQL+newestFirst+" LIMIT ?) p"+strconv.Itoa(len(parts)))
+			args = append(append(append(args, e, st), where.Args...), rs.limit+rs.token.Offset)
 		}
 	}
 	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
@@ -321,15 +321,15 @@ func (rs *runSearch) findByText(c *candidate) ([]model.RunInfo, error) {
 	if rs.token.ID != "" {
 		conditions = append(conditions, rs.token.behind("o.start"))
 	}
-	where := all(conditions).of("o.run")
+	where := of("o.run", query.All(conditions...))
 	table := runTables[c.Entity]
 	var parts []string
 	var args []any
 	for _, e := range rs.experiments {
 		parts = append(parts, "SELECT * FROM (SELECT "+runColumns+" FROM "+table+" o"+rs.t.by(table+"_value")+" "+rs.t.then()+
-			" runs r ON r.id = o.run WHERE o.exp = ? AND o.k = ? AND substr(o.v, 1, 100) = substr(?, 1, 100) AND "+where.sql+
+			" runs r ON r.id = o.run WHERE o.exp = ? AND o.k = ? AND substr(o.v, 1, 100) = substr(?, 1, 100) AND "+where.SQL+
 			" ORDER BY o.start DESC, r.uuid LIMIT ?) p"+strconv.Itoa(len(parts)))
-		args = append(append(append(args, e, k, c.Text), where.args...), rs.limit+rs.token.Offset)
+		args = append(append(append(args, e, k, c.Text), where.Args...), rs.limit+rs.token.Offset)
 	}
 	return rs.query("SELECT * FROM ("+strings.Join(parts, " UNION ALL ")+") r"+newestFirst+" LIMIT ? OFFSET ?", append(args, rs.limit, rs.token.Offset)...)
 }
@@ -337,12 +337,12 @@ func (rs *runSearch) findByText(c *candidate) ([]model.RunInfo, error) {
 // findSorted is the general way: everything that fits, of the runs of a driver if there is one, sorted.
 func (rs *runSearch) findSorted(driver clause) ([]model.RunInfo, error) {
 	var joins, orders []string
-	from, run, scope, args := "runs r", "r.id", rs.scope(), slices.Clone(driver.args)
-	if driver.sql != "" {
+	from, run, scope, args := "runs r", "r.id", rs.scope(), slices.Clone(driver.Args)
+	if driver.SQL != "" {
 		// A driver knows the experiments. Named again, they would let PostgreSQL, before it has statistics, walk all
 		// their runs for each of the driver's.
 		run, scope = "d.run", rs.stage()
-		from = "(SELECT DISTINCT run FROM (" + driver.sql + ") c) d" + rs.t.runOf("d.run")
+		from = "(SELECT DISTINCT run FROM (" + driver.SQL + ") c) d" + rs.t.runOf("d.run")
 	}
 	started := false
 	for i, o := range rs.orders {
@@ -373,9 +373,9 @@ func (rs *runSearch) findSorted(driver clause) ([]model.RunInfo, error) {
 		orders = append(orders, "r.start DESC")
 	}
 	orders = append(orders, "r.uuid")
-	where := all(append(rs.conditions, scope)).of(run)
-	return rs.query("SELECT "+runColumns+" FROM "+from+strings.Join(joins, "")+" WHERE "+where.sql+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
-		append(append(args, where.args...), rs.limit, rs.token.Offset)...)
+	where := of(run, query.All(append(rs.conditions, scope)...))
+	return rs.query("SELECT "+runColumns+" FROM "+from+strings.Join(joins, "")+" WHERE "+where.SQL+" ORDER BY "+strings.Join(orders, ", ")+" LIMIT ? OFFSET ?",
+		append(append(args, where.Args...), rs.limit, rs.token.Offset)...)
 }
 
 func (rs *runSearch) query(text string, args ...any) (list []model.RunInfo, err error) {

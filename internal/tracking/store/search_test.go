@@ -18,6 +18,7 @@ import (
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgres.Run(m.Run)) }
@@ -287,8 +288,8 @@ func testRunSearch_driver(t *testing.T, open opener) {
 			}
 			rs := &runSearch{t: x, experiments: []int64{0}, stages: []int64{0}, comparisons: comparisons, limit: 101}
 			_, driver, err := rs.driver()
-			if got := driver.sql != ""; got != want {
-				t.Errorf("%s: driver %q", text, driver.sql)
+			if got := driver.SQL != ""; got != want {
+				t.Errorf("%s: driver %q", text, driver.SQL)
 			}
 			return err
 		})
@@ -301,10 +302,10 @@ func testRunSearch_driver(t *testing.T, open opener) {
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	metric := func(n int) candidate {
-		return candidate{filter.Comparison{Entity: filter.Metric, Op: ">"}, sqlf("metric"), 0, n}
+		return candidate{filter.Comparison{Entity: filter.Metric, Op: ">"}, query.Of("metric"), 0, n}
 	}
 	param := func(n int) candidate {
-		return candidate{filter.Comparison{Entity: filter.Param, Op: filter.Eq}, sqlf("param"), 0, n}
+		return candidate{filter.Comparison{Entity: filter.Param, Op: filter.Eq}, query.Of("param"), 0, n}
 	}
 	for name, c := range map[string]struct {
 		candidates []candidate
@@ -323,10 +324,10 @@ func TestChoose(t *testing.T) {
 		text, best := choose(c.candidates, c.ordered, 100, 200_000)
 		got := ""
 		if text != nil {
-			got = text.sql
+			got = text.SQL
 		}
-		if got != c.text || best.sql != c.best {
-			t.Errorf("%s: text %q, driver %q", name, got, best.sql)
+		if got != c.text || best.SQL != c.best {
+			t.Errorf("%s: text %q, driver %q", name, got, best.SQL)
 		}
 	}
 }

@@ -68,9 +68,9 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 		return nil, "", err
 	}
 	conditions := []clause{
-		sqlf(behind.SQL, behind.Args...),
+		behind,
 		seenExperiments(q.Visible, namespace),
-		sqlf("e.stage IN (??)", stagesOf(q.View)),
+		query.Of("e.stage IN (??)", stagesOf(q.View)),
 	}
 	for _, c := range comparisons {
 		condition, err := experimentCondition(c)
@@ -79,14 +79,14 @@ func (s *Store) SearchExperiments(ctx context.Context, namespace string, q Query
 		}
 		conditions = append(conditions, condition)
 	}
-	where := all(conditions)
+	where := query.All(conditions...)
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
 		err := t.find(func(r rows) error {
 			e, err := scanExperiment(r.Scan)
 			list = append(list, e)
 			return err
-		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
+		}, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where.SQL+order.End(), append(where.Args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
@@ -124,11 +124,11 @@ func experimentCondition(c filter.Comparison) (clause, error) {
 				return clause{}, err
 			}
 		}
-		return textCondition("CAST(e.id AS TEXT)", c), nil
+		return query.Text("CAST(e.id AS TEXT)", c), nil
 	case c.Key == "name":
-		return textCondition("e.name", c), nil
+		return query.Text("e.name", c), nil
 	default:
-		return numberCondition(experimentOrder[c.Key].SQL, c), wholeNumber(c)
+		return query.Number(experimentOrder[c.Key].SQL, c), wholeNumber(c)
 	}
 }
 
@@ -182,7 +182,7 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 		if c.Entity == filter.Tag {
 			return tagCondition("registered_model_tags", "model = g.id", c), nil
 		}
-		return textCondition("g.name", c), nil
+		return query.Text("g.name", c), nil
 	})
 	if err != nil {
 		return nil, "", err
@@ -193,14 +193,14 @@ func (s *Store) SearchRegisteredModels(ctx context.Context, namespace string, q 
 		return nil, "", err
 	}
 	conditions = append(conditions, seenRegistered(q.Visible, comparisons)...)
-	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("g.namespace = ?", namespace)))
+	where := query.All(append(conditions, behind, query.Of("g.namespace = ?", namespace))...)
 	err = s.view(ctx, func(t *tx) error {
 		list = nil
 		err := t.find(func(r rows) error {
 			m, err := scanRegistered(r.Scan)
 			list = append(list, m)
 			return err
-		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
+		}, "SELECT "+registeredColumns+" FROM registered_models g WHERE "+where.SQL+order.End(), append(where.Args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
@@ -249,9 +249,9 @@ func (s *Store) SearchModelVersions(ctx context.Context, namespace string, q Que
 		return nil, "", err
 	}
 	conditions = append(conditions, seenVersions(q.Visible, comparisons, namespace)...)
-	where := all(append(conditions, sqlf(behind.SQL, behind.Args...), sqlf("v.deleted = 0")))
+	where := query.All(append(conditions, behind, query.Of("v.deleted = 0"))...)
 	err = s.view(ctx, func(t *tx) error {
-		found, err := t.versions("WHERE "+where.sql+order.End(), append(where.args, q.Max+1, tok.Offset)...)
+		found, err := t.versions("WHERE "+where.SQL+order.End(), append(where.Args, q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
@@ -266,13 +266,13 @@ func versionCondition(c filter.Comparison) (clause, error) {
 	case c.Entity == filter.Tag:
 		return tagCondition("model_version_tags", "version = v.id", c), nil
 	case c.Key == "version_number":
-		return numberCondition("v.version", c), wholeNumber(c)
+		return query.Number("v.version", c), wholeNumber(c)
 	case c.Key == "run_id":
-		return textCondition("v.run_id", c), nil
+		return query.Text("v.run_id", c), nil
 	case c.Key == "source_path":
-		return textCondition("v.source", c), nil
+		return query.Text("v.source", c), nil
 	default:
-		return textCondition(versionModelName, c), nil
+		return query.Text(versionModelName, c), nil
 	}
 }
 
@@ -326,13 +326,13 @@ func (s *Store) SearchLoggedModels(ctx context.Context, namespace string, q Mode
 		if err != nil {
 			return err
 		}
-		where := all(append(conditions, sqlf("m.stage = 0 AND m.exp IN (??)", exps)))
+		where := query.All(append(conditions, query.Of("m.stage = 0 AND m.exp IN (??)", exps))...)
 		err = t.Each(func(r rows) error {
 			m, err := scanLoggedModel(r.Scan)
 			list = append(list, m)
 			return err
-		}, "SELECT "+loggedModelColumns+" FROM logged_models m WHERE "+where.sql+" ORDER BY "+order.sql+" LIMIT ? OFFSET ?",
-			append(append(where.args, order.args...), q.Max+1, tok.Offset)...)
+		}, "SELECT "+loggedModelColumns+" FROM logged_models m WHERE "+where.SQL+" ORDER BY "+order.SQL+" LIMIT ? OFFSET ?",
+			append(append(where.Args, order.Args...), q.Max+1, tok.Offset)...)
 		if err != nil {
 			return err
 		}
@@ -364,14 +364,14 @@ func modelOrder(orders []ModelOrder) (clause, error) {
 			column = `(SELECT CASE WHEN c.nan = 1 THEN NULL ELSE c.value END FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ?
 				AND (? = '' OR c.dataset = ?) AND (? = '' OR c.digest = ?) ORDER BY c.ts DESC, c.step DESC, c.run LIMIT 1)`
 			args := []any{parsed.Key, o.Dataset, o.Dataset, o.Digest, o.Digest}
-			out.args = append(append(out.args, args...), args...)
+			out.Args = append(append(out.Args, args...), args...)
 		}
 		if parsed.Key == "status" && parsed.Entity == filter.Attribute {
 			column = "m.status" // pending, ready, failed
 		}
 		texts = append(texts, column+" IS NULL", column+direction(o.Desc))
 	}
-	out.sql = strings.Join(append(texts, "m.created DESC", "m.uuid"), ", ")
+	out.SQL = strings.Join(append(texts, "m.created DESC", "m.uuid"), ", ")
 	return out, nil
 }
 
@@ -382,22 +382,22 @@ func modelConditions(comparisons []filter.Comparison, datasets []DatasetFilter) 
 		case filter.Metric:
 			measured = true
 			v := metricCondition(c)
-			list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ? AND "+v.sql+" AND ("+on.sql+")",
-				append(append([]any{c.Key}, v.args...), on.args...)...))
+			list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND c.key = ? AND "+v.SQL+" AND ("+on.SQL+")",
+				append(append([]any{c.Key}, v.Args...), on.Args...)...))
 		case filter.Param:
 			list = append(list, tagCondition("logged_model_params", "model = m.id", c))
 		case filter.Tag:
 			list = append(list, tagCondition("logged_model_tags", "model = m.id", c))
 		default:
 			if loggedModelLanguage.Attributes[c.Key] == filter.Number {
-				list = append(list, numberCondition(modelAttributes[c.Key], c))
+				list = append(list, query.Number(modelAttributes[c.Key], c))
 			} else {
-				list = append(list, textCondition(modelAttributes[c.Key], c))
+				list = append(list, query.Text(modelAttributes[c.Key], c))
 			}
 		}
 	}
 	if len(datasets) > 0 && !measured {
-		list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND ("+on.sql+")", on.args...))
+		list = append(list, has(false, "SELECT 1 FROM logged_model_metrics c WHERE c.model = m.id AND ("+on.SQL+")", on.Args...))
 	}
 	for _, d := range datasets {
 		if d.Name == "" {
@@ -417,5 +417,5 @@ func datasetClause(datasets []DatasetFilter) clause {
 		texts = append(texts, "c.dataset = ? AND (? = '' OR c.digest = ?)")
 		args = append(args, d.Name, d.Digest, d.Digest)
 	}
-	return clause{strings.Join(texts, " OR "), args}
+	return query.Of(strings.Join(texts, " OR "), args...)
 }

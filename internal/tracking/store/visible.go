@@ -5,15 +5,16 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // among compares a column with the members of a list.
 func among[T any](column string, all bool, list []T) clause {
 	switch {
 	case !all:
-		return sqlf(column+" IN (??)", list)
+		return query.Of(column+" IN (??)", list)
 	case len(list) > 0:
-		return sqlf(column+" NOT IN (??)", list)
+		return query.Of(column+" NOT IN (??)", list)
 	}
 	return always
 }
@@ -21,7 +22,7 @@ func among[T any](column string, all bool, list []T) clause {
 // seenExperiments are those of a namespace that the caller of a search may see.
 func seenExperiments(v *model.Visible, namespace string) clause {
 	if v == nil || v.Experiments.Everything() {
-		return sqlf("e.namespace = ?", namespace)
+		return query.Of("e.namespace = ?", namespace)
 	}
 	ids := make([]int64, 0, len(v.Experiments.List))
 	for _, id := range v.Experiments.List {
@@ -32,9 +33,9 @@ func seenExperiments(v *model.Visible, namespace string) clause {
 	c := among("e.id", v.Experiments.All, ids)
 	if !v.Experiments.All {
 		// Not the index of the namespace: few ids are found by themselves.
-		return clause{c.sql + " AND e.namespace || '' = ?", append(c.args, namespace)}
+		return query.Of(c.SQL+" AND e.namespace || '' = ?", append(c.Args, namespace)...)
 	}
-	return clause{c.sql + " AND e.namespace = ?", append(c.args, namespace)}
+	return query.Of(c.SQL+" AND e.namespace = ?", append(c.Args, namespace)...)
 }
 
 // seenModels are the registered models and prompts that the caller of a search
@@ -54,7 +55,7 @@ func seenModels(v *model.Visible, comparisons []filter.Comparison, row string, n
 	list := []clause{named(of)}
 	if !other.Everything() {
 		kind, or := has(!prompts, isPrompt+row), named(other)
-		list = append(list, clause{kind.sql + " OR " + or.sql, or.args})
+		list = append(list, query.Of(kind.SQL+" OR "+or.SQL, or.Args...))
 	}
 	return list
 }
@@ -67,7 +68,7 @@ func seenRegistered(v *model.Visible, comparisons []filter.Comparison) []clause 
 func seenVersions(v *model.Visible, comparisons []filter.Comparison, namespace string) []clause {
 	ofModels := func(n model.Names) clause {
 		c := among("name", n.All, n.List)
-		return clause{"v.model IN (SELECT id FROM registered_models WHERE namespace = ? AND " + c.sql + ")", append([]any{namespace}, c.args...)}
+		return query.Of("v.model IN (SELECT id FROM registered_models WHERE namespace = ? AND "+c.SQL+")", append([]any{namespace}, c.Args...)...)
 	}
 	if v == nil {
 		return []clause{ofModels(model.Names{All: true})}

@@ -10,6 +10,7 @@ import (
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // Kinds of assessments.
@@ -242,14 +243,14 @@ func (s *Store) IssueCounts(ctx context.Context, namespace string, issues []stri
 	counts := map[string]int64{}
 	err := s.view(ctx, func(t *tx) error {
 		for from := 0; from < len(issues); from += chunk {
-			where := sqlf("t.namespace = ? AND a.kind = ? AND a.name IN (??)", namespace, Issue, issues[from:min(from+chunk, len(issues))])
+			where := query.Of("t.namespace = ? AND a.kind = ? AND a.name IN (??)", namespace, Issue, issues[from:min(from+chunk, len(issues))])
 			err := t.Each(func(r db.Rows) error {
 				var name string
 				var n int64
 				err := r.Scan(&name, &n)
 				counts[name] = n
 				return err
-			}, "SELECT a.name, count(DISTINCT a.trace) FROM trace_assessments a JOIN traces t ON t.id = a.trace WHERE "+where.sql+" GROUP BY a.name", where.args...)
+			}, "SELECT a.name, count(DISTINCT a.trace) FROM trace_assessments a JOIN traces t ON t.id = a.trace WHERE "+where.SQL+" GROUP BY a.name", where.Args...)
 			if err != nil {
 				return err
 			}

@@ -74,7 +74,7 @@ func (t *tx) condition(out *conditions, c filter.Comparison) error {
 	case filter.Feedback, filter.Expectation:
 		return out.addAssessment(c)
 	case filter.Issue:
-		out.sql = append(out.sql, sqlf("EXISTS(SELECT 1 FROM trace_assessments a WHERE a.trace = t.id AND a.kind = 'issue' AND a.name = ?)", c.Text))
+		out.sql = append(out.sql, query.Of("EXISTS(SELECT 1 FROM trace_assessments a WHERE a.trace = t.id AND a.kind = 'issue' AND a.name = ?)", c.Text))
 		return nil
 	default:
 		return model.Invalid("Invalid search expression type '%s'", c.Entity)
@@ -84,7 +84,7 @@ func (t *tx) condition(out *conditions, c filter.Comparison) error {
 func (t *tx) attribute(out *conditions, c filter.Comparison) error {
 	switch c.Key {
 	case attrTime, attrDuration, attrEnd:
-		out.sql = append(out.sql, numberCondition(numberColumns[c.Key], c))
+		out.sql = append(out.sql, query.Number(numberColumns[c.Key], c))
 		return nil
 	case attrName:
 		c.Entity, c.Key = filter.Tag, TagName
@@ -107,28 +107,22 @@ var numberColumns = map[string]string{
 
 var textColumns = map[string]string{attrID: "t.trace_id", attrStatus: "t.state", attrClient: "t.client_request_id"}
 
-// numberCondition compares a column of whole numbers with any number.
-func numberCondition(column string, c filter.Comparison) clause {
-	n := query.Number(column, c)
-	return sqlf(n.SQL, n.Args...)
-}
-
 // textCondition is the SQL of a comparison of a text; exact tells whether it
 // says all. Databases do not agree on regular expressions, and not on the case
 // of letters beyond ASCII.
 func textCondition(column string, c filter.Comparison) (_ clause, exact bool) {
 	switch c.Op {
 	case filter.Eq, filter.Ne:
-		return sqlf(column+" "+string(c.Op)+" ?", c.Text), true
+		return query.Of(column+" "+string(c.Op)+" ?", c.Text), true
 	case filter.In, filter.NotIn:
-		return sqlf(column+" "+string(c.Op)+" (??)", c.List), true
+		return query.Of(column+" "+string(c.Op)+" (??)", c.List), true
 	case filter.Like:
-		return sqlf(column+` LIKE ? ESCAPE '\'`, strings.ReplaceAll(c.Text, `\`, `\\`)), true
+		return query.Of(column+` LIKE ? ESCAPE '\'`, strings.ReplaceAll(c.Text, `\`, `\\`)), true
 	case filter.ILike:
 		pattern := anyCase(c.Text)
-		return sqlf("lower("+column+") LIKE ?", pattern), pattern == strings.ToLower(c.Text)
+		return query.Of("lower("+column+") LIKE ?", pattern), pattern == strings.ToLower(c.Text)
 	default:
-		return sqlf(column + " IS NOT NULL"), false
+		return query.Of(column + " IS NOT NULL"), false
 	}
 }
 
@@ -150,7 +144,7 @@ func anyCase(pattern string) string {
 // column compares a column of the trace.
 func (o *conditions) column(column string, c filter.Comparison) error {
 	if c.Op == filter.IsNull || c.Op == filter.IsNotNull {
-		o.sql = append(o.sql, sqlf(column+" "+string(c.Op)))
+		o.sql = append(o.sql, query.Of(column+" "+string(c.Op)))
 		return nil
 	}
 	cond, exact := textCondition(column, c)
@@ -158,7 +152,7 @@ func (o *conditions) column(column string, c filter.Comparison) error {
 	if exact {
 		return nil
 	}
-	return o.match(c, sqlf("SELECT t.id, "+column+" FROM traces t WHERE "+column+" IS NOT NULL AND t.id IN "))
+	return o.match(c, query.Of("SELECT t.id, "+column+" FROM traces t WHERE "+column+" IS NOT NULL AND t.id IN "))
 }
 
 // match adds a check of the values that a query finds for a chunk of traces;
@@ -178,7 +172,7 @@ func (o *conditions) match(c filter.Comparison, query clause) error {
 			}
 			keep[row] = keep[row] || fits(value)
 			return nil
-		}, query.sql+"(??)", append(slices.Clone(query.args), rows)...)
+		}, query.SQL+"(??)", append(slices.Clone(query.Args), rows)...)
 		return keep, err
 	})
 	return nil
@@ -213,21 +207,21 @@ func (o *conditions) amounts(c filter.Comparison, columns []string, want []any) 
 	var same []clause
 	for i, v := range want {
 		if v == nil {
-			same = append(same, sqlf("t."+columns[i]+" IS NULL"))
+			same = append(same, query.Of("t."+columns[i]+" IS NULL"))
 		} else {
-			same = append(same, sqlf("t."+columns[i]+" IS NOT NULL AND t."+columns[i]+" = ?", v))
+			same = append(same, query.Of("t."+columns[i]+" IS NOT NULL AND t."+columns[i]+" = ?", v))
 		}
 	}
-	equal := all(same)
+	equal := query.All(same...)
 	switch c.Op {
 	case filter.IsNull:
-		o.sql = append(o.sql, sqlf("NOT ("+has+")"))
+		o.sql = append(o.sql, query.Of("NOT ("+has+")"))
 	case filter.IsNotNull:
-		o.sql = append(o.sql, sqlf(has))
+		o.sql = append(o.sql, query.Of(has))
 	case filter.Eq:
-		o.sql = append(o.sql, sqlf(has+" AND "+equal.sql, equal.args...))
+		o.sql = append(o.sql, query.Of(has+" AND "+equal.SQL, equal.Args...))
 	case filter.Ne:
-		o.sql = append(o.sql, sqlf(has+" AND NOT ("+equal.sql+")", equal.args...))
+		o.sql = append(o.sql, query.Of(has+" AND NOT ("+equal.SQL+")", equal.Args...))
 	default:
 		return model.Invalid("Comparator '%s' is not supported for reserved metadata '%s'. Only '=', '!=', 'IS NULL', and 'IS NOT NULL' are supported.", c.Op, c.Key)
 	}
@@ -242,41 +236,41 @@ func (t *tx) pair(out *conditions, table string, c filter.Comparison) error {
 	from := "SELECT 1 FROM " + table + " c WHERE c.trace = t.id AND c.key = ?"
 	switch c.Op {
 	case filter.IsNull:
-		out.sql = append(out.sql, sqlf("NOT EXISTS("+from+")", c.Key))
+		out.sql = append(out.sql, query.Of("NOT EXISTS("+from+")", c.Key))
 		return nil
 	case filter.IsNotNull:
-		out.sql = append(out.sql, sqlf("EXISTS("+from+")", c.Key))
+		out.sql = append(out.sql, query.Of("EXISTS("+from+")", c.Key))
 		return nil
 	case filter.Eq:
-		hits := sqlf("FROM "+table+" c WHERE c.key = ? AND substr(c.value, 1, 100) = ? AND c.value = ?", c.Key, model.Cut(c.Text, 100), c.Text)
+		hits := query.Of("FROM "+table+" c WHERE c.key = ? AND substr(c.value, 1, 100) = ? AND c.value = ?", c.Key, model.Cut(c.Text, 100), c.Text)
 		rare, err := t.rare(hits)
 		if err != nil {
 			return err
 		}
 		if rare {
-			out.sql = append(out.sql, sqlf("t.id IN (SELECT c.trace "+hits.sql+")", hits.args...))
+			out.sql = append(out.sql, query.Of("t.id IN (SELECT c.trace "+hits.SQL+")", hits.Args...))
 			return nil
 		}
 	default:
 	}
 	cond, exact := textCondition("c.value", c)
-	out.sql = append(out.sql, sqlf("EXISTS("+from+" AND "+cond.sql+")", append([]any{c.Key}, cond.args...)...))
+	out.sql = append(out.sql, query.Of("EXISTS("+from+" AND "+cond.SQL+")", append([]any{c.Key}, cond.Args...)...))
 	if exact {
 		return nil
 	}
-	return out.match(c, sqlf("SELECT c.trace, c.value FROM "+table+" c WHERE c.key = ? AND c.trace IN ", c.Key))
+	return out.match(c, query.Of("SELECT c.trace, c.value FROM "+table+" c WHERE c.key = ? AND c.trace IN ", c.Key))
 }
 
 // rare tells whether a condition has few hits.
 func (t *tx) rare(hits clause) (bool, error) {
 	var n int64
-	err := t.Row("SELECT COUNT(*) FROM (SELECT 1 AS hit "+hits.sql+" LIMIT ?) x", append(hits.args, few+1)...).Scan(&n)
+	err := t.Row("SELECT COUNT(*) FROM (SELECT 1 AS hit "+hits.SQL+" LIMIT ?) x", append(hits.Args, few+1)...).Scan(&n)
 	return n <= few, err
 }
 
 // linked is a condition: the trace belongs to a run or a version of a prompt.
 func (t *tx) linked(kind, target string) clause {
-	return sqlf("EXISTS(SELECT 1 FROM trace_links l WHERE l.trace = t.id AND l.kind = ? AND l.target = ?)", kind, target)
+	return query.Of("EXISTS(SELECT 1 FROM trace_links l WHERE l.trace = t.id AND l.kind = ? AND l.target = ?)", kind, target)
 }
 
 // run compares the run of a trace: the one that it was made in, or one that it
@@ -286,7 +280,7 @@ func (t *tx) run(out *conditions, c filter.Comparison) error {
 		c.Key = MetaRun
 		return t.pair(out, "trace_metadata", c)
 	}
-	out.sql = append(out.sql, sqlf(`t.id IN (SELECT m.trace FROM trace_metadata m WHERE m.key = ? AND substr(m.value, 1, 100) = ? AND m.value = ?
+	out.sql = append(out.sql, query.Of(`t.id IN (SELECT m.trace FROM trace_metadata m WHERE m.key = ? AND substr(m.value, 1, 100) = ? AND m.value = ?
 		UNION SELECT l.trace FROM trace_links l WHERE l.kind = 'run' AND l.target = ?)`, MetaRun, model.Cut(c.Text, 100), c.Text, c.Text))
 	return nil
 }
@@ -294,32 +288,32 @@ func (t *tx) run(out *conditions, c filter.Comparison) error {
 // addAssessment compares feedback or an expectation. What was said about one
 // trace of a session as a whole holds for all of its traces.
 func (o *conditions) addAssessment(c filter.Comparison) error {
-	value, exact := sqlf("1 = 1"), true
+	value, exact := query.Of("1 = 1"), true
 	switch c.Op {
 	case filter.IsNull, filter.IsNotNull:
 	case filter.Lt, filter.Le, filter.Gt, filter.Ge:
-		value = sqlf("a.is_number = 1 AND a.number "+string(c.Op)+" ?", c.Number)
+		value = query.Of("a.is_number = 1 AND a.number "+string(c.Op)+" ?", c.Number)
 	case filter.Eq, filter.Ne: // 'true' finds true and "true"
 		op := "IN"
 		if c.Op == filter.Ne {
 			op = "NOT IN"
 		}
-		value = sqlf("a.value "+op+" (?, ?)", c.Text, span.Quoted(c.Text))
+		value = query.Of("a.value "+op+" (?, ?)", c.Text, span.Quoted(c.Text))
 	default:
 		value, exact = textCondition("a.value", c)
 	}
-	where := "a.kind = ? AND a.name = ? AND a.valid = 1 AND " + value.sql
-	args := append([]any{string(c.Entity), c.Key}, value.args...)
+	where := "a.kind = ? AND a.name = ? AND a.valid = 1 AND " + value.SQL
+	args := append([]any{string(c.Entity), c.Key}, value.Args...)
 	has := "EXISTS(SELECT 1 FROM trace_assessments a WHERE a.trace = t.id AND " + where + ")" +
 		" OR t.session IS NOT NULL AND EXISTS(SELECT 1 FROM traces u JOIN trace_assessments a ON a.trace = u.id WHERE u.exp = t.exp AND u.session = t.session AND a.whole_session = 1 AND " + where + ")"
 	if c.Op == filter.IsNull {
 		has = "NOT (" + has + ")"
 	}
-	o.sql = append(o.sql, sqlf(has, append(append([]any{}, args...), args...)...))
+	o.sql = append(o.sql, query.Of(has, append(append([]any{}, args...), args...)...))
 	if exact {
 		return nil
 	}
-	return o.match(c, sqlf(`SELECT t.id, a.value FROM traces t JOIN traces u ON u.id = t.id OR u.exp = t.exp AND u.session = t.session
+	return o.match(c, query.Of(`SELECT t.id, a.value FROM traces t JOIN traces u ON u.id = t.id OR u.exp = t.exp AND u.session = t.session
 		JOIN trace_assessments a ON a.trace = u.id AND (u.id = t.id OR a.whole_session = 1)
 		WHERE a.kind = ? AND a.name = ? AND a.valid = 1 AND t.id IN `, string(c.Entity), c.Key))
 }
@@ -336,7 +330,7 @@ func (o *conditions) addSpans(list []filter.Comparison) error {
 		exact := false
 		if isAttribute {
 			column = "s.content"
-			cond = sqlf("lower(s.content) LIKE ?", "%"+anyCase(strings.NewReplacer("%", "_").Replace(name))+"%")
+			cond = query.Of("lower(s.content) LIKE ?", "%"+anyCase(strings.NewReplacer("%", "_").Replace(name))+"%")
 		} else {
 			cond, exact = textCondition(column, c)
 		}
@@ -353,8 +347,8 @@ func (o *conditions) addSpans(list []filter.Comparison) error {
 		}
 		matchers = append(matchers, spanMatcher{c.Key, name, isAttribute, fits})
 	}
-	where := all(sql)
-	o.sql = append(o.sql, sqlf("EXISTS(SELECT 1 FROM trace_spans s WHERE s.trace = t.id AND "+where.sql+")", where.args...))
+	where := query.All(sql...)
+	o.sql = append(o.sql, query.Of("EXISTS(SELECT 1 FROM trace_spans s WHERE s.trace = t.id AND "+where.SQL+")", where.Args...))
 	if len(matchers) == 0 {
 		return nil
 	}
@@ -368,7 +362,7 @@ func (o *conditions) addSpans(list []filter.Comparison) error {
 			}
 			keep[row] = s.fits(matchers)
 			return nil
-		}, "SELECT s.trace, s.name, s.type, s.status, "+content+" FROM trace_spans s WHERE "+where.sql+" AND s.trace IN (??)", append(slices.Clone(where.args), rows)...)
+		}, "SELECT s.trace, s.name, s.type, s.status, "+content+" FROM trace_spans s WHERE "+where.SQL+" AND s.trace IN (??)", append(slices.Clone(where.Args), rows)...)
 		return keep, err
 	})
 	return nil

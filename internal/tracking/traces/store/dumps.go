@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/span"
 )
 
@@ -133,7 +134,7 @@ func (t *tx) wholes(from int64) (list []Whole, err error) {
 	}, "SELECT id, namespace FROM traces WHERE id > ? ORDER BY id LIMIT ?", from, dumpPage); err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	infos, err := t.infos(sqlf("t.id IN (??) ORDER BY t.id", rows))
+	infos, err := t.infos(query.Of("t.id IN (??) ORDER BY t.id", rows))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/span"
 )
 
@@ -119,7 +120,7 @@ func (s *Store) Info(ctx context.Context, namespace, id string) (out Info, err e
 }
 
 func (t *tx) info(namespace, id string) (Info, error) {
-	list, err := t.infos(sqlf("t.namespace = ? AND t.trace_id = ?", namespace, id))
+	list, err := t.infos(query.Of("t.namespace = ? AND t.trace_id = ?", namespace, id))
 	if err != nil {
 		return Info{}, err
 	}
@@ -135,7 +136,7 @@ func (t *tx) infos(where clause) (list []Info, err error) {
 		i, err := scanInfo(r)
 		list = append(list, i)
 		return err
-	}, "SELECT "+infoColumns+" FROM traces t WHERE "+where.sql, where.args...)
+	}, "SELECT "+infoColumns+" FROM traces t WHERE "+where.SQL, where.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +201,7 @@ func (t *tx) byID(namespace string, ids []string, experiments []int64) ([]Info, 
 	found := map[string]Info{}
 	for from := 0; from < len(ids); from += chunk {
 		part := ids[from:min(from+chunk, len(ids))]
-		list, err := t.infos(sqlf("t.namespace = ? AND t.trace_id IN (??)", namespace, part))
+		list, err := t.infos(query.Of("t.namespace = ? AND t.trace_id IN (??)", namespace, part))
 		if err != nil {
 			return nil, err
 		}

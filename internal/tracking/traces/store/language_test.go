@@ -103,7 +103,7 @@ func planOf(t *testing.T, s *Store, filter string, after []any) (plan string) {
 			err := r.Scan(&a, &b, &c, &line)
 			plan += line + "\n"
 			return err
-		}, "EXPLAIN QUERY PLAN "+query.sql, query.args...)
+		}, "EXPLAIN QUERY PLAN "+query.SQL, query.Args...)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func (t *tx) inOrder(found []hit) ([]Info, error) {
 		for i, h := range part {
 			rows[i] = h.row
 		}
-		list, err := t.infos(sqlf("t.id IN (??)", rows))
+		list, err := t.infos(query.Of("t.id IN (??)", rows))
 		if err != nil {
 			return nil, err
 		}
@@ -122,8 +122,8 @@ func parseOrders(list []string) (terms []term, err error) {
 		key string
 		term
 	}{
-		{attrTime, term{clause: sqlf("t.ts"), desc: true, numeric: true}},
-		{attrID, term{clause: sqlf("t.trace_id")}},
+		{attrTime, term{clause: query.Of("t.ts"), desc: true, numeric: true}},
+		{attrID, term{clause: query.Of("t.trace_id")}},
 	} {
 		if !seen[filter.Order{Entity: filter.Attribute, Key: last.key}] {
 			terms = append(terms, last.term)
@@ -135,15 +135,15 @@ func parseOrders(list []string) (terms []term, err error) {
 func orderTerm(o filter.Order) (term, error) {
 	t := term{desc: o.Desc, nullable: true}
 	pair := func(table, key string) clause {
-		return sqlf("(SELECT c.value FROM "+table+" c WHERE c.trace = t.id AND c.key = ?)", key)
+		return query.Of("(SELECT c.value FROM "+table+" c WHERE c.trace = t.id AND c.key = ?)", key)
 	}
 	switch {
 	case o.Entity == filter.Metadata && (o.Key == metaUsage || o.Key == metaCost):
 		return t, model.Invalid("Ordering by reserved metadata '%s' is not supported because it is represented by multiple columns.", o.Key)
 	case o.Entity == filter.Attribute && o.Key == attrName, o.Entity == filter.Tag && o.Key == TagName:
-		t.clause = sqlf("t.name")
+		t.clause = query.Of("t.name")
 	case o.Entity == filter.Metadata && o.Key == metaSession:
-		t.clause = sqlf("t.session")
+		t.clause = query.Of("t.session")
 	case o.Entity == filter.Attribute && o.Key == attrRun:
 		t.clause = pair("trace_metadata", MetaRun)
 	case o.Entity == filter.Tag:
@@ -151,16 +151,16 @@ func orderTerm(o filter.Order) (term, error) {
 	case o.Entity == filter.Metadata:
 		t.clause = pair("trace_metadata", o.Key)
 	case o.Key == attrDuration:
-		t.clause, t.numeric = sqlf("t.duration"), true
+		t.clause, t.numeric = query.Of("t.duration"), true
 	default:
 		t.nullable = false
 		switch o.Key {
 		case attrStatus, attrID:
-			t.clause = sqlf(textColumns[o.Key])
+			t.clause = query.Of(textColumns[o.Key])
 		case attrExp:
-			t.clause, t.numeric = sqlf("t.exp"), true
+			t.clause, t.numeric = query.Of("t.exp"), true
 		default:
-			t.clause, t.numeric = sqlf(numberColumns[o.Key]), true
+			t.clause, t.numeric = query.Of(numberColumns[o.Key]), true
 		}
 	}
 	return t, nil
@@ -189,9 +189,9 @@ func (w *walk) scope(namespace string, experiments []int64) {
 // alone is written so that an index gives its traces in order.
 func inExperiments(namespace string, list []int64) clause {
 	if len(list) == 1 {
-		return sqlf("t.namespace = ? AND t.exp = ?", namespace, list[0])
+		return query.Of("t.namespace = ? AND t.exp = ?", namespace, list[0])
 	}
-	return sqlf("t.namespace = ? AND t.exp IN (??)", namespace, list)
+	return query.Of("t.namespace = ? AND t.exp IN (??)", namespace, list)
 }
 
 // take finds the next n traces.
@@ -244,8 +244,8 @@ func (w *walk) query(n int) clause {
 	var args []any
 	for i, o := range w.orders {
 		alias := "o" + strconv.Itoa(i)
-		columns = append(columns, o.sql+" AS "+alias)
-		args = append(args, o.args...)
+		columns = append(columns, o.SQL+" AS "+alias)
+		args = append(args, o.Args...)
 		if o.nullable {
 			order = append(order, "CASE WHEN q."+alias+" IS NULL THEN 1 ELSE 0 END")
 		}
@@ -255,11 +255,11 @@ func (w *walk) query(n int) clause {
 		}
 		order = append(order, "q."+alias+dir)
 	}
-	where := all(w.conds.sql)
-	args = append(args, where.args...)
+	where := query.All(w.conds.sql...)
+	args = append(args, where.Args...)
 	behind := w.behind()
-	sql := "SELECT * FROM (SELECT t.id AS found, " + strings.Join(columns, ", ") + " FROM traces t WHERE " + where.sql + ") q WHERE " + behind.sql + " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?"
-	return sqlf(sql, append(append(args, behind.args...), n)...)
+	sql := "SELECT * FROM (SELECT t.id AS found, " + strings.Join(columns, ", ") + " FROM traces t WHERE " + where.SQL + ") q WHERE " + behind.SQL + " ORDER BY " + strings.Join(order, ", ") + " LIMIT ?"
+	return query.Of(sql, append(append(args, behind.Args...), n)...)
 }
 
 // page reads what query finds.
@@ -290,7 +290,7 @@ func (w *walk) page(n int) (list []hit, err error) {
 		}
 		list = append(list, h)
 		return nil
-	}, query.sql, query.args...)
+	}, query.SQL, query.Args...)
 	return list, err
 }
 
@@ -298,10 +298,10 @@ func (w *walk) page(n int) (list []hit, err error) {
 // is written so that a database begins to read at the place.
 func (w *walk) behind() clause {
 	if w.after == nil {
-		return sqlf("1 = 1")
+		return query.Of("1 = 1")
 	}
-	if len(w.orders) == 2 && w.orders[0].desc && w.orders[0].sql == "t.ts" && w.orders[1].sql == "t.trace_id" {
-		return sqlf("q.o0 <= ? AND NOT (q.o0 = ? AND q.o1 <= ?)", w.after[0], w.after[0], w.after[1])
+	if len(w.orders) == 2 && w.orders[0].desc && w.orders[0].SQL == "t.ts" && w.orders[1].SQL == "t.trace_id" {
+		return query.Of("q.o0 <= ? AND NOT (q.o0 = ? AND q.o1 <= ?)", w.after[0], w.after[0], w.after[1])
 	}
 	var out clause
 	var same []clause // what comes before a term is the same
@@ -311,25 +311,25 @@ func (w *walk) behind() clause {
 		var later clause
 		switch op := map[bool]string{true: " < ?", false: " > ?"}[o.desc]; {
 		case isNull: // nothing comes after NULL
-			later = sqlf("1 = 0")
+			later = query.Of("1 = 0")
 		case o.nullable:
-			later = sqlf(column+op+" OR "+column+" IS NULL", value)
+			later = query.Of(column+op+" OR "+column+" IS NULL", value)
 		default:
-			later = sqlf(column+op, value)
+			later = query.Of(column+op, value)
 		}
-		both := all(append(slices.Clone(same), later))
-		if out.sql != "" {
-			out.sql += " OR "
+		both := query.All(append(slices.Clone(same), later)...)
+		if out.SQL != "" {
+			out.SQL += " OR "
 		}
-		out.sql += "(" + both.sql + ")"
-		out.args = append(out.args, both.args...)
+		out.SQL += "(" + both.SQL + ")"
+		out.Args = append(out.Args, both.Args...)
 		if isNull {
-			same = append(same, sqlf(column+" IS NULL"))
+			same = append(same, query.Of(column+" IS NULL"))
 		} else {
-			same = append(same, sqlf(column+" = ?", value))
+			same = append(same, query.Of(column+" = ?", value))
 		}
 	}
-	return sqlf("("+out.sql+")", out.args...)
+	return query.Of("("+out.SQL+")", out.Args...)
 }
 
 func plain[T any](p *T) any {

@@ -12,6 +12,7 @@ import (
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/filter"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 // Correlation is how often traces fit two filters, and both.
@@ -37,7 +38,7 @@ func (s *Store) Correlate(ctx context.Context, namespace string, experiments []i
 			if err != nil {
 				return 0, err
 			}
-			w := walk{tx: t, conds: conds, orders: []term{{clause: sqlf("t.id"), numeric: true}}}
+			w := walk{tx: t, conds: conds, orders: []term{{clause: query.Of("t.id"), numeric: true}}}
 			w.scope(namespace, experiments)
 			return w.count()
 		}
@@ -59,8 +60,8 @@ func (s *Store) Correlate(ctx context.Context, namespace string, experiments []i
 // count walks through all traces that fit.
 func (w *walk) count() (n int64, err error) {
 	if len(w.conds.checks) == 0 {
-		where := all(w.conds.sql)
-		err = w.Row("SELECT COUNT(*) FROM traces t WHERE "+where.sql, where.args...).Scan(&n)
+		where := query.All(w.conds.sql...)
+		err = w.Row("SELECT COUNT(*) FROM traces t WHERE "+where.SQL, where.Args...).Scan(&n)
 		return n, err
 	}
 	for {
@@ -265,7 +266,7 @@ func (s *Store) Metrics(ctx context.Context, namespace string, q MetricsQuery) (
 	}
 	sum := summary{query: q, groups: map[string]*group{}}
 	err = s.view(ctx, func(t *tx) error {
-		return t.Each(sum.add, "SELECT "+strings.Join(columns, ", ")+" FROM "+q.from()+" WHERE "+where.sql, where.args...)
+		return t.Each(sum.add, "SELECT "+strings.Join(columns, ", ")+" FROM "+q.from()+" WHERE "+where.SQL, where.Args...)
 	})
 	if err != nil {
 		return nil, err
@@ -295,16 +296,16 @@ func (m metric) time() string {
 func (q MetricsQuery) where(namespace string, m metric) (clause, error) {
 	list := []clause{
 		inExperiments(namespace, q.Experiments),
-		sqlf(m.value + " IS NOT NULL"),
+		query.Of(m.value + " IS NOT NULL"),
 	}
 	for _, d := range q.Dimensions {
-		list = append(list, sqlf(dimensionColumns[d]+" IS NOT NULL"))
+		list = append(list, query.Of(dimensionColumns[d]+" IS NOT NULL"))
 	}
 	if q.From != nil {
-		list = append(list, sqlf(m.time()+" >= ?", *q.From))
+		list = append(list, query.Of(m.time()+" >= ?", *q.From))
 	}
 	if q.To != nil {
-		list = append(list, sqlf(m.time()+" <= ?", *q.To))
+		list = append(list, query.Of(m.time()+" <= ?", *q.To))
 	}
 	for _, text := range q.Filters {
 		c, err := q.filter(text)
@@ -313,7 +314,7 @@ func (q MetricsQuery) where(namespace string, m metric) (clause, error) {
 		}
 		list = append(list, c)
 	}
-	return all(list), nil
+	return query.All(list...), nil
 }
 
 func (q MetricsQuery) filter(text string) (clause, error) {
@@ -334,24 +335,24 @@ func (q MetricsQuery) filter(text string) (clause, error) {
 	key = filter.Unquote(key)
 	switch {
 	case c.Entity == filter.Span:
-		return sqlf("s."+head+" = ?", c.Text), nil
+		return query.Of("s."+head+" = ?", c.Text), nil
 	case c.Entity == entityAssessment:
-		return sqlf(map[string]string{"name": "a.name", "type": "a.kind"}[head]+" = ?", c.Text), nil
+		return query.Of(map[string]string{"name": "a.name", "type": "a.kind"}[head]+" = ?", c.Text), nil
 	case head == "status":
-		return sqlf("t.state = ?", c.Text), nil
+		return query.Of("t.state = ?", c.Text), nil
 	case head == "tag" && key == TagName:
-		return sqlf("t.name = ?", c.Text), nil
+		return query.Of("t.name = ?", c.Text), nil
 	case key == metaSession:
-		return sqlf("t.session = ?", c.Text), nil
+		return query.Of("t.session = ?", c.Text), nil
 	}
 	table := "trace_tags"
 	if head == "metadata" {
 		table = "trace_metadata"
 	}
-	has := sqlf("EXISTS(SELECT 1 FROM "+table+" c WHERE c.trace = t.id AND c.key = ? AND c.value = ?)", key, c.Text)
+	has := query.Of("EXISTS(SELECT 1 FROM "+table+" c WHERE c.trace = t.id AND c.key = ? AND c.value = ?)", key, c.Text)
 	if key == MetaRun {
-		has.sql += " OR EXISTS(SELECT 1 FROM trace_links l WHERE l.trace = t.id AND l.kind = 'run' AND l.target = ?)"
-		has.args = append(has.args, c.Text)
+		has.SQL += " OR EXISTS(SELECT 1 FROM trace_links l WHERE l.trace = t.id AND l.kind = 'run' AND l.target = ?)"
+		has.Args = append(has.Args, c.Text)
 	}
 	return has, nil
 }

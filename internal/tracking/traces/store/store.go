@@ -9,6 +9,7 @@ import (
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
 //go:embed migrations
@@ -54,22 +55,7 @@ func (s *Store) now() int64 { return s.o.Clock().UnixMilli() }
 
 // clause is a piece of SQL with its arguments. Texts are constants of this
 // package; everything that a caller sent is an argument.
-type clause struct {
-	sql  string
-	args []any
-}
-
-func sqlf(text string, args ...any) clause { return clause{text, args} }
-
-// all joins conditions by AND.
-func all(list []clause) clause {
-	out := clause{sql: "1 = 1"}
-	for _, c := range list {
-		out.sql += " AND (" + c.sql + ")"
-		out.args = append(out.args, c.args...)
-	}
-	return out
-}
+type clause = query.Clause
 
 // chunk bounds the ids of one statement.
 const chunk = 500

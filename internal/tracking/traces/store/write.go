@@ -11,6 +11,7 @@ import (
 
 	db "github.com/kiwerk/kiwerk/internal/store"
 	"github.com/kiwerk/kiwerk/internal/tracking/model"
+	"github.com/kiwerk/kiwerk/internal/tracking/query"
 	"github.com/kiwerk/kiwerk/internal/tracking/traces/span"
 )
 
@@ -408,15 +409,15 @@ func (s *Store) Delete(ctx context.Context, namespace string, experiment int64, 
 	}
 	ids := which.IDs
 	for rest > 0 {
-		where := sqlf("t.namespace = ? AND t.exp = ?", namespace, experiment)
+		where := query.Of("t.namespace = ? AND t.exp = ?", namespace, experiment)
 		if which.Before != nil {
-			where = sqlf(where.sql+" AND t.ts <= ?", append(where.args, *which.Before)...)
+			where = query.Of(where.SQL+" AND t.ts <= ?", append(where.Args, *which.Before)...)
 		} else {
 			n := min(deleteAtOnce, len(ids))
 			if n == 0 {
 				return deleted, nil
 			}
-			where = sqlf(where.sql+" AND t.trace_id IN (??)", append(where.args, ids[:n])...)
+			where = query.Of(where.SQL+" AND t.trace_id IN (??)", append(where.Args, ids[:n])...)
 			ids = ids[n:]
 		}
 		var gone []string
@@ -445,7 +446,7 @@ func (t *tx) delete(where clause, most int) (ids []string, err error) {
 		err := r.Scan(&row, &id)
 		rows, ids = append(rows, row), append(ids, id)
 		return err
-	}, "SELECT t.id, t.trace_id FROM traces t WHERE "+where.sql+" ORDER BY t.ts, t.trace_id LIMIT ?", append(where.args, most)...)
+	}, "SELECT t.id, t.trace_id FROM traces t WHERE "+where.SQL+" ORDER BY t.ts, t.trace_id LIMIT ?", append(where.Args, most)...)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
