@@ -229,7 +229,7 @@ func parseTags(s string) (map[string]string, error) {
 		return tags, nil
 	}
 	var raw map[string]any
-	if err := unmarshal(s, &raw); err != nil {
+	if err := mlwire.ReadValue([]byte(s), &raw); err != nil {
 		return nil, model.Invalid("Invalid value for parameter 'tags' supplied: it must be a JSON object in a string: %s", err)
 	}
 	for k, v := range raw {

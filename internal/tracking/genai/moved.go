@@ -8,6 +8,7 @@ import (
 	"errors"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 )
 
 // Whole is an evaluation dataset with its records, a scorer with its versions
@@ -90,7 +91,7 @@ func (m MovedRecord) whole(dataset string) (w WholeRecord, err error) {
 		if part.text == "" {
 			continue
 		}
-		if err := unmarshal(part.text, part.to); err != nil {
+		if err := mlwire.ReadValue([]byte(part.text), part.to); err != nil {
 			return w, err
 		}
 	}

@@ -3,8 +3,6 @@ package genai
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -109,22 +107,9 @@ func (s *Service) records() []server.Endpoint {
 	)
 }
 
-// unmarshal reads one JSON value and keeps numbers as they are written.
-func unmarshal(s string, to any) error {
-	d := json.NewDecoder(strings.NewReader(s))
-	d.UseNumber()
-	if err := d.Decode(to); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is something behind the end of the value")
-	}
-	return nil
-}
-
 func parseRecords(s string) ([]recordIn, error) {
 	var list []recordIn
-	if err := unmarshal(s, &list); err != nil {
+	if err := mlwire.ReadValue([]byte(s), &list); err != nil {
 		return nil, model.Invalid("Invalid value for parameter 'records' supplied: it must be a JSON list of records in a string: %s", err)
 	}
 	for i, r := range list {
@@ -210,12 +195,12 @@ func (s *Service) upsert(t *db.Tx, dataset string, in recordIn, now int64) (isNe
 	case err != nil:
 		return false, err
 	default:
-		if err := unmarshal(doc, &r); err != nil {
+		if err := mlwire.ReadValue([]byte(doc), &r); err != nil {
 			return false, err
 		}
 	}
 	if in.Outputs != nil {
-		if err := unmarshal(string(in.Outputs), &r.Outputs); err != nil {
+		if err := mlwire.ReadValue(in.Outputs, &r.Outputs); err != nil {
 			return false, err
 		}
 	}
@@ -283,7 +268,7 @@ func (d *dataset) learn(list []recordIn) error {
 			continue
 		}
 		var out any
-		if err := unmarshal(string(r.Outputs), &out); err != nil {
+		if err := mlwire.ReadValue(r.Outputs, &out); err != nil {
 			return err
 		}
 		if fields, ok := out.(map[string]any); ok {

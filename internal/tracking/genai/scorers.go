@@ -180,7 +180,7 @@ func checkScorer(q *registerScorer) error {
 		return model.Invalid("The name of the scorer is %d bytes long, the limit is 256.", len(q.Name))
 	}
 	var content map[string]any
-	if err := unmarshal(q.Text, &content); err != nil {
+	if err := mlwire.ReadValue([]byte(q.Text), &content); err != nil {
 		return model.Invalid("serialized_scorer must be valid JSON: %s", err)
 	}
 	if runsCode(content) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/kiwerk/kiwerk/internal/server"
 	"github.com/kiwerk/kiwerk/internal/store/storetest"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 )
 
 func TestCheckName(t *testing.T) {
@@ -144,7 +145,7 @@ func FuzzCheck(f *testing.F) {
 	c := DefaultConfig()
 	f.Fuzz(func(t *testing.T, text string) {
 		var doc object
-		if unmarshal([]byte(text), &doc) != nil {
+		if mlwire.ReadValue([]byte(text), &doc) != nil {
 			return
 		}
 		if err := c.check("server_json", doc, serverShape); err != nil {

@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -32,7 +31,7 @@ func (c codec) Decode(r *http.Request, req any) error {
 	if err != nil {
 		return fmt.Errorf("read request: %w", err)
 	}
-	if err := unmarshal(body, req); err != nil {
+	if err := mlwire.ReadValue(body, req); err != nil {
 		return explain(err)
 	}
 	if f, ok := req.(mlwire.FromPath); ok {
@@ -44,19 +43,6 @@ func (c codec) Decode(r *http.Request, req any) error {
 // Encode implements server.Codec.
 func (codec) Encode(w http.ResponseWriter, _ *http.Request, resp any) {
 	server.WriteJSON(w, http.StatusOK, resp)
-}
-
-// unmarshal reads one JSON value and keeps numbers as they are written.
-func unmarshal(b []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	if err := d.Decode(to); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is something behind the end of the value")
-	}
-	return nil
 }
 
 // explain says what is wrong with a body.
@@ -87,7 +73,7 @@ func (o *opt[T]) UnmarshalJSON(b []byte) error {
 	if o.null = string(b) == "null"; o.null {
 		return nil
 	}
-	return unmarshal(b, &o.value)
+	return mlwire.ReadValue(b, &o.value)
 }
 
 // ptr is the value, or nil.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	db "github.com/kiwerk/kiwerk/internal/store"
+	"github.com/kiwerk/kiwerk/internal/tracking/mlwire"
 	"github.com/kiwerk/kiwerk/internal/tracking/query"
 )
 
@@ -265,7 +266,7 @@ func addToServers(t *db.Tx, namespace string, list []serverRow) error {
 func (s *serverRow) inherit(doc *string) error {
 	var own []object
 	if s.icons != nil {
-		if err := unmarshal([]byte(*s.icons), &own); err != nil {
+		if err := mlwire.ReadValue([]byte(*s.icons), &own); err != nil {
 			return err
 		}
 	}
@@ -274,7 +275,7 @@ func (s *serverRow) inherit(doc *string) error {
 		Icons       []object `json:"icons"`
 	}
 	if doc != nil {
-		if err := unmarshal([]byte(*doc), &of); err != nil {
+		if err := mlwire.ReadValue([]byte(*doc), &of); err != nil {
 			return err
 		}
 	}

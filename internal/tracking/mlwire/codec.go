@@ -94,9 +94,10 @@ func Unmarshal(body []byte, req any) error {
 }
 
 func setBody(req any, body []byte) error {
-	v, err := parse(body)
+	var v any
+	err := ReadValue(body, &v)
 	if s, ok := v.(string); ok && err == nil {
-		v, err = parse([]byte(s)) // old clients encode twice
+		err = ReadValue([]byte(s), &v) // old clients encode twice
 	}
 	if err != nil {
 		// Upstream takes a broken body for an empty one, which then lacks something.
@@ -116,16 +117,17 @@ func setBody(req any, body []byte) error {
 	return setObject(req, object)
 }
 
-func parse(b []byte) (v any, err error) {
+// ReadValue reads one JSON value and keeps numbers as they are written.
+func ReadValue(b []byte, to any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	if err := d.Decode(&v); err != nil {
-		return nil, err
+	if err := d.Decode(to); err != nil {
+		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is something behind the end of the value")
+		return errors.New("there is something behind the end of the value")
 	}
-	return v, nil
+	return nil
 }
 
 var writers = sync.Pool{New: func() any { return new(Writer) }}
